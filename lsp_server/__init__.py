@@ -1,0 +1,1 @@
+"""Speaks LSP; knows text, positions and people, and never imports torch."""

@@ -1,0 +1,162 @@
+"""The seam between editors and models.
+
+`lsp_server` knows text, positions and people; `model_runtime` knows tokens, tensors and checkpoints.
+Everything that passes between them is defined here, with the standard library alone, so that the
+language server starts without importing torch.
+
+A completion is a stream that is closed: whoever has read enough calls ``aclose()`` on it, and that is
+the only cancellation there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "fp32", "fp16", "bf16"]
+FinishReason = Literal["stop", "length", "deadline"]
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of another file that is worth showing to the model."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """What a model is asked to write: the text that belongs between `prefix` and `suffix`.
+
+    `deadline` is a reading of ``time.monotonic()`` in seconds; at that moment the stream ends with what
+    there is. `temperature` 0 is greedy decoding, where `top_k`, `top_p` and `seed` have no effect;
+    `top_k` 0 and `top_p` 1 switch their filters off. Requests of one `session` (a document being edited,
+    say) follow one another and share what was computed for the earlier ones.
+    """
+
+    prefix: str
+    suffix: str = ""
+    snippets: tuple[Snippet, ...] = ()
+    language: str = ""
+    max_tokens: int = 64
+    deadline: float | None = None
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int | None = None
+    session: str = ""
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise InvalidRequest(f"max_tokens is {self.max_tokens}: ask for at least 1 token")
+        if self.temperature < 0:
+            raise InvalidRequest(f"temperature is {self.temperature}: use 0 (greedy) or more")
+        if self.top_k < 0:
+            raise InvalidRequest(f"top_k is {self.top_k}: use 0 (off) or more")
+        if not 0 < self.top_p <= 1:
+            raise InvalidRequest(f"top_p is {self.top_p}: use a value above 0, at most 1 (off)")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a completion cost, in tokens; `reused_tokens` of the prompt were in the cache already."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    decoded_tokens: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The next piece of a completion's text; only the last one has a `finish` reason and a `usage`."""
+
+    text: str
+    finish: FinishReason | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model to open and where it runs; `model` is a folder, or None for the default model."""
+
+    model: str | None = None
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What was opened, in words and figures that a person understands."""
+
+    name: str
+    family: str
+    parameters: int
+    context_length: int
+    device: str
+    dtype: str
+    fill_in_the_middle: bool
+
+
+LoadProgress = Callable[[float, str], None]
+"""Called with the share done, from 0 to 1, and what is being done; from any thread."""
+
+
+class Backend(Protocol):
+    """Something that completes code: the local runtime, or an engine elsewhere."""
+
+    async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
+        """Wait until the model is ready. Idempotent; concurrent callers share one load.
+
+        Raises:
+            BackendError: the model cannot be used; the message says why and what to do.
+        """
+        ...
+
+    def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+        """Stream a completion; loads the model first if need be.
+
+        Closing the stream cancels: the model is free again within one step.
+
+        Raises:
+            BackendError: on the first ``anext``, where the model cannot be used.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End running completions and free the model. Idempotent."""
+        ...
+
+
+class BackendError(Exception):
+    """Something the user can mend; the message is one line that says what is wrong and what to do."""
+
+
+class InvalidRequest(BackendError, ValueError):
+    """A request asks for something that makes no sense."""
+
+
+class ModelNotFound(BackendError):
+    """There is no checkpoint at the place given."""
+
+
+class UnsupportedModel(BackendError):
+    """The checkpoint is of a family, or uses a feature, that the runtime does not have."""
+
+
+class CorruptCheckpoint(BackendError):
+    """A file of the checkpoint is damaged, incomplete or contradicts another one."""
+
+
+class DeviceUnavailable(BackendError):
+    """The device asked for is not on this machine."""
+
+
+class OutOfMemory(BackendError):
+    """The model, or a request, does not fit into the device's memory."""
+
+
+class BackendClosed(BackendError):
+    """The backend was closed while, or before, it was asked."""
