@@ -1,0 +1,40 @@
+# `make demo` shows what fimble does, `make test` runs the tests, `make check` is the whole gate.
+PYTHON ?= python3
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+STAMP = $(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
+
+.PHONY: demo test lint types check clean
+
+demo: $(VENV)/runtime.stamp
+	@$(BIN)/python editor_clients/terminal_demo.py
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	$(PYTHON) -c "import shutil; shutil.rmtree('$(VENV)', ignore_errors=True)"
+
+$(VENV)/runtime.stamp: pyproject.toml constraints.txt
+	@echo "Installing fimble into $(VENV); torch is the largest part of it, so the first time takes minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --editable .
+	@$(STAMP)
+
+$(VENV)/dev.stamp: $(VENV)/runtime.stamp
+	@$(INSTALL) --editable ".[dev]"
+	@$(STAMP)

@@ -1,0 +1,75 @@
+"""The fifth step of the recipe: the trained weights as a checkpoint folder, matrices in int8.
+
+The folder is an ordinary GPTBigCode checkpoint but for one thing: a matrix ``X`` is stored as int8, with
+``X.scale`` in fp16 beside it, one scale a row. `checkpoints.reading` restores it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from model_runtime.training.network import Shape
+from model_runtime.training.vocabulary import END_OF_TEXT
+
+QUANTIZATION = {"quant_method": "fimble-int8"}
+
+
+def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric int8 by rows: (rows, columns) to int8 of the same shape and fp16 scales (rows,)."""
+    scale = (weight.abs().amax(1) / 127).clamp(min=1e-7).half()
+    return (weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8), scale
+
+
+def checkpoint_config(shape: Shape, end_of_text: int) -> dict[str, Any]:
+    """The `config.json` of a GPTBigCode model of this shape, in transformers' terms."""
+    return {
+        "architectures": ["GPTBigCodeForCausalLM"],
+        "model_type": "gpt_bigcode",
+        "vocab_size": shape.vocab_size,
+        "n_positions": shape.context,
+        "n_embd": shape.width,
+        "n_layer": shape.layers,
+        "n_head": shape.heads,
+        "n_inner": 4 * shape.width,
+        "activation_function": "gelu_pytorch_tanh",
+        "multi_query": True,
+        "layer_norm_epsilon": 1e-5,
+        "scale_attn_weights": True,
+        "attention_softmax_in_fp32": True,
+        "scale_attention_softmax_in_fp32": True,
+        "tie_word_embeddings": True,
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "dtype": "float32",
+    }
+
+
+def export_model(run: Path, target: Path, quantized: bool = True) -> None:
+    """Write the run's last weights to the folder `target`: config, weights, tokenizer."""
+    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    shape = Shape(**state["shape"])
+    tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
+    config = checkpoint_config(shape, tokenizer.token_to_id(END_OF_TEXT))
+    tensors: dict[str, Tensor] = {}
+    for name, weight in state["network"].items():
+        if quantized and weight.ndim == 2:
+            tensors[name], tensors[f"{name}.scale"] = quantize_rows(weight)
+        else:
+            tensors[name] = weight.contiguous()
+    if quantized:
+        config["quantization_config"] = QUANTIZATION
+    target.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, target / "model.safetensors", {"format": "pt"})
+    (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    shutil.copy(run / "tokenizer.json", target / "tokenizer.json")
