@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from model_runtime import BackendError
 from model_runtime.training.corpus import SourceFile, build_corpus, read_files
 from model_runtime.training.evaluate import evaluate
 from model_runtime.training.export import export_model
 from model_runtime.training.network import Shape
 from model_runtime.training.packing import write_rows
 from model_runtime.training.train import Recipe, Trainer
-from model_runtime.training.vocabulary import FIM_PAD, save_tokenizer, train_tokenizer
+from model_runtime.training.vocabulary import FIM_PAD, save_tokenizer, token_id, train_tokenizer
 
 PACKAGE_LIST = Path(__file__).with_name("packages.txt")
 
@@ -31,7 +33,7 @@ def corpus(arguments: argparse.Namespace) -> None:
 
 def tokenizer(arguments: argparse.Namespace) -> None:
     """learn the vocabulary on the corpus"""
-    files = _sample(arguments.folder / "train.jsonl", arguments.megabytes, arguments.package_megabytes)
+    files = _sample(_made(arguments.folder, "train.jsonl"), arguments.megabytes, arguments.package_megabytes)
     save_tokenizer(train_tokenizer((file.text for file in files), arguments.vocab_size), arguments.folder)
 
 
@@ -39,7 +41,8 @@ def pack(arguments: argparse.Namespace) -> None:
     """turn files into rows of tokens, most of them as fill-in-the-middle examples"""
     vocabulary = _tokenizer(arguments.folder)
     for name in ("train", "heldout"):
-        files = _sample(arguments.folder / f"{name}.jsonl", arguments.megabytes, arguments.package_megabytes)
+        source = _made(arguments.folder, f"{name}.jsonl")
+        files = _sample(source, arguments.megabytes, arguments.package_megabytes)
         target = arguments.folder / f"{name}.npy"
         rows, used = write_rows(files, vocabulary, arguments.context + 1, arguments.seed, target)
         print(
@@ -52,7 +55,9 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     vocabulary = _tokenizer(arguments.folder)
-    rows = {name: np.load(arguments.folder / f"{name}.npy", mmap_mode="r") for name in ("train", "heldout")}
+    rows = {
+        name: np.load(_made(arguments.folder, f"{name}.npy"), mmap_mode="r") for name in ("train", "heldout")
+    }
     shape = Shape(
         vocab_size=vocabulary.get_vocab_size(),
         context=rows["train"].shape[1] - 1,
@@ -61,24 +66,44 @@ def train(arguments: argparse.Namespace) -> None:
         heads=arguments.heads,
     )
     recipe = Recipe(minutes=arguments.minutes, rows_per_step=arguments.rows_per_step, seed=arguments.seed)
-    padding = vocabulary.token_to_id(FIM_PAD)
+    padding = token_id(vocabulary, FIM_PAD)
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     Trainer(arguments.folder, rows["train"], rows["heldout"], padding, shape, recipe, device).run()
 
 
 def export(arguments: argparse.Namespace) -> None:
     """write the trained model as an int8 checkpoint that fimble runs"""
+    _made(arguments.folder, "checkpoint.pt")
     export_model(arguments.folder, arguments.target)
     print(f"{arguments.target}: {sum(f.stat().st_size for f in arguments.target.iterdir()) / 2**20:.1f} MiB")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     """measure a checkpoint on held-out packages: loss, line exact match, and the floor"""
+    _made(arguments.folder, "heldout.npy")
     print(evaluate(arguments.model, arguments.folder, arguments.lines, arguments.seed))
 
 
+MADE_BY = {
+    "train.jsonl": "corpus",
+    "heldout.jsonl": "corpus",
+    "tokenizer.json": "tokenizer",
+    "train.npy": "pack",
+    "heldout.npy": "pack",
+    "checkpoint.pt": "train",
+}
+
+
+def _made(folder: Path, name: str) -> Path:
+    """A file that an earlier step has made."""
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}: run the step `{MADE_BY[name]}` first")
+    return path
+
+
 def _tokenizer(folder: Path) -> Tokenizer:
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return Tokenizer.from_file(str(_made(folder, "tokenizer.json")))
 
 
 def _sample(path: Path, megabytes: float, package_megabytes: float) -> Iterator[SourceFile]:
@@ -151,7 +176,12 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         arguments.run(arguments)
-    except (FileNotFoundError, ValueError) as error:
+    except subprocess.CalledProcessError as error:
+        print(
+            f"training: {' '.join(error.cmd[1:4])} failed: see above what it could not fetch", file=sys.stderr
+        )
+        return 2
+    except (FileNotFoundError, ValueError, BackendError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
     return 0

@@ -162,7 +162,7 @@ class Deduplicator:
 
 
 def build_corpus(package_list: Path, folder: Path) -> None:
-    """Fetch, filter and deduplicate; writes `train.jsonl`, `heldout.jsonl` and `manifest.json` to `folder`."""
+    """Fetch, filter and deduplicate; `folder` gets `train.jsonl`, `heldout.jsonl` and `manifest.json`."""
     packages = read_package_list(package_list)
     download(packages, folder / "wheels")
     held_out = {_normal(name.split("==")[0]) for name, marked in packages.items() if marked}

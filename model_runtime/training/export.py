@@ -17,14 +17,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from model_runtime.training.network import Shape
-from model_runtime.training.vocabulary import END_OF_TEXT
+from model_runtime.training.vocabulary import END_OF_TEXT, token_id
 
 QUANTIZATION = {"quant_method": "fimble-int8"}
 
 
 def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Symmetric int8 by rows: (rows, columns) to int8 of the same shape and fp16 scales (rows,)."""
-    scale = (weight.abs().amax(1) / 127).clamp(min=1e-7).half()
+    smallest = torch.finfo(torch.half).smallest_normal
+    scale = (weight.abs().amax(1) / 127).clamp(min=smallest).half()
     return (weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8), scale
 
 
@@ -60,7 +61,7 @@ def export_model(run: Path, target: Path, quantized: bool = True) -> None:
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     shape = Shape(**state["shape"])
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
-    config = checkpoint_config(shape, tokenizer.token_to_id(END_OF_TEXT))
+    config = checkpoint_config(shape, token_id(tokenizer, END_OF_TEXT))
     tensors: dict[str, Tensor] = {}
     for name, weight in state["network"].items():
         if quantized and weight.ndim == 2:

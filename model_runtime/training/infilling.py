@@ -13,7 +13,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 FIM_RATE = 0.8
-SPANS = (("random", 0.25), ("rest of line", 0.40), ("lines", 0.20), ("block", 0.10), ("end", 0.05))
+SPANS = {"random": 0.25, "rest of line": 0.40, "lines": 0.20, "block": 0.10, "end": 0.05}
 WINDOW_CHARACTERS = (600, 3200)
 MOST_LINES = 5
 Layout = Literal["plain", "psm", "spm"]
@@ -44,8 +44,8 @@ def make_example(window: str, random: Random) -> Example:
     """Choose a layout and a span for one window."""
     if random.random() >= FIM_RATE or len(window) < 20:
         return Example("plain", window)
-    names, weights = zip(*SPANS, strict=True)
-    start, end = _span(random.choices(names, weights)[0], window, random)
+    kind = random.choices(list(SPANS), list(SPANS.values()))[0]
+    start, end = _span(kind, window, random)
     layout: Layout = "psm" if random.random() < 0.5 else "spm"
     return Example(layout, window[:start], window[start:end], window[end:])
 

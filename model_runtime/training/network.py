@@ -70,8 +70,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
-        x = x + self.mlp(self.ln_2(x))
-        return x
+        residual: Tensor = x + self.mlp(self.ln_2(x))
+        return residual
 
 
 class Network(nn.Module):
@@ -101,10 +101,12 @@ class Network(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         parts = self.transformer
-        x = parts["wte"](tokens) + parts["wpe"](torch.arange(tokens.shape[1], device=tokens.device))
+        embedding, positions = parts["wte"], torch.arange(tokens.shape[1], device=tokens.device)
+        assert isinstance(embedding, nn.Embedding)
+        x = embedding(tokens) + parts["wpe"](positions)
         for block in parts["h"].children():
             x = block(x)
-        return functional.linear(parts["ln_f"](x), parts["wte"].weight)
+        return functional.linear(parts["ln_f"](x), embedding.weight)
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -21,7 +21,7 @@ ITERATIONS = 5
 def orthogonalise(gradient: Tensor) -> Tensor:
     """The nearest (semi-)orthogonal matrix to `gradient` (rows, columns), roughly: singular values near 1."""
     a, b, c = COEFFICIENTS
-    x = gradient.T if gradient.shape[0] > gradient.shape[1] else gradient
+    x: Tensor = gradient.T if gradient.shape[0] > gradient.shape[1] else gradient
     x = x / (x.norm() + 1e-7)
     for _ in range(ITERATIONS):
         gram = x @ x.T

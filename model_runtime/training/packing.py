@@ -17,7 +17,14 @@ from tokenizers import Tokenizer
 
 from model_runtime.training.corpus import SourceFile
 from model_runtime.training.infilling import Example, make_example, windows
-from model_runtime.training.vocabulary import END_OF_TEXT, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX
+from model_runtime.training.vocabulary import (
+    END_OF_TEXT,
+    FIM_MIDDLE,
+    FIM_PAD,
+    FIM_PREFIX,
+    FIM_SUFFIX,
+    token_id,
+)
 
 OPEN_ROWS = 64  # how many rows wait for an example that fits; more of them leave less padding
 BATCH = 1024  # examples that are tokenised in one call
@@ -34,7 +41,9 @@ def encode(batch: list[Example], tokenizer: Tokenizer) -> Iterator[list[int]]:
     """The tokens of each example; each part is tokenised apart, as a prompt's parts are."""
     parts = [text for example in batch for text in (example.prefix, example.middle, example.suffix)]
     encoded = [part.ids for part in tokenizer.encode_batch_fast(parts, add_special_tokens=False)]
-    end, pre, mid, suf = map(tokenizer.token_to_id, (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX))
+    end, pre, mid, suf = (
+        token_id(tokenizer, name) for name in (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX)
+    )
     for index, example in enumerate(batch):
         prefix, middle, suffix = encoded[3 * index : 3 * index + 3]
         if example.layout == "psm":
@@ -69,7 +78,7 @@ def write_rows(
     files: Iterable[SourceFile], tokenizer: Tokenizer, length: int, seed: int, target: Path
 ) -> tuple[int, float]:
     """Write an array (rows, length) of uint16 to `target`; returns the rows and the share not padding."""
-    padding = tokenizer.token_to_id(FIM_PAD)
+    padding = token_id(tokenizer, FIM_PAD)
     tokenizer.encode_special_tokens = True  # a sentinel's name in a source file is plain text
     stream = examples(files, Random(seed))
     batches = iter(lambda: list(islice(stream, BATCH)), [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def schedule(progress: float, recipe: Recipe) -> float:
     return max(0.0, min(1.0, rising, falling))
 
 
-def loss_of(network: torch.nn.Module, rows: Tensor, padding: int, z_loss: float = 0.0) -> Tensor:
+def loss_of(network: Callable[[Tensor], Tensor], rows: Tensor, padding: int, z_loss: float = 0.0) -> Tensor:
     """Mean cross-entropy in nats a token over rows (rows, length) that are not padding."""
     logits = network(rows[:, :-1]).flatten(0, 1).float()  # (rows · (length - 1), vocab_size)
     loss = functional.cross_entropy(logits, rows[:, 1:].flatten(), ignore_index=padding)
@@ -77,7 +77,9 @@ class Trainer:
         self.train_rows, self.heldout_rows = train, heldout[: recipe.held_out_rows]
         torch.manual_seed(recipe.seed)
         self.network = Network(shape).to(device)
-        self.compiled = torch.compile(self.network) if device == "cuda" else self.network
+        self.forward: Callable[[Tensor], Tensor] = (
+            torch.compile(self.network) if device == "cuda" else self.network
+        )
         self.optimizers = make_optimizers(self.network, recipe.muon_lr, recipe.adam_lr)
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.step = 0
@@ -131,7 +133,7 @@ class Trainer:
 
     def _loss(self, rows: Tensor, z_loss: float) -> Tensor:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            return loss_of(self.compiled, rows, self.padding, z_loss)
+            return loss_of(self.forward, rows, self.padding, z_loss)
 
     def _next_rows(self) -> Rows:
         """This step's rows: every epoch its own order, which follows from the seed alone."""

@@ -44,6 +44,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token that the recipe put into its vocabulary."""
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise ValueError(f"the tokenizer has no {token}: make it with the recipe's tokenizer step")
+    return number
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write `tokenizer.json`, as checkpoints carry it."""
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_runtime.checkpoints import load
+from model_runtime.training.export import checkpoint_config, export_model, quantize_rows
+from model_runtime.training.network import Network, Shape
+from model_runtime.training.optimizers import orthogonalise
+from model_runtime.training.vocabulary import train_tokenizer
+from tests.model_runtime.training.wheels import module
+
+SHAPE = Shape(vocab_size=301, context=48, width=64, layers=2, heads=4)
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network(SHAPE)
+
+
+def test_the_trainable_network_is_transformers_gpt_bigcode(network: Network) -> None:
+    from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
+
+    theirs = GPTBigCodeForCausalLM(GPTBigCodeConfig(**checkpoint_config(SHAPE, end_of_text=0)))
+    missing, unexpected = theirs.load_state_dict(network.state_dict(), strict=False)
+    assert (missing, unexpected) == (["lm_head.weight"], [])
+    theirs.tie_weights()
+    theirs.train(False)
+    tokens = torch.randint(SHAPE.vocab_size, (2, 48))
+    with torch.no_grad():
+        torch.testing.assert_close(network(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("quantized", "tolerance"), [(False, 1e-4), (True, 2e-2)])
+def test_what_is_exported_is_what_the_runtime_computes(
+    network: Network, tmp_path: Path, quantized: bool, tolerance: float
+) -> None:
+    state = {"network": network.state_dict(), "shape": vars(SHAPE)}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    train_tokenizer([module(1)], SHAPE.vocab_size).save(str(tmp_path / "tokenizer.json"))
+    export_model(tmp_path, tmp_path / "model", quantized)
+    loaded = load(tmp_path / "model", device=torch.device("cpu"), dtype=torch.float32)
+    tokens = torch.randint(SHAPE.vocab_size, (40,))
+    ours = loaded.decoder.forward(tokens.tolist(), loaded.decoder.new_cache(), "all")
+    with torch.no_grad():
+        torch.testing.assert_close(ours, network(tokens[None])[0], atol=tolerance, rtol=0)
+
+
+def test_an_exported_config_says_that_its_weights_are_int8(network: Network, tmp_path: Path) -> None:
+    torch.save({"network": network.state_dict(), "shape": vars(SHAPE)}, tmp_path / "checkpoint.pt")
+    train_tokenizer([module(1)], SHAPE.vocab_size).save(str(tmp_path / "tokenizer.json"))
+    export_model(tmp_path, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["quantization_config"] == {"quant_method": "fimble-int8"}
+
+
+def test_int8_rows_are_within_half_a_step_of_the_weights() -> None:
+    weight = torch.randn(17, 33) * torch.logspace(-2, 3, 17)[:, None]
+    quantized, scale = quantize_rows(weight)
+    error = (quantized.float() * scale.float()[:, None] - weight).abs()
+    step = scale.float()[:, None]
+    assert (error <= 0.51 * step + weight.abs() * 1e-3).all()
+
+
+def test_a_row_of_zeros_survives_quantisation() -> None:
+    quantized, scale = quantize_rows(torch.zeros(2, 4))
+    assert torch.equal(quantized.float() * scale.float()[:, None], torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (16, 64), (64, 16)])
+def test_muons_update_has_singular_values_near_one(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    assert float(values.min()) > 0.6
+    assert float(values.max()) < 1.3
