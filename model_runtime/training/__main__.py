@@ -134,19 +134,19 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--packages", type=Path, default=PACKAGE_LIST, help="the pinned list of packages")
 
     step = _add(steps, tokenizer)
-    step.add_argument("--vocab-size", type=int, default=8192)
+    step.add_argument("--vocab-size", type=int, default=4096)
     _add_sample_options(step, megabytes=60)
 
     step = _add(steps, pack)
-    step.add_argument("--context", type=int, default=1024, help="tokens in a row (1024)")
+    step.add_argument("--context", type=int, default=768, help="tokens in a row (768)")
     _add_sample_options(step, megabytes=160)
 
     step = _add(steps, train)
     step.add_argument("--minutes", type=float, default=60, help="time to train, over all runs (60)")
-    step.add_argument("--width", type=int, default=256)
+    step.add_argument("--width", type=int, default=192)
     step.add_argument("--layers", type=int, default=4)
-    step.add_argument("--heads", type=int, default=4)
-    step.add_argument("--rows-per-step", type=int, default=8)
+    step.add_argument("--heads", type=int, default=3)
+    step.add_argument("--rows-per-step", type=int, default=6)
     step.add_argument("--threads", type=int, default=0, help="CPU threads (as many as there are cores)")
     step.add_argument("--device", choices=("cpu", "cuda"), help="cuda where there is one")
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 FIM_RATE = 0.8
 SPANS = {"random": 0.25, "rest of line": 0.40, "lines": 0.20, "block": 0.10, "end": 0.05}
-WINDOW_CHARACTERS = (600, 3200)
+SHORTEST_WINDOW = 500  # characters
 MOST_LINES = 5
 Layout = Literal["plain", "psm", "spm"]
 
@@ -28,11 +28,14 @@ class Example(NamedTuple):
     suffix: str = ""
 
 
-def windows(text: str, random: Random) -> Iterator[str]:
-    """Cut a file into windows of whole lines and of random length, as a prompt's window would."""
+def windows(text: str, longest: int, random: Random) -> Iterator[str]:
+    """Cut a file into windows of whole lines, as a prompt's window would be.
+
+    Their lengths are random, up to `longest` characters; only a line that is longer alone goes beyond.
+    """
     start = 0
     while start < len(text):
-        end = start + random.randint(*WINDOW_CHARACTERS)
+        end = start + random.randint(SHORTEST_WINDOW, longest)
         end = len(text) if end >= len(text) else text.rfind("\n", start, end) + 1
         if end <= start:  # one line fills the whole window
             end = text.find("\n", start) + 1 or len(text)

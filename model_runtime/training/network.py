@@ -19,11 +19,11 @@ from torch.nn import functional
 class Shape:
     """The size of a model; `head_dim` is width / heads."""
 
-    vocab_size: int = 8192
-    context: int = 1024
-    width: int = 256
+    vocab_size: int = 4096
+    context: int = 768
+    width: int = 192
     layers: int = 4
-    heads: int = 4
+    heads: int = 3
 
     @property
     def head_dim(self) -> int:

@@ -27,13 +27,15 @@ from model_runtime.training.vocabulary import (
 )
 
 OPEN_ROWS = 64  # how many rows wait for an example that fits; more of them leave less padding
+CHARACTERS_PER_TOKEN = 2.9  # of a window that is to fit into a row; code has more on average
 BATCH = 1024  # examples that are tokenised in one call
 
 
-def examples(files: Iterable[SourceFile], random: Random) -> Iterator[Example]:
-    """Every window of every file, transformed."""
+def examples(files: Iterable[SourceFile], length: int, random: Random) -> Iterator[Example]:
+    """Every window of every file, transformed; nearly all of them fit into `length` tokens."""
+    longest = int(length * CHARACTERS_PER_TOKEN)
     for file in files:
-        for window in windows(file.text, random):
+        for window in windows(file.text, longest, random):
             yield make_example(window, random)
 
 
@@ -80,7 +82,7 @@ def write_rows(
     """Write an array (rows, length) of uint16 to `target`; returns the rows and the share not padding."""
     padding = token_id(tokenizer, FIM_PAD)
     tokenizer.encode_special_tokens = True  # a sentinel's name in a source file is plain text
-    stream = examples(files, Random(seed))
+    stream = examples(files, length, Random(seed))
     batches = iter(lambda: list(islice(stream, BATCH)), [])
     sequences = (tokens for batch in batches for tokens in encode(batch, tokenizer))
     rows = np.stack(list(pack(sequences, length, padding)))

@@ -31,8 +31,8 @@ class Recipe:
     """How to train; the shape of what is trained is `Shape`."""
 
     minutes: float = 60.0
-    rows_per_step: int = 8
-    rows_at_once: int = 4  # what one forward pass takes; gradients add up
+    rows_per_step: int = 6
+    rows_at_once: int = 6  # what one forward pass takes; gradients add up
     muon_lr: float = 0.02
     adam_lr: float = 0.003
     warm_up: float = 0.02  # share of the time

@@ -1,0 +1,230 @@
+"""A small editor in the terminal: what ``make demo`` shows.
+
+    python editor_clients/terminal_demo.py [--model FOLDER] [FILE:LINE:COL]
+
+It starts ``fimble serve`` as a child process, as any editor does, opens a file there without the text that
+stands after the cursor on its line, and shows the ghost text that comes back, as it comes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
+
+from lsp_server.arguments import CommandError, Location  # noqa: E402
+from lsp_server.jsonrpc import Peer, RpcError  # noqa: E402
+from lsp_server.transport import framed, read_message  # noqa: E402
+
+DEFAULT_FILE = ROOT / "lsp_server" / "document.py"
+DEFAULT_PLACE = "for column, character in "
+LINES_ABOVE, LINES_BELOW = 4, 3
+
+
+class DemoError(Exception):
+    """The demonstration can't go on."""
+
+
+class View:
+    """The source around the cursor, with the ghost text in grey, or between marks where there is no grey."""
+
+    def __init__(self, above: str, below: str) -> None:
+        self._above = "\n".join(above.split("\n")[-1 - LINES_ABOVE :])
+        self._below = "\n".join(below.split("\n")[: 1 + LINES_BELOW])
+        self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        grey = self._live and "NO_COLOR" not in os.environ
+        self._marks = ("\x1b[90m", "\x1b[0m") if grey else ("⟦", "⟧")
+        self._rows = 0  # that the last picture takes on the terminal
+
+    def show(self, ghost: str, *, final: bool = False) -> None:
+        """Draw the picture; on a terminal over the last one, elsewhere only the `final` one."""
+        if not (self._live or final):
+            return
+        if self._rows:
+            sys.stdout.write(f"\x1b[{self._rows}F\x1b[J")
+        start, end = self._marks
+        sys.stdout.write(f"{self._above}{start}{ghost}{end}{self._below}\n")
+        sys.stdout.flush()
+        if self._live:
+            columns = shutil.get_terminal_size().columns
+            lines = f"{self._above}{ghost}{self._below}".split("\n")
+            self._rows = sum(max(1, -(-len(line) // columns)) for line in lines)
+
+
+class Server:
+    """A language server in a child process, and what it has said."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        self._process = process
+        stdin = process.stdin
+        self.peer = Peer(lambda body: stdin.write(framed(body)), admit=lambda method: None)
+        self.peer.on_notification("window/showMessage", self._told)
+        self.peer.on_notification("window/logMessage", self._told)
+        self.ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, model: str | None) -> Server:
+        """Start the server, for `model` or its default one."""
+        command = [sys.executable, "-m", "lsp_server", "serve", *(["--model", model] if model else [])]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        pipe = asyncio.subprocess.PIPE
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, "PYTHONPATH": path}
+            )
+        )
+
+    async def ask(self, method: str, params: object) -> Any:
+        """The server's answer, unless it dies before it gives one."""
+        asking = asyncio.ensure_future(self.peer.request(method, params))
+        await asyncio.wait([asking, self._listening], return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            asking.cancel()
+            assert self._process.stderr is not None
+            errors = (await self._process.stderr.read()).decode(errors="replace").strip()
+            raise DemoError(f"the server has died: {errors.splitlines()[-1] if errors else 'without a word'}")
+        return asking.result()
+
+    async def stop(self) -> None:
+        """End the server as an editor that quits does."""
+        if self._process.returncode is None and not self._listening.done():
+            await self.ask("shutdown", None)
+            self.peer.notify("exit", None)
+        await asyncio.wait_for(self._process.wait(), 10)
+        self._listening.cancel()
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        while (body := await read_message(self._process.stdout)) is not None:
+            await self.peer.receive(body)
+
+    def _told(self, params: Any) -> None:
+        """The server says that the model is ready, or else what is wrong with it."""
+        if not self.ready.done():
+            if params["type"] == 1:
+                self.ready.set_exception(DemoError(params["message"].removeprefix("fimble: ")))
+            else:
+                self.ready.set_result(params["message"].removeprefix("fimble: "))
+
+
+class Demo:
+    """One file, open in the editor, with a cursor."""
+
+    def __init__(self, server: Server, path: Path, above: str, below: str) -> None:
+        self._server = server
+        self._uri = path.absolute().as_uri()
+        self._above, self._below = above, below
+
+    async def open(self) -> None:
+        """Introduce ourselves and open the file."""
+        general = {"positionEncodings": ["utf-32"]}
+        capabilities = {"general": general, "textDocument": {"inlineCompletion": {}}}
+        await self._server.ask("initialize", {"processId": os.getpid(), "capabilities": capabilities})
+        self._server.peer.notify("initialized", {})
+        document = {"uri": self._uri, "languageId": "python", "version": 1, "text": self._above + self._below}
+        self._server.peer.notify("textDocument/didOpen", {"textDocument": document})
+
+    async def complete(self, show: Callable[[str], None]) -> tuple[str, float, float]:
+        """Ask for a completion at the cursor: its text, and when its beginning and its end came, in ms.
+
+        `show` is called with the text so far each time it has grown.
+        """
+        started = time.perf_counter()
+        first: list[float] = []
+
+        def grown(params: Any) -> None:
+            first.append(_milliseconds(started))
+            show(params["value"]["items"][0]["insertText"])
+
+        self._server.peer.on_notification("$/progress", grown)
+        line, column = self._above.count("\n"), len(self._above) - self._above.rfind("\n") - 1
+        answer = await self._server.ask(
+            "textDocument/inlineCompletion",
+            {
+                "textDocument": {"uri": self._uri},
+                "position": {"line": line, "character": column},
+                "context": {"triggerKind": 1},
+                "partialResultToken": "ghost",
+            },
+        )
+        total = _milliseconds(started)
+        text = "".join(item["insertText"] for item in (answer or {"items": []})["items"])
+        return text, first[0] if first else total, total
+
+
+async def run(model: str | None, path: Path, above: str, below: str) -> None:
+    """Show one completion, and how long it took."""
+    view = View(above, below)
+    started = time.perf_counter()
+    server = await Server.start(model)
+    try:
+        demo = Demo(server, path, above, below)
+        await demo.open()
+        view.show("")
+        ready = await server.ready
+        loaded = time.perf_counter() - started
+        text, *cold = await demo.complete(view.show)
+        view.show(text, final=True)
+        _, *warm = await demo.complete(lambda text: None)
+    finally:
+        await server.stop()
+    if not text:
+        sys.stdout.write("(the model suggests nothing here)\n")
+    sys.stdout.write(
+        f"\nfirst text after {cold[0]:.0f} ms, all after {cold[1]:.0f} ms; "
+        f"asked again, with the prompt in the cache: {warm[0]:.0f} and {warm[1]:.0f} ms\n"
+        f"{ready}, {loaded:.1f} s after the server was started\n"
+    )
+
+
+def place(location: str | None) -> tuple[Path, str, str]:
+    """The file to open, and its text above and below the cursor, less the rest of the cursor's line."""
+    if location is None:
+        text = DEFAULT_FILE.read_text(encoding="utf-8")
+        cursor = text.index(DEFAULT_PLACE) + len(DEFAULT_PLACE)
+        path = DEFAULT_FILE
+    else:
+        document, position = Location.parse(location).open()
+        text, cursor = document.text, document.offset_at(position)
+        path = Path(Location.parse(location).file)
+    above, below = text[:cursor], text[cursor:]
+    return path, above, below[below.find("\n") :] if "\n" in below else ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demonstration; its exit status."""
+    parser = argparse.ArgumentParser(description="Show a completion of a real file, as an editor would.")
+    parser.add_argument(
+        "location", nargs="?", metavar="FILE:LINE:COL", help="where (default: in fimble's own)"
+    )
+    parser.add_argument("--model", metavar="FOLDER", help="a checkpoint's folder (default: the one we bring)")
+    arguments = parser.parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        asyncio.run(run(arguments.model, *place(arguments.location)))
+    except KeyboardInterrupt:
+        return 130
+    except (DemoError, CommandError, RpcError) as error:
+        sys.stderr.write(f"demo: {error}\n")
+        return 2
+    return 0
+
+
+def _milliseconds(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""An open document: text that an editor changes bit by bit, addressed as LSP addresses it.
+
+server ▶ session ▶ **document**: `server` applies the editor's changes, `session` reads what stands before
+and after the cursor.
+
+Lines end with ``\\n``, ``\\r\\n`` or ``\\r`` and nothing else: `str.splitlines` also splits at form feeds,
+U+2028 and others, after which every later edit would land on the wrong line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+PositionEncoding = Literal["utf-8", "utf-16", "utf-32"]
+
+_LINE_END: Final = re.compile(r"(\r\n|\n|\r)")
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place in a document; `line` counts from 0, `character` in code units of the document's encoding."""
+
+    line: int
+    character: int
+
+
+@dataclass(frozen=True)
+class Range:
+    """What lies between two places; `end` is not part of it."""
+
+    start: Position
+    end: Position
+
+
+class Document:
+    """A text as a list of lines, each with its line end; the last line is the one that has none.
+
+    An edit splices the lines it touches, so its cost does not depend on the document's length. Positions
+    are clamped as LSP asks: a character past a line's end means the line's end, a line past the last means
+    the end of the text. A position inside a character (between two surrogates, say) means the place
+    before that character.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        uri: str = "",
+        language: str = "",
+        version: int = 0,
+        encoding: PositionEncoding = "utf-16",
+    ) -> None:
+        self.uri = uri
+        self.language = language
+        self.version = version
+        self.encoding: PositionEncoding = encoding
+        self._lines = split_lines(text)
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self._lines)
+
+    @property
+    def line_count(self) -> int:
+        """How many lines there are; an empty text has one, and so has what follows the last line end."""
+        return len(self._lines)
+
+    def line(self, number: int) -> str:
+        """Line `number`, counted from 0, without its line end."""
+        return _without_line_end(self._lines[number])
+
+    def replace(self, text: str, where: Range | None = None) -> None:
+        """Put `text` in the place of what is at `where`, or of everything."""
+        if where is None:
+            self._lines = split_lines(text)
+            return
+        first, first_column = self._place(min(where.start, where.end))
+        last, last_column = self._place(max(where.start, where.end))
+        text = self._lines[first][:first_column] + text + self._lines[last][last_column:]
+        if first and not first_column and self._lines[first - 1].endswith("\r"):
+            # A line feed that now follows this carriage return makes one line end with it.
+            first -= 1
+            text = self._lines[first] + text
+        lines = split_lines(text)
+        if last + 1 < len(self._lines):
+            lines.pop()  # what follows the last line end is the next line, which is there already
+        self._lines[first : last + 1] = lines
+
+    def offset_at(self, position: Position) -> int:
+        """How many characters stand before `position`."""
+        line, column = self._place(position)
+        return sum(map(len, self._lines[:line])) + column
+
+    def position_at(self, offset: int) -> Position:
+        """The position that `offset` characters stand before, clamped to the text."""
+        offset = max(offset, 0)
+        for number, line in enumerate(self._lines):
+            if offset < len(line):
+                return self._position(number, offset)
+            offset -= len(line)
+        return self._position(len(self._lines) - 1, len(self._lines[-1]))
+
+    def clamp(self, position: Position) -> Position:
+        """The position in the text that `position` means."""
+        return self._position(*self._place(position))
+
+    def prefix(self, position: Position, limit: int) -> str:
+        """What stands before `position`: everything, or the nearest `limit` to twice `limit` characters.
+
+        Where it is cut, it begins at a line's start (if there is one near by), and at the same one while the
+        user types on, until another `limit` characters have come: a window that slid with every key would
+        make all that a model has computed for it worthless.
+        """
+        number, column = self._place(position)
+        before = sum(map(len, self._lines[:number])) + column
+        wanted = before - max(0, before // limit - 1) * limit
+        pieces = [self._lines[number][:column]]
+        have = column
+        while have < wanted:
+            number -= 1
+            pieces.append(self._lines[number])
+            have += len(self._lines[number])
+        text = "".join(reversed(pieces))[have - wanted :]
+        return text if wanted == before else text[text.find("\n", 0, limit // 2) + 1 :]
+
+    def suffix(self, position: Position, limit: int) -> str:
+        """What stands after `position`, at most `limit` characters."""
+        number, column = self._place(position)
+        pieces = [self._lines[number][column : column + limit]]
+        room = limit - len(pieces[0])
+        for line in self._lines[number + 1 : number + 1 + room]:
+            if room <= 0:
+                break
+            pieces.append(line[:room])
+            room -= len(line)
+        return "".join(pieces)
+
+    def word_before(self, position: Position) -> tuple[Position, str]:
+        """The word, or the part of one, that ends at `position`, and where it begins."""
+        number, column = self._place(position)
+        before = self.line(number)[:column]
+        start = len(before)
+        while start and (before[start - 1].isalnum() or before[start - 1] == "_"):
+            start -= 1
+        return self._position(number, start), before[start:]
+
+    def _place(self, position: Position) -> tuple[int, int]:
+        """The line and the column in characters that `position` means in the text as it is."""
+        if position.line >= len(self._lines):
+            return len(self._lines) - 1, len(self._lines[-1])
+        line = self.line(position.line)
+        return position.line, _column(line, position.character, self.encoding)
+
+    def _position(self, number: int, column: int) -> Position:
+        line = self.line(number)[:column]
+        return Position(number, sum(_width(character, self.encoding) for character in line))
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of `text` with their line ends; the last one has none and may be empty."""
+    parts = _LINE_END.split(text)
+    return [line + end for line, end in zip(parts[::2], parts[1::2], strict=False)] + [parts[-1]]
+
+
+def _without_line_end(line: str) -> str:
+    if line.endswith("\r\n"):
+        return line[:-2]
+    return line[:-1] if line.endswith(("\n", "\r")) else line
+
+
+def _column(line: str, units: int, encoding: PositionEncoding) -> int:
+    """The character of `line` that code unit number `units` belongs to."""
+    if encoding == "utf-32" or line.isascii():
+        return min(units, len(line))
+    for column, character in enumerate(line):
+        units -= _width(character, encoding)
+        if units < 0:
+            return column
+    return len(line)
+
+
+def _width(character: str, encoding: PositionEncoding) -> int:
+    """How many code units `character` takes."""
+    code_point = ord(character)
+    if encoding == "utf-32":
+        return 1
+    if encoding == "utf-16":
+        return 1 + (code_point > 0xFFFF)
+    return 1 + (code_point > 0x7F) + (code_point > 0x7FF) + (code_point > 0xFFFF)

@@ -1,0 +1,166 @@
+"""LSP's parameters as values, and our values as LSP's results.
+
+server ▶ **messages**: decoding is strict about what is used and blind to the rest, since clients add fields
+of their own. What is wrong is told by its path, as in ``position.line``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lsp_server.document import Position, PositionEncoding, Range
+from lsp_server.jsonrpc import ErrorCode, RpcError
+from lsp_server.session import Selection
+
+ProgressToken = int | str
+
+_ENCODINGS: Final[tuple[PositionEncoding, ...]] = ("utf-8", "utf-16", "utf-32")
+
+
+@dataclass(frozen=True)
+class ClientFacts:
+    """What the server wants to know of its client."""
+
+    encoding: PositionEncoding
+    work_done_progress: bool = False
+    inline_completion: bool = False
+    options: object = None
+
+    @classmethod
+    def decode(cls, params: object) -> ClientFacts:
+        """From the parameters of ``initialize``."""
+        capabilities = _get(params, "capabilities", dict, {})
+        offered = _get(_get(capabilities, "general", dict, {}), "positionEncodings", list, [])
+        return cls(
+            encoding=next((name for name in offered if name in _ENCODINGS), "utf-16"),
+            work_done_progress=_get(_get(capabilities, "window", dict, {}), "workDoneProgress", bool, False),
+            inline_completion="inlineCompletion" in _get(capabilities, "textDocument", dict, {}),
+            options=_get(params, "initializationOptions", object, None),
+        )
+
+
+@dataclass(frozen=True)
+class OpenedDocument:
+    """``textDocument/didOpen``."""
+
+    uri: str
+    language: str
+    version: int
+    text: str
+
+    @classmethod
+    def decode(cls, params: object) -> OpenedDocument:
+        """From the notification's parameters."""
+        document = _get(params, "textDocument", dict)
+        return cls(
+            uri=_get(document, "uri", str),
+            language=_get(document, "languageId", str, ""),
+            version=_get(document, "version", int, 0),
+            text=_get(document, "text", str),
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A text that takes the place of what is at `where`, or of everything."""
+
+    text: str
+    where: Range | None
+
+
+@dataclass(frozen=True)
+class ChangedDocument:
+    """``textDocument/didChange``."""
+
+    uri: str
+    version: int
+    changes: tuple[Change, ...]
+
+    @classmethod
+    def decode(cls, params: object) -> ChangedDocument:
+        """From the notification's parameters."""
+        document = _get(params, "textDocument", dict)
+        changes = _get(params, "contentChanges", list)
+        return cls(
+            uri=_get(document, "uri", str),
+            version=_get(document, "version", int, 0),
+            changes=tuple(
+                Change(
+                    text=_get(change, "text", str),
+                    where=None if _get(change, "range", dict, None) is None else _range(change, "range"),
+                )
+                for change in changes
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class CompletionParams:
+    """``textDocument/completion`` and ``textDocument/inlineCompletion``.
+
+    A `partial_result_token` asks for the text as it grows, which is an extension of ours to LSP.
+    """
+
+    uri: str
+    position: Position
+    selected: Selection | None
+    partial_result_token: ProgressToken | None
+
+    @classmethod
+    def decode(cls, params: object) -> CompletionParams:
+        """From the request's parameters."""
+        info = _get(_get(params, "context", dict, {}), "selectedCompletionInfo", dict, None)
+        return cls(
+            uri=decode_uri(params),
+            position=_position(_get(params, "position", dict), "position"),
+            selected=None if info is None else Selection(_get(info, "text", str), _range(info, "range")),
+            partial_result_token=_get(params, "partialResultToken", (int, str), None),
+        )
+
+
+def decode_uri(params: object) -> str:
+    """The document that a message is about."""
+    uri: str = _get(_get(params, "textDocument", dict), "uri", str)
+    return uri
+
+
+def encode_range(where: Range) -> dict[str, object]:
+    """`where` as LSP writes it."""
+    return {
+        "start": {"line": where.start.line, "character": where.start.character},
+        "end": {"line": where.end.line, "character": where.end.character},
+    }
+
+
+def _range(params: object, key: str) -> Range:
+    value = _get(params, key, dict)
+    start = _position(_get(value, "start", dict), f"{key}.start")
+    return Range(start, _position(_get(value, "end", dict), f"{key}.end"))
+
+
+def _position(value: object, path: str) -> Position:
+    line, character = _get(value, "line", int), _get(value, "character", int)
+    if line < 0 or character < 0:
+        raise _invalid(f"{path} is {line}:{character}, and positions count from 0")
+    return Position(line, character)
+
+
+_REQUIRED: Final = object()
+
+
+def _get(params: object, key: str, kind: Any, default: Any = _REQUIRED) -> Any:
+    """`params[key]`, which must be of `kind`; where it is absent or null, `default`."""
+    if not isinstance(params, Mapping):
+        raise _invalid(f"an object with {key!r} was expected, not {type(params).__name__}")
+    value = params.get(key)
+    if value is None and default is not _REQUIRED:
+        return default
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
+        raise _invalid(f"{key!r} is missing or of the wrong type")
+    return value
+
+
+def _invalid(message: str) -> RpcError:
+    return RpcError(ErrorCode.INVALID_PARAMS, f"invalid parameters: {message}")

@@ -1,0 +1,86 @@
+"""Runs language servers until they end: one on stdio, or one for each client of a TCP port.
+
+cli ▶ **serving** ▶ server. Here the models are opened and closed: editors that ask for the same one share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from lsp_server.server import LanguageServer, OpenBackend
+from lsp_server.settings import Settings
+from lsp_server.transport import Stdio
+from model_runtime.api import Backend, ModelOptions
+
+_CLOSING_SECONDS: Final = 0.2
+
+
+class BackendPool:
+    """The backends that are open, one for each model."""
+
+    def __init__(self, open_backend: OpenBackend) -> None:
+        self._open_backend = open_backend
+        self._backends: dict[ModelOptions, Backend] = {}
+
+    def get(self, options: ModelOptions) -> Backend:
+        """The backend for `options`, opened when it is first asked for."""
+        if options not in self._backends:
+            self._backends[options] = self._open_backend(options)
+        return self._backends[options]
+
+    async def close(self) -> None:
+        """Close them all, as far as that can be done while an editor waits."""
+        closing = asyncio.gather(
+            *(backend.close() for backend in self._backends.values()), return_exceptions=True
+        )
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(closing, _CLOSING_SECONDS)
+
+
+async def serve_stdio(settings: Settings, open_backend: OpenBackend) -> NoReturn:
+    """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks."""
+    stdio = Stdio.claim()
+    backends = BackendPool(open_backend)
+    status = await LanguageServer(stdio.write, settings, backends.get).run(stdio.reader())
+    await backends.close()
+    # An editor is waiting, and a thread that loads, or taking torch down in order, would take seconds.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+async def serve_tcp(
+    host: str,
+    port: int,
+    settings: Settings,
+    open_backend: OpenBackend,
+    listening: Callable[[str, int], None],
+) -> None:
+    """Serve every editor that connects to `host` and `port`, until cancelled.
+
+    Port 0 takes a free one; `listening` is told where the server is reached.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    backends = BackendPool(open_backend)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await LanguageServer(writer.write, settings, backends.get).run(reader)
+        finally:
+            writer.close()
+
+    try:
+        server = await asyncio.start_server(serve, host, port)
+        listening(*server.sockets[0].getsockname()[:2])
+        try:
+            await asyncio.get_running_loop().create_future()  # for ever
+        finally:
+            server.close()  # without waiting for its clients, who might stay
+    finally:
+        await backends.close()

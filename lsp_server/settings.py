@@ -1,0 +1,118 @@
+"""What a user can set, checked once, when an editor starts the server.
+
+server ▶ **settings**. An editor sends them as ``initializationOptions``, with the names below in camelCase;
+the command line sets the same ones. A mistake in one of them costs that one: the user is told, and its
+default stands.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, get_args
+
+from model_runtime.api import Device, Dtype, ModelOptions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How completions are made.
+
+    `model` is a checkpoint's folder, or None for the default model. `latency_budget_ms` is the time that a
+    completion may take once the model is loaded; None sets no limit. `temperature` 0 is greedy decoding,
+    where `top_k` and `top_p` have no effect; `top_k` 0 and `top_p` 1 are off.
+    """
+
+    model: str | None = None
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    max_tokens: int = 64
+    latency_budget_ms: float | None = None
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    multiline: bool = True
+
+    @property
+    def model_options(self) -> ModelOptions:
+        """Those of the settings that say which model to open, and where it runs."""
+        return ModelOptions(model=self.model, device=self.device, dtype=self.dtype)
+
+
+def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[str]]:
+    """`defaults` with what an editor's `options` set, and one line for each mistake in them."""
+    if options is None:
+        return defaults, []
+    if not isinstance(options, Mapping):
+        return defaults, [f"the settings are {_shown(options)}, but have to be an object"]
+    known = {_camel(name): name for name in _RULES}
+    values: dict[str, Any] = {}
+    mistakes = []
+    for key, value in options.items():
+        rule = _RULES.get(known.get(key, ""))
+        if rule is None:
+            mistakes.append(f"there is no setting `{key}`{_hint(key, list(known))}")
+        elif rule.accepts(value):
+            values[known[key]] = value
+        else:
+            mistakes.append(f"the setting `{key}` is {_shown(value)}, but has to be {rule.words}")
+    return replace(defaults, **values), mistakes
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What a setting's value has to be, as a test and in words."""
+
+    accepts: Callable[[Any], bool]
+    words: str
+
+
+def _one_of(kind: Any) -> _Rule:
+    choices = get_args(kind)
+    return _Rule(
+        lambda value: isinstance(value, str) and value in choices,
+        "one of " + ", ".join(f'"{name}"' for name in choices),
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+_RULES: Final[Mapping[str, _Rule]] = {
+    "model": _Rule(
+        lambda value: value is None or (isinstance(value, str) and value != ""),
+        "a folder, or null for the default model",
+    ),
+    "device": _one_of(Device),
+    "dtype": _one_of(Dtype),
+    "max_tokens": _Rule(lambda value: _is_count(value) and value > 0, "a whole number, at least 1"),
+    "latency_budget_ms": _Rule(
+        lambda value: value is None or (_is_number(value) and value > 0),
+        "a number of milliseconds above 0, or null for no limit",
+    ),
+    "temperature": _Rule(lambda value: _is_number(value) and value >= 0, "a number, at least 0"),
+    "top_k": _Rule(_is_count, "a whole number, at least 0"),
+    "top_p": _Rule(lambda value: _is_number(value) and 0 < value <= 1, "a number above 0, at most 1"),
+    "multiline": _Rule(lambda value: isinstance(value, bool), "true or false"),
+}
+
+
+def _hint(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(_camel(key), known, n=1)
+    return f": did you mean `{close[0]}`?" if close else f"; there are {', '.join(known)}"
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,166 @@
+"""What a GGUF file says of itself, read and checked before any tensor is touched.
+
+Layout: magic, version, the two counts, metadata as key, type and value, an entry for each tensor, then the
+tensors, each at a multiple of the alignment (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+The `gguf` package has a reader too; it makes an array of every string of the vocabulary, which takes
+seconds, and says of a file that was cut short only that some index is out of range.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+from model_runtime.api import CorruptCheckpoint, UnsupportedModel
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+TEXT, ARRAY = 8, 9
+ALIGNMENT = 32  # bytes; the format's default
+MAX_DIMENSIONS = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor as it lies in the file: `length` bytes from byte `start`; `shape` in torch's order."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: GGMLQuantizationType
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """A file's metadata, and its tensors by the file's own names."""
+
+    metadata: Mapping[str, Any]
+    entries: Mapping[str, Entry]
+
+
+def read_header(path: Path, data: memoryview) -> Header:
+    """The header of the file `path`, of which `data` is the whole content.
+
+    Raises:
+        CorruptCheckpoint: it is no GGUF file, damaged or cut short; the message names the first tensor hit.
+        UnsupportedModel: it is of another version, or has a tensor of a type that nobody knows.
+    """
+    if data[:7] == b"version":
+        raise CorruptCheckpoint(f"{path} is only a git-lfs pointer: run `git lfs pull` in its folder")
+    if data[: len(MAGIC)] != MAGIC:
+        raise CorruptCheckpoint(f"{path} is no GGUF file: download or copy it again")
+    try:
+        cursor = _Cursor(data, len(MAGIC))
+        _check_version(path, cursor.scalar("I"))
+        tensors, pairs = cursor.scalar("Q"), cursor.scalar("Q")
+        metadata = {cursor.text(): cursor.value(cursor.scalar("I")) for _ in range(pairs)}
+        described = [
+            (cursor.text(), cursor.shape(), cursor.scalar("I"), cursor.scalar("Q")) for _ in range(tensors)
+        ]
+        alignment = metadata.get("general.alignment", ALIGNMENT)
+        if alignment < 8 or alignment & (alignment - 1):
+            raise ValueError(f"alignment {alignment}")
+    except (struct.error, ValueError, TypeError, EOFError, OverflowError) as error:
+        raise CorruptCheckpoint(
+            f"{path} has a damaged header ({error}): download or copy it again"
+        ) from error
+    start = -(-cursor.position // alignment) * alignment
+    entries: dict[str, Entry] = {}
+    for name, shape, kind, offset in described:
+        if name in entries or offset % alignment:
+            raise CorruptCheckpoint(
+                f"{path} has tensor {name!r} twice or misplaced: download or copy it again"
+            )
+        entries[name] = _entry(path, name, shape, kind, start + offset)
+        _check_end(path, entries[name], len(data))
+    return Header(metadata, entries)
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version and not version & 0xFFFF:
+        raise UnsupportedModel(f"{path} is a big-endian GGUF file: use the little-endian one")
+    if version not in VERSIONS:
+        raise UnsupportedModel(
+            f"{path} is GGUF version {version}; supported: {', '.join(map(str, VERSIONS))}: "
+            "convert it again with a current llama.cpp"
+        )
+
+
+def _entry(path: Path, name: str, shape: tuple[int, ...], kind: int, start: int) -> Entry:
+    try:
+        known = GGMLQuantizationType(kind)
+    except ValueError as error:
+        raise UnsupportedModel(f"{path}: tensor {name!r} has type {kind}, which is not supported") from error
+    values, size = GGML_QUANT_SIZES[known]
+    if shape[-1] % values:
+        raise CorruptCheckpoint(
+            f"{path}: tensor {name!r} of type {known.name} has rows of {shape[-1]}, no multiple of {values}: "
+            "download or copy it again"
+        )
+    return Entry(name, shape, known, start, math.prod(shape) // values * size)
+
+
+def _check_end(path: Path, entry: Entry, length: int) -> None:
+    if entry.start + entry.length > length:
+        raise CorruptCheckpoint(
+            f"{path} is cut short: tensor {entry.name!r} ends at byte {entry.start + entry.length}, "
+            f"the file at {length}; download or copy it again"
+        )
+
+
+class _Cursor:
+    """Reads one value after the other; runs into an error, never past the end."""
+
+    def __init__(self, data: memoryview, position: int) -> None:
+        self._data = data
+        self.position = position
+
+    def scalar(self, kind: str) -> Any:
+        return self._numbers(kind, 1)[0]
+
+    def shape(self) -> tuple[int, ...]:
+        """A shape, which the file tells from the innermost dimension outwards."""
+        dimensions = self.scalar("I")
+        if not 1 <= dimensions <= MAX_DIMENSIONS:
+            raise ValueError(f"{dimensions} dimensions")
+        sizes = self._numbers("Q", dimensions)
+        if 0 in sizes:
+            raise ValueError("a tensor is empty")
+        return sizes[::-1]
+
+    def text(self) -> str:
+        end = self.scalar("Q") + self.position
+        if end > len(self._data):
+            raise EOFError("a text ends beyond the file")
+        text = str(self._data[self.position : end], "utf-8")
+        self.position = end
+        return text
+
+    def value(self, kind: int) -> Any:
+        """A metadata value: a number, a bool, a text, or a list of one of these."""
+        if kind == TEXT:
+            return self.text()
+        if kind in SCALARS:
+            return self.scalar(SCALARS[kind])
+        if kind != ARRAY:
+            raise ValueError(f"value of type {kind}")
+        element, count = self.scalar("I"), self.scalar("Q")
+        if element == TEXT:
+            return [self.text() for _ in range(count)]
+        if element not in SCALARS:
+            raise ValueError(f"list of type {element}")
+        return list(self._numbers(SCALARS[element], count))
+
+    def _numbers(self, kind: str, count: int) -> tuple[Any, ...]:
+        layout = f"<{count}{kind}"
+        numbers = struct.unpack_from(layout, self._data, self.position)
+        self.position += struct.calcsize(layout)
+        return numbers

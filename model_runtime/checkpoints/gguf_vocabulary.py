@@ -1,0 +1,99 @@
+"""The tokens in a GGUF file's metadata, held against each other before they are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gguf import TokenType
+
+from model_runtime.api import CorruptCheckpoint
+
+NAMED = (
+    "bos", "eos", "eot", "eom",
+    "fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep",
+    "prefix", "suffix", "middle",
+)  # fmt: skip
+"""Tokens that metadata names by id and that stand for no text, whatever their type says. Padding is not
+among them: where a model has none, files name some ordinary token."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens by id, without those that only fill the embedding up; `named` are the ids of `NAMED`."""
+
+    tokens: Mapping[int, str]
+    types: Mapping[int, int]
+    named: frozenset[int]
+
+    @classmethod
+    def read(cls, path: Path, metadata: Mapping[str, Any]) -> Vocabulary:
+        """The vocabulary of the file `path`.
+
+        Raises:
+            CorruptCheckpoint: it is incomplete or contradicts itself.
+        """
+        spellings = listed(path, metadata, "tokens", str)
+        # Early files say nothing of types.
+        types = [TokenType.NORMAL] * len(spellings)
+        if "tokenizer.ggml.token_type" in metadata:
+            types = listed(path, metadata, "token_type", int, len(spellings))
+        tokens = {
+            token: spelling for token, spelling in enumerate(spellings) if types[token] != TokenType.UNUSED
+        }
+        if len(set(tokens.values())) != len(tokens):
+            raise CorruptCheckpoint(f"{path} has a token twice in its vocabulary: download or copy it again")
+        named = {special_id(metadata, name) for name in NAMED}
+        return cls(tokens, dict(enumerate(types)), frozenset(token for token in tokens if token in named))
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """The tokens' ids by their spelling."""
+        return {spelling: token for token, spelling in self.tokens.items()}
+
+    def added(self, special: Collection[int]) -> list[dict[str, Any]]:
+        """tokenizer.json's `added_tokens`: the special ones, and those that are matched before all others."""
+        return [
+            {
+                "id": token,
+                "content": spelling,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": token in special,
+            }
+            for token, spelling in self.tokens.items()
+            if token in special or self.types[token] == TokenType.USER_DEFINED
+        ]
+
+
+def special_id(metadata: Mapping[str, Any], name: str) -> int | None:
+    """The id of the token that plays the part `name`, such as "bos"; None where the file names none."""
+    token = metadata.get(f"tokenizer.ggml.{name}_token_id")
+    return token if isinstance(token, int) else None
+
+
+def listed(
+    path: Path,
+    metadata: Mapping[str, Any],
+    key: str,
+    kind: type | tuple[type, ...],
+    length: int | None = None,
+) -> list[Any]:
+    """The tokenizer's list `key` of the file `path`: of a `kind`, and of a `length` where one is given.
+
+    Raises:
+        CorruptCheckpoint: it is missing or another one.
+    """
+    values = metadata.get(f"tokenizer.ggml.{key}")
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise CorruptCheckpoint(f"{path} has no sound tokenizer.ggml.{key}: download or copy it again")
+    if length is not None and len(values) != length:
+        raise CorruptCheckpoint(
+            f"{path} has {length} tokens and a tokenizer.ggml.{key} for {len(values)}: "
+            "download or copy it again"
+        )
+    return values

@@ -1,0 +1,116 @@
+"""A checkpoint folder read safely: its JSON files, and its tensors wherever they lie among the shards.
+
+Every way a folder can be wrong ends in one line that says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from model_runtime.api import CorruptCheckpoint, ModelNotFound
+from model_runtime.checkpoints.tensor_files import open_tensors
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""The names that transformers gives to weights, the safe one first; `.index.json` behind where sharded."""
+
+
+class CheckpointFolder(Mapping[str, Tensor]):
+    """A folder as transformers' `save_pretrained` writes it; maps its tensors' names to them.
+
+    Opening it reads `config` and the files' headers. Each look-up gives a memory-mapped tensor, which is
+    never to be written to.
+
+    Raises:
+        ModelNotFound: there is no such folder, or no checkpoint in it.
+        CorruptCheckpoint: a file is damaged or missing, or contradicts another one.
+        UnsupportedModel: a file holds something that the runtime does not read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        _check_folder(path)
+        self.path = path
+        self.config = read_json(path / "config.json")
+        self._tensors = dict(_locate(path))
+
+    def read_optional(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder, or {} where there is none."""
+        path = self.path / name
+        return read_json(path) if path.is_file() else {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object.
+
+    Raises:
+        CorruptCheckpoint: it holds something else, or cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise CorruptCheckpoint(f"{path} cannot be read ({error}): mend it or copy it again") from error
+    if not isinstance(content, dict):
+        raise CorruptCheckpoint(f"{path} holds no JSON object: mend it or copy it again")
+    return content
+
+
+def _check_folder(path: Path) -> None:
+    if path.is_file():
+        raise ModelNotFound(f"{path} is a file: name the folder that holds config.json and the weights")
+    if not path.is_dir():
+        raise ModelNotFound(f"there is no folder {path}: check the path")
+    if not (path / "config.json").is_file():
+        raise ModelNotFound(f"{path} has no config.json: name a folder that holds a checkpoint")
+
+
+def _locate(folder: Path) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """Each tensor's name with the open file that has it."""
+    for weights in WEIGHTS:
+        index = folder / f"{weights}.index.json"
+        if (folder / weights).is_file():
+            file = open_tensors(folder / weights)
+            return ((name, file) for name in file)
+        if index.is_file():
+            return _locate_shards(index)
+    raise ModelNotFound(f"{folder} has no weights: {' or '.join(WEIGHTS)}, or their shards, must be there")
+
+
+def _locate_shards(index: Path) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise CorruptCheckpoint(f"{index} has no weight_map: mend it or copy it again")
+    files = {shard: _open_shard(index, shard) for shard in sorted(set(weight_map.values()))}
+    for name, shard in weight_map.items():
+        if name not in files[shard]:
+            raise CorruptCheckpoint(
+                f"{index.name} has tensor {name!r} in {shard}, which lacks it: download or copy both again"
+            )
+    return ((name, file) for file in files.values() for name in file)
+
+
+def _open_shard(index: Path, shard: str) -> Mapping[str, Tensor]:
+    if Path(shard).name != shard:
+        raise CorruptCheckpoint(f"{index} names {shard!r}: a shard must lie beside its index")
+    if not (index.parent / shard).is_file():
+        raise CorruptCheckpoint(f"shard {shard} is missing from {index.parent}: download or copy it again")
+    return open_tensors(index.parent / shard)
+
+
+def some(names: Iterable[str], limit: int = 3) -> str:
+    """The first few of many names, for a message of one line."""
+    ordered = sorted(names)
+    rest = len(ordered) - limit
+    return ", ".join(repr(name) for name in ordered[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,223 @@
+"""A checkpoint folder, written as a whole or not at all: the last step of everything that makes one.
+
+converter ▶ **writing**: tensors go to the disk one at a time as they are added, so memory holds one of them
+at most. All is written into a hidden folder beside the target, which takes the target's name at the end;
+whatever ends the writing before that, the target is as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model_runtime.api import BackendError
+
+MAX_SHARD_BYTES = 2_000_000_000
+"""How long a weights file gets, unless a single tensor is longer: short enough to copy and to resume."""
+
+HEADER_SPACE = 1 << 18  # bytes before the tensors: room for some 2000 of them, and a whole number of pages
+
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.bool: "BOOL",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8",
+}  # fmt: skip
+
+
+class CannotWrite(BackendError):
+    """A checkpoint cannot be written there: the place is taken, closed to us, or full."""
+
+
+class CheckpointWriter:
+    """Takes in a checkpoint's tensors and files; see `checkpoint_writer`, which makes it."""
+
+    def __init__(self, folder: Path, target: Path, max_shard_bytes: int) -> None:
+        self._folder = folder
+        self._target = target
+        self._max_shard_bytes = max_shard_bytes
+        self._shards: list[_Shard] = []
+        self._shard_of: dict[str, _Shard] = {}
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Write `tensor`, of any shape, device and strides, under a name that no other one has."""
+        assert name not in self._shard_of, f"tensor {name!r} is added twice"
+        data = tensor.detach().cpu().contiguous()
+        entry = {"dtype": DTYPES[data.dtype], "shape": list(data.shape)}
+        with _as_cannot_write(self._target):
+            if not self._shards or not self._shards[-1].takes(name, entry, data, self._max_shard_bytes):
+                self._next_shard()
+            self._shards[-1].append(name, entry, data)
+        self._shard_of[name] = self._shards[-1]
+
+    def copy(self, file: Path) -> None:
+        """Take a file along unchanged."""
+        with _as_cannot_write(self._target):
+            shutil.copyfile(file, self._folder / file.name)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file the way transformers does."""
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        with _as_cannot_write(self._target):
+            (self._folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+    def finish(self) -> None:
+        """Name the shards, index them, and let the folder take the target's name."""
+        assert self._shards, "a checkpoint without tensors"
+        with _as_cannot_write(self._target):
+            self._shards[-1].close()
+            self._name_shards()
+            if self._target.exists():
+                self._target.rmdir()  # empty, or this raises; Windows renames onto nothing that exists
+            self._folder.rename(self._target)
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        if self._shards:
+            self._shards[-1].abandon()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _name_shards(self) -> None:
+        """A shard's name tells how many there are, so it comes last."""
+        count = len(self._shards)
+        names = {shard: f"model-{n:05}-of-{count:05}.safetensors" for n, shard in enumerate(self._shards, 1)}
+        if count == 1:
+            names = {self._shards[0]: "model.safetensors"}
+        for shard, name in names.items():
+            shard.path.rename(self._folder / name)
+        if count > 1:
+            index = {
+                "metadata": {"total_size": sum(shard.length for shard in self._shards)},
+                "weight_map": {name: names[shard] for name, shard in self._shard_of.items()},
+            }
+            self.write_json("model.safetensors.index.json", index)
+
+    def _next_shard(self) -> None:
+        if self._shards:
+            self._shards[-1].close()
+        self._shards.append(_Shard(self._folder / f"{len(self._shards)}.part"))
+
+
+class _Shard:
+    """A safetensors file that grows tensor by tensor; `length` is what they take, in bytes.
+
+    The format puts a header before the tensors that only the last one completes: room is left for it, and
+    what it does not fill is blanks, as the format allows (https://github.com/huggingface/safetensors#format).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.length = 0
+        self._header: dict[str, dict[str, Any]] = {"__metadata__": {"format": "pt"}}
+        self._header_length = len(json.dumps(self._header))
+        self._file = path.open("wb")
+        self._file.seek(HEADER_SPACE)
+
+    def takes(self, name: str, entry: Mapping[str, Any], data: Tensor, limit: int) -> bool:
+        """Whether there is room for a tensor, and it would lie at a multiple of its elements' size."""
+        return (
+            (self.length == 0 or self.length + data.nbytes <= limit)
+            and self.length % data.element_size() == 0
+            and self._header_length + _header_length(name, entry) <= HEADER_SPACE - 8
+        )
+
+    def append(self, name: str, entry: Mapping[str, Any], data: Tensor) -> None:
+        """Write a contiguous tensor after the others."""
+        end = self.length + data.nbytes
+        self._file.write(data.reshape(-1).view(torch.uint8).numpy().data)
+        self._header[name] = {**entry, "data_offsets": [self.length, end]}
+        self._header_length += _header_length(name, entry)
+        self.length = end
+
+    def close(self) -> None:
+        """Fill in the header, and wait until the disk has it all: a full one may only say so now."""
+        header = json.dumps(self._header).encode().ljust(HEADER_SPACE - 8)
+        assert len(header) == HEADER_SPACE - 8
+        self._file.seek(0)
+        self._file.write(len(header).to_bytes(8, "little") + header)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the file: one that is open cannot be removed on Windows."""
+        with suppress(OSError):  # what is still in its buffer finds no room either, and is not wanted
+            self._file.close()
+
+
+def _header_length(name: str, entry: Mapping[str, Any]) -> int:
+    """The most bytes that a tensor's entry takes in the header, its offsets not yet known."""
+    longest = 1 << 63
+    return len(json.dumps({name: {**entry, "data_offsets": [longest, longest]}}))
+
+
+@contextmanager
+def checkpoint_writer(
+    target: Path, *, expected_bytes: int = 0, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> Iterator[CheckpointWriter]:
+    """Write a checkpoint into the folder `target`, which must not exist yet, or be empty.
+
+    When the block ends, the whole checkpoint is there; when it raises, nothing is. A run that is killed
+    leaves a hidden folder beside the target, which the next run removes. Of two runs to the same target at
+    the same time, the one that began first fails. `expected_bytes` are looked for on the disk beforehand.
+
+    Raises:
+        CannotWrite: the place is taken, closed to us, or full.
+    """
+    target = target.resolve()
+    _check_place(target)
+    with _as_cannot_write(target):
+        folder = _begin(target, expected_bytes)
+    writer = CheckpointWriter(folder, target, max_shard_bytes)
+    try:
+        yield writer
+        writer.finish()
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def _check_place(target: Path) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        raise CannotWrite(f"{target} exists and is not empty: name a new folder, or remove this one")
+    if target.is_dir() and os.path.ismount(target):
+        raise CannotWrite(f"{target} is where a disk is mounted: name a new folder inside it")
+    if target.exists() and not target.is_dir():
+        raise CannotWrite(f"{target} is a file: name a new folder")
+
+
+def _begin(target: Path, expected_bytes: int) -> Path:
+    """An empty hidden folder beside `target`, after what killed runs left there is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    leftover = re.compile(re.escape(f".{target.name}.partial-") + "[0-9a-f]{8}")
+    for path in target.parent.iterdir():
+        if leftover.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+    free = shutil.disk_usage(target.parent).free
+    if free < expected_bytes:
+        raise CannotWrite(
+            f"{target} needs {expected_bytes / 1e9:.1f} GB, its disk has {free / 1e9:.1f} GB left: make room"
+        )
+    folder = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+    folder.mkdir()
+    return folder
+
+
+@contextmanager
+def _as_cannot_write(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full: make room and try again" if full else error.strerror or str(error)
+        raise CannotWrite(f"{target} cannot be written: {why}") from error

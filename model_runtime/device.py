@@ -1,0 +1,67 @@
+"""Where the model runs and in which precision: what the user asks for against what the machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+from model_runtime.api import Device, DeviceUnavailable, Dtype, OutOfMemory
+
+DTYPES: Mapping[Dtype, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+
+
+def resolve_device(asked: Device) -> torch.device:
+    """The device asked for; for "auto" the quickest that is there: CUDA, then Apple's GPU, then the CPU.
+
+    Raises:
+        DeviceUnavailable: it is not on this machine.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if asked == "auto":
+        return torch.device(next(name for name, available in there.items() if available))
+    if not there[asked]:
+        found = ", ".join(name for name, available in there.items() if available)
+        raise DeviceUnavailable(f"device {asked!r} is not available here: use one of {found}, or auto")
+    return torch.device(asked)
+
+
+def resolve_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
+    """The precision asked for; for "auto" fp32 on the CPU, half precision elsewhere."""
+    if asked != "auto":
+        return DTYPES[asked]
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float16
+
+
+def dtype_name(dtype: torch.dtype) -> Dtype:
+    """The user's word for a dtype."""
+    return next(name for name, candidate in DTYPES.items() if candidate == dtype)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn torch's ways of saying that memory is short into `OutOfMemory`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # CUDA has a class of its own; the CPU's allocator and MPS raise a bare RuntimeError.
+        said = str(error).lower()
+        short = "can't allocate memory" in said or "out of memory" in said or "not enough memory" in said
+        if not (short or isinstance(error, torch.OutOfMemoryError | MemoryError)):
+            raise
+        raise OutOfMemory(
+            "there is not enough memory: use a smaller model, or --dtype bf16, or --device cpu"
+        ) from error

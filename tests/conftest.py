@@ -1,0 +1,25 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.model_runtime.factory import write_checkpoint
+
+
+def pytest_configure() -> None:
+    """Settle what must be so before torch is imported, and make no test depend on the machine's speed."""
+    # Models this small lose by a second thread, most of all on busy cores. Child processes inherit it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    settings.register_profile("fimble", deadline=None)
+    settings.load_profile("fimble")
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random GPTBigCode checkpoint that knows StarCoder's fill-in-the-middle sentinels; read only."""
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny-fim")

@@ -1,0 +1,397 @@
+"""The server: every request gets exactly one answer, whatever the editor and the model do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lsp_server.jsonrpc import ErrorCode
+from lsp_server.settings import Settings
+from model_runtime.api import ModelNotFound
+from tests.lsp_server.fakes import EditorAndServer, FakeBackend
+
+A = {"uri": "file:///a.py"}
+INLINE = "textDocument/inlineCompletion"
+
+
+def at(line: int, character: int, **more: object) -> dict[str, object]:
+    position = {"line": line, "character": character}
+    return {"textDocument": A, "position": position, "context": {"triggerKind": 2}, **more}
+
+
+async def test_the_server_says_what_it_can_do_and_who_it_is() -> None:
+    async with EditorAndServer(FakeBackend()) as editor:
+        result = await editor.request("initialize", {"capabilities": {}})
+    assert result["serverInfo"]["name"] == "fimble"
+    assert result["capabilities"] == {
+        "positionEncoding": "utf-16",
+        "textDocumentSync": {"openClose": True, "change": 2},
+        "inlineCompletionProvider": {},
+        "completionProvider": {},
+    }
+
+
+async def test_an_editor_with_ghost_text_is_not_offered_the_same_as_a_pop_up() -> None:
+    async with EditorAndServer(FakeBackend()) as editor:
+        capabilities = await editor.start(capabilities={"textDocument": {"inlineCompletion": {}}})
+    assert "completionProvider" not in capabilities
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [(["utf-8", "utf-16"], "utf-8"), (["utf-32"], "utf-32"), (["utf-7", "utf-16"], "utf-16"), ([], "utf-16")],
+)
+async def test_the_first_position_encoding_that_is_known_is_chosen(offered: list[str], chosen: str) -> None:
+    async with EditorAndServer(FakeBackend()) as editor:
+        capabilities = await editor.start(capabilities={"general": {"positionEncodings": offered}})
+    assert capabilities["positionEncoding"] == chosen
+
+
+@pytest.mark.parametrize(("encoding", "character"), [("utf-8", 10), ("utf-16", 8), ("utf-32", 7)])
+async def test_positions_are_read_in_the_encoding_agreed_on(encoding: str, character: int) -> None:
+    backend = FakeBackend("x")
+    async with EditorAndServer(backend) as editor:
+        await editor.start(capabilities={"general": {"positionEncodings": [encoding]}})
+        editor.open("a = '🎉'\n")
+        await editor.request(INLINE, at(0, character))
+    assert backend.requests[0].prefix == "a = '🎉'"
+
+
+async def test_a_completion_is_one_item_at_the_cursor() -> None:
+    async with EditorAndServer(FakeBackend("a + b")) as editor:
+        await editor.start()
+        editor.open("return \n")
+        result = await editor.request(INLINE, at(0, 7))
+    here = {"line": 0, "character": 7}
+    assert result == {"items": [{"insertText": "a + b", "range": {"start": here, "end": here}}]}
+
+
+async def test_a_position_past_the_lines_end_is_answered_for_the_lines_end() -> None:
+    async with EditorAndServer(FakeBackend("x")) as editor:
+        await editor.start()
+        editor.open("ab\n")
+        result = await editor.request(INLINE, at(0, 99))
+    assert result["items"][0]["range"]["start"] == {"line": 0, "character": 2}
+
+
+async def test_nothing_to_show_is_an_empty_list() -> None:
+    async with EditorAndServer(FakeBackend("  ")) as editor:
+        await editor.start()
+        editor.open("")
+        assert await editor.request(INLINE, at(0, 0)) == {"items": []}
+
+
+async def test_edits_reach_the_model() -> None:
+    backend = FakeBackend("x")
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("a\r\n🎉b\r\n")
+        where = {"start": {"line": 1, "character": 2}, "end": {"line": 1, "character": 3}}
+        changes: list[dict[str, Any]] = [{"range": where, "text": "c\r\nd"}, {"text": "new"}]
+        for version, change in enumerate(changes, 2):
+            document = {**A, "version": version}
+            editor.notify("textDocument/didChange", {"textDocument": document, "contentChanges": [change]})
+            await editor.request(INLINE, at(9, 0))
+    assert [request.prefix for request in backend.requests] == ["a\n🎉c\nd\n", "new"]
+
+
+async def test_a_request_sees_the_document_as_it_was_when_it_was_sent() -> None:
+    backend = FakeBackend("x")
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("old")
+        _, answer = editor.ask(INLINE, at(0, 3))
+        change = {"textDocument": {**A, "version": 2}, "contentChanges": [{"text": "new"}]}
+        editor.notify("textDocument/didChange", change)
+        await answer
+    assert backend.requests[0].prefix == "old"
+
+
+async def test_partial_results_grow_into_the_final_item() -> None:
+    async with EditorAndServer(FakeBackend("foo", "(", "1", ")")) as editor:
+        await editor.start()
+        editor.open("")
+        result = await editor.request(INLINE, at(0, 0, partialResultToken="t"))
+        progress = await editor.seen("$/progress", 4)
+    assert [one["token"] for one in progress] == ["t"] * 4
+    texts = [one["value"]["items"][0]["insertText"] for one in progress]
+    assert texts == ["foo", "foo(", "foo(1", "foo(1)"]
+    assert progress[-1]["value"] == result
+
+
+async def test_a_client_that_asks_for_no_partial_results_gets_none() -> None:
+    async with EditorAndServer(FakeBackend("foo", "(")) as editor:
+        await editor.start()
+        editor.open("")
+        await editor.request(INLINE, at(0, 0))
+        assert not [message for message in editor.received if message.get("method") == "$/progress"]
+
+
+async def test_the_selected_pop_up_item_is_completed() -> None:
+    backend = FakeBackend("(1)")
+    where = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 2}}
+    context = {"triggerKind": 2, "selectedCompletionInfo": {"range": where, "text": "print"}}
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("pr\n")
+        result = await editor.request(INLINE, at(0, 2, context=context))
+    assert result == {"items": [{"insertText": "print(1)", "range": where}]}
+
+
+async def test_a_pop_up_item_contains_the_word_that_is_being_typed() -> None:
+    async with EditorAndServer(FakeBackend("urn x:", "\n    y")) as editor:
+        await editor.start()
+        editor.open("    ret")
+        result = await editor.request("textDocument/completion", at(0, 7))
+    [item] = result["items"]
+    assert item["label"] == "return x:"
+    assert item["textEdit"]["newText"] == "return x:"
+    assert item["textEdit"]["range"] == {
+        "start": {"line": 0, "character": 4},
+        "end": {"line": 0, "character": 7},
+    }
+
+
+async def test_a_superseded_request_is_answered_with_null() -> None:
+    backend = FakeBackend("a")
+    backend.may_finish.clear()
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("")
+        _, older = editor.ask(INLINE, at(0, 0))
+        await backend.waiting.wait()
+        _, newer = editor.ask(INLINE, at(0, 0))
+        assert (await older)["result"] is None
+        backend.may_finish.set()
+        assert (await newer)["result"]["items"]
+
+
+async def test_a_cancelled_request_is_answered_so_and_frees_the_model() -> None:
+    backend = FakeBackend("a")
+    backend.may_finish.clear()
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("")
+        id_, answer = editor.ask(INLINE, at(0, 0))
+        await backend.waiting.wait()
+        editor.notify("$/cancelRequest", {"id": id_})
+        assert (await answer)["error"]["code"] == ErrorCode.REQUEST_CANCELLED
+        assert backend.closed == backend.requests
+
+
+async def test_closing_a_document_answers_its_request() -> None:
+    backend = FakeBackend("a")
+    backend.may_finish.clear()
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("")
+        _, answer = editor.ask(INLINE, at(0, 0))
+        await backend.waiting.wait()
+        editor.notify("textDocument/didClose", {"textDocument": A})
+        assert (await answer)["result"] is None
+        assert await editor.request(INLINE, at(0, 0)) is None
+
+
+async def test_a_document_that_is_not_open_has_no_completion() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        assert await editor.request(INLINE, at(0, 0)) is None
+        assert await editor.request("textDocument/completion", at(0, 0)) is None
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        None,
+        [],
+        {},
+        {"textDocument": A},
+        {"textDocument": {"uri": 1}, "position": {"line": 0, "character": 0}},
+        {"textDocument": A, "position": {"line": -1, "character": 0}},
+        {"textDocument": A, "position": {"line": "0", "character": 0}},
+        {"textDocument": A, "position": {"line": True, "character": 0}},
+        {"textDocument": A, "position": {"line": 0, "character": 0}, "partialResultToken": []},
+        {"textDocument": A, "position": {"line": 0, "character": 0}, "context": 3},
+    ],
+)
+async def test_malformed_parameters_are_answered_with_an_error(params: object) -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        editor.open("")
+        assert await editor.error(INLINE, params) == ErrorCode.INVALID_PARAMS
+        assert await editor.request(INLINE, at(0, 0))
+
+
+async def test_a_malformed_notification_changes_nothing() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        editor.open("")
+        editor.notify("textDocument/didChange", {"textDocument": A, "contentChanges": [{"range": 3}]})
+        editor.notify("textDocument/didOpen", None)
+        assert await editor.request(INLINE, at(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", ErrorCode.PARSE_ERROR),
+        (b"\xff", ErrorCode.PARSE_ERROR),
+        (b"[" * 100_000, ErrorCode.PARSE_ERROR),
+        (b"[]", ErrorCode.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0"}', ErrorCode.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": null, "method": "shutdown"}', ErrorCode.INVALID_REQUEST),
+        (b'{"jsonrpc": "1.0", "id": 1, "method": "shutdown"}', ErrorCode.INVALID_REQUEST),
+    ],
+)
+async def test_what_is_no_message_is_answered_without_an_id(body: bytes, code: ErrorCode) -> None:
+    async with EditorAndServer(FakeBackend()) as editor:
+        await editor.start()
+        editor.send(body)
+        assert await editor.error("no/such/method") == ErrorCode.METHOD_NOT_FOUND  # and all goes on
+        [answer] = editor.answers_to(None)
+    assert answer["error"]["code"] == code
+
+
+async def test_requests_have_their_time() -> None:
+    async with EditorAndServer(FakeBackend()) as editor:
+        assert await editor.error(INLINE, at(0, 0)) == ErrorCode.SERVER_NOT_INITIALIZED
+        await editor.start()
+        assert await editor.error("initialize", {"capabilities": {}}) == ErrorCode.INVALID_REQUEST
+        await editor.request("shutdown")
+        assert await editor.error(INLINE, at(0, 0)) == ErrorCode.INVALID_REQUEST
+
+
+async def test_a_request_that_comes_while_the_model_loads_waits_for_it() -> None:
+    backend = FakeBackend("a")
+    backend.may_load.clear()
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("")
+        _, answer = editor.ask(INLINE, at(0, 0))
+        assert await editor.error("no/such/method") == ErrorCode.METHOD_NOT_FOUND
+        assert not answer.done()
+        backend.may_load.set()
+        assert (await answer)["result"]["items"]
+
+
+async def test_an_editor_that_can_show_it_sees_the_model_loading() -> None:
+    backend = FakeBackend()
+    backend.may_load.clear()
+    async with EditorAndServer(backend) as editor:
+        await editor.start(capabilities={"window": {"workDoneProgress": True}})
+        await editor.seen("$/progress")
+        backend.may_load.set()
+        progress = [one["value"] for one in await editor.seen("$/progress", 3)]
+    assert [one["kind"] for one in progress[:2]] == ["begin", "report"]
+    assert (progress[1]["percentage"], progress[1]["message"]) == (50, "half")
+    assert progress[-1] == {"kind": "end", "message": "fake is ready"}
+
+
+async def test_the_model_loads_though_the_editor_never_makes_a_place_for_its_progress() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        editor.answers_progress = False
+        await editor.start(capabilities={"window": {"workDoneProgress": True}})
+        editor.open("")
+        assert await editor.request(INLINE, at(0, 0))
+
+
+async def test_a_model_that_cannot_be_used_is_told_once_and_answered_with_null() -> None:
+    backend = FakeBackend(error=ModelNotFound("there is no model at /m: name a folder"))
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("")
+        assert await editor.request(INLINE, at(0, 0)) is None
+        assert await editor.request("textDocument/completion", at(0, 0)) is None
+        [message] = await editor.seen("window/showMessage")
+    assert message == {"type": 1, "message": "fimble: there is no model at /m: name a folder"}
+
+
+async def test_a_mistake_in_the_settings_is_told_and_the_rest_counts() -> None:
+    backend = FakeBackend("a")
+    async with EditorAndServer(backend, Settings(top_k=3)) as editor:
+        await editor.start(initializationOptions={"maxTokns": 9, "temperature": 0.5})
+        [message] = await editor.seen("window/showMessage")
+        editor.open("")
+        await editor.request(INLINE, at(0, 0))
+    assert message["message"] == "fimble: there is no setting `maxTokns`: did you mean `maxTokens`?"
+    assert (backend.requests[0].temperature, backend.requests[0].top_k) == (0.5, 3)
+
+
+async def test_shutdown_cancels_what_runs_and_exit_ends_the_server_well() -> None:
+    backend = FakeBackend("a")
+    backend.may_finish.clear()
+    both = EditorAndServer(backend)
+    async with both as editor:
+        await editor.start()
+        editor.open("")
+        _, running = editor.ask(INLINE, at(0, 0))
+        await backend.waiting.wait()
+        assert await editor.request("shutdown") is None
+        assert (await running)["error"]["code"] == ErrorCode.REQUEST_CANCELLED
+        editor.notify("exit")
+        assert await both.status() == 0
+
+
+async def test_an_exit_without_shutdown_is_a_failure() -> None:
+    both = EditorAndServer(FakeBackend())
+    async with both as editor:
+        await editor.start()
+        editor.notify("exit")
+        assert await both.status() == 1
+
+
+async def test_an_editor_that_dies_ends_the_server_and_the_completion() -> None:
+    backend = FakeBackend("a")
+    backend.may_finish.clear()
+    both = EditorAndServer(backend)
+    async with both as editor:
+        await editor.start()
+        editor.open("")
+        editor.ask(INLINE, at(0, 0))
+        await backend.waiting.wait()
+        both.hang_up()
+        assert await both.status() == 1
+    assert backend.closed == backend.requests
+
+
+steps = st.lists(
+    st.sampled_from(["ask", "bad", "cancel", "type", "close", "open", "wait", "finish"]), max_size=25
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(steps)
+def test_every_request_is_answered_once_in_whatever_order_things_happen(steps: list[str]) -> None:
+    asyncio.run(_play(steps))
+
+
+async def _play(steps: list[str]) -> None:
+    backend = FakeBackend("a", "b")
+    backend.may_finish.clear()
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        asked: list[int] = []
+        for step in [*steps, "finish"]:
+            if step in ("ask", "bad"):
+                asked.append(editor.ask(INLINE, at(0, 0) if step == "ask" else {})[0])
+            elif step == "cancel" and asked:
+                editor.notify("$/cancelRequest", {"id": asked[-1]})
+            elif step == "type":
+                change = {"textDocument": {**A, "version": 2}, "contentChanges": [{"text": "x"}]}
+                editor.notify("textDocument/didChange", change)
+            elif step == "close":
+                editor.notify("textDocument/didClose", {"textDocument": A})
+            elif step == "open":
+                editor.open("")
+            elif step == "wait":
+                await asyncio.sleep(0)
+            elif step == "finish":
+                backend.may_finish.set()
+        await editor.request("shutdown")
+        assert all(len(editor.answers_to(id_)) == 1 for id_ in asked), json.dumps(editor.received)
+    assert backend.closed == backend.requests

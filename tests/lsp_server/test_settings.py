@@ -1,0 +1,73 @@
+"""Settings: what an editor sets counts, what it sets wrongly costs nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from lsp_server.settings import Settings, read_settings
+
+
+def test_what_an_editor_sets_takes_the_place_of_the_defaults() -> None:
+    options = {"model": "/m", "device": "cpu", "maxTokens": 9, "latencyBudgetMs": 150, "multiline": False}
+    settings, mistakes = read_settings(options, Settings(dtype="fp32", max_tokens=3))
+    assert settings == Settings(
+        model="/m", device="cpu", dtype="fp32", max_tokens=9, latency_budget_ms=150, multiline=False
+    )
+    assert mistakes == []
+
+
+def test_no_options_are_the_defaults() -> None:
+    assert read_settings(None, Settings(top_k=4)) == (Settings(top_k=4), [])
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("maxTokns", "maxTokens"), ("max_tokens", "maxTokens"), ("Model", "model")]
+)
+def test_an_unknown_setting_is_a_mistake_with_a_hint(key: str, meant: str) -> None:
+    settings, mistakes = read_settings({key: 1, "topK": 5}, Settings())
+    assert settings == Settings(top_k=5)
+    assert mistakes == [f"there is no setting `{key}`: did you mean `{meant}`?"]
+
+
+def test_an_unknown_setting_that_is_like_none_names_all_there_are() -> None:
+    _, [mistake] = read_settings({"zzz": 1}, Settings())
+    assert mistake.startswith("there is no setting `zzz`; there are model, device, dtype, maxTokens")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("maxTokens", 0, "a whole number, at least 1"),
+        ("maxTokens", True, "a whole number, at least 1"),
+        ("maxTokens", "9", "a whole number, at least 1"),
+        ("latencyBudgetMs", 0, "a number of milliseconds above 0"),
+        ("temperature", -1, "a number, at least 0"),
+        ("topK", 1.5, "a whole number, at least 0"),
+        ("topP", 0, "a number above 0, at most 1"),
+        ("device", "gpu", 'one of "auto", "cpu", "cuda", "mps"'),
+        ("dtype", ["fp32"], 'one of "auto", "fp32", "fp16", "bf16"'),
+        ("model", "", "a folder, or null"),
+        ("multiline", 1, "true or false"),
+    ],
+)
+def test_a_wrong_value_is_a_mistake_that_says_what_it_has_to_be(key: str, value: object, words: str) -> None:
+    settings, [mistake] = read_settings({key: value}, Settings())
+    assert settings == Settings()
+    assert mistake.startswith(f"the setting `{key}` is {value!r}, but has to be {words}")
+
+
+def test_settings_that_are_no_object_are_a_mistake() -> None:
+    assert read_settings([1], Settings())[1] == ["the settings are [1], but have to be an object"]
+
+
+def test_every_setting_accepts_its_own_default() -> None:
+    words = {
+        "max_tokens": "maxTokens",
+        "latency_budget_ms": "latencyBudgetMs",
+        "top_k": "topK",
+        "top_p": "topP",
+    }
+    defaults = {words.get(field.name, field.name): field.default for field in fields(Settings)}
+    assert read_settings(defaults, Settings()) == (Settings(), [])

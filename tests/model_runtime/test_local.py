@@ -1,0 +1,355 @@
+"""The worker and its streams: order, cancellation, deadlines, failures. Most tests script the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import aclosing
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from model_runtime import open_backend
+from model_runtime.api import (
+    BackendClosed,
+    BackendError,
+    Chunk,
+    CompletionRequest,
+    LoadProgress,
+    ModelInfo,
+    ModelNotFound,
+    ModelOptions,
+    Usage,
+)
+from model_runtime.engine import Engine
+from model_runtime.local import LocalBackend
+
+INFO = ModelInfo("scripted", "none", 0, 0, "cpu", "fp32", fill_in_the_middle=False)
+REQUEST = CompletionRequest(prefix="abc")
+
+
+class ScriptedEngine:
+    """Answers with its prefix, letter by letter, each when `allow` has been released once more.
+
+    A prefix of "!" fails. `ended` collects the prefixes in the order in which their work ended.
+    """
+
+    info = INFO
+
+    def __init__(self, letters: int = 10**6) -> None:
+        self.allow = threading.Semaphore(letters)
+        self.started = threading.Event()
+        self.ended: list[str] = []
+
+    def complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
+        self.started.set()
+        try:
+            for count, letter in enumerate(request.prefix, start=1):
+                assert self.allow.acquire(timeout=60)
+                if letter == "!":
+                    raise ZeroDivisionError("a mistake of ours")
+                usage = Usage(1, 0, count)
+                yield Chunk("", usage=usage)
+                yield Chunk(letter, usage=usage)
+            yield Chunk("", "length", usage)
+        finally:
+            self.ended.append(request.prefix)
+
+
+def backend_of(
+    engine: ScriptedEngine | Callable[[LoadProgress], ScriptedEngine],
+) -> LocalBackend:
+    def open_engine(options: ModelOptions, progress: LoadProgress) -> Engine:
+        return cast(Engine, engine if isinstance(engine, ScriptedEngine) else engine(progress))
+
+    return LocalBackend(ModelOptions(), open_engine)
+
+
+async def collect(stream: AsyncIterator[Chunk]) -> list[Chunk]:
+    return [chunk async for chunk in stream]
+
+
+async def text_of(backend: LocalBackend, request: CompletionRequest) -> str:
+    return "".join(chunk.text for chunk in await collect(backend.complete(request)))
+
+
+async def test_a_stream_has_text_and_then_one_last_chunk_with_the_usage() -> None:
+    async with aclosing_backend(backend_of(ScriptedEngine())) as backend:
+        chunks = await collect(backend.complete(REQUEST))
+    assert chunks == [Chunk("a"), Chunk("b"), Chunk("c"), Chunk("", "length", Usage(1, 0, 3))]
+
+
+async def test_requests_are_answered_in_the_order_in_which_they_came() -> None:
+    engine = ScriptedEngine()
+    async with aclosing_backend(backend_of(engine)) as backend:
+        texts = await asyncio.gather(
+            *(text_of(backend, CompletionRequest(prefix=f"request {n}")) for n in range(5))
+        )
+    assert texts == engine.ended == [f"request {n}" for n in range(5)]
+
+
+async def test_closing_a_stream_frees_the_model_within_a_step() -> None:
+    engine = ScriptedEngine(letters=1)
+    async with aclosing_backend(backend_of(engine)) as backend:
+        async with aclosing(backend.complete(CompletionRequest(prefix="a" * 1000))) as stream:
+            assert await anext(stream) == Chunk("a")
+        engine.allow.release(4)
+        assert await text_of(backend, REQUEST) == "abc"  # the four letters were enough for both
+
+
+async def test_cancelling_a_task_that_waits_frees_the_model() -> None:
+    engine = ScriptedEngine(letters=0)
+    async with aclosing_backend(backend_of(engine)) as backend:
+        task = asyncio.create_task(text_of(backend, CompletionRequest(prefix="a" * 1000)))
+        await asyncio.to_thread(engine.started.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        engine.allow.release(4)
+        assert await text_of(backend, REQUEST) == "abc"
+
+
+async def test_a_stream_that_is_closed_before_its_turn_costs_nothing() -> None:
+    engine = ScriptedEngine(letters=0)
+    async with aclosing_backend(backend_of(engine)) as backend:
+        first = asyncio.create_task(text_of(backend, CompletionRequest(prefix="a")))
+        await asyncio.to_thread(engine.started.wait, 60)
+        second = asyncio.create_task(text_of(backend, CompletionRequest(prefix="b")))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        engine.allow.release(10)
+        assert await first == "a"
+        assert await text_of(backend, CompletionRequest(prefix="c")) == "c"
+    assert engine.ended == ["a", "c"]
+
+
+async def test_at_its_deadline_a_stream_ends_with_what_there_is_though_a_step_is_under_way() -> None:
+    engine = ScriptedEngine(letters=2)
+    async with aclosing_backend(backend_of(engine)) as backend:
+        await backend.load()
+        deadline = time.monotonic() + 0.3
+        chunks = await collect(backend.complete(CompletionRequest(prefix="abc", deadline=deadline)))
+        assert chunks == [Chunk("a"), Chunk("b"), Chunk("", "deadline", Usage(1, 0, 2))]
+        assert time.monotonic() >= deadline
+        engine.allow.release(10)
+        assert await text_of(backend, REQUEST) == "abc"
+
+
+@pytest.mark.parametrize("ahead", [-5.0, 0.05])
+async def test_a_deadline_is_kept_while_the_model_loads(ahead: float) -> None:
+    go_on = threading.Event()
+
+    def slow(progress: LoadProgress) -> ScriptedEngine:
+        assert go_on.wait(60)
+        return ScriptedEngine()
+
+    async with aclosing_backend(backend_of(slow)) as backend:
+        request = CompletionRequest(prefix="abc", deadline=time.monotonic() + ahead)
+        assert await collect(backend.complete(request)) == [Chunk("", "deadline", Usage(0, 0, 0))]
+        go_on.set()
+        assert await text_of(backend, REQUEST) == "abc"
+
+
+async def test_concurrent_loads_share_one_and_all_see_its_progress() -> None:
+    opened: list[int] = []
+    everyone_is_there = threading.Event()
+
+    def count(progress: LoadProgress) -> ScriptedEngine:
+        opened.append(1)
+        assert everyone_is_there.wait(60)
+        progress(0.5, "half")
+        return ScriptedEngine()
+
+    seen: list[list[tuple[float, str]]] = [[], []]
+    async with aclosing_backend(backend_of(count)) as backend:
+        loads = [
+            asyncio.create_task(backend.load(lambda share, what, log=log: log.append((share, what))))  # type: ignore[misc]
+            for log in seen
+        ]
+        completion = asyncio.create_task(text_of(backend, REQUEST))
+        await asyncio.sleep(0)
+        everyone_is_there.set()
+        assert await asyncio.gather(*loads) == [INFO, INFO]
+        assert await completion == "abc"
+        assert await backend.load() == INFO
+    assert opened == [1]
+    assert seen == [[(0.5, "half"), (1.0, "ready")]] * 2
+
+
+async def test_giving_up_on_a_load_leaves_it_to_the_others() -> None:
+    go_on = threading.Event()
+
+    def slow(progress: LoadProgress) -> ScriptedEngine:
+        assert go_on.wait(60)
+        return ScriptedEngine()
+
+    async with aclosing_backend(backend_of(slow)) as backend:
+        impatient, patient = (asyncio.create_task(backend.load()) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        go_on.set()
+        assert await patient == INFO
+        assert impatient.cancelled()
+
+
+async def test_a_failed_load_is_everybodys_error_and_can_be_tried_again() -> None:
+    failures = [ModelNotFound("nothing there")]
+    everyone_is_there = threading.Event()
+
+    def fail_once(progress: LoadProgress) -> ScriptedEngine:
+        assert everyone_is_there.wait(60)
+        if failures:
+            raise failures.pop()
+        return ScriptedEngine()
+
+    async with aclosing_backend(backend_of(fail_once)) as backend:
+        waiting = [
+            asyncio.create_task(backend.load()),
+            asyncio.create_task(backend.load()),
+            asyncio.create_task(text_of(backend, REQUEST)),
+        ]
+        await asyncio.sleep(0)
+        everyone_is_there.set()
+        errors = await asyncio.gather(*waiting, return_exceptions=True)
+        assert len({id(error) for error in errors}) == 1
+        assert isinstance(errors[0], ModelNotFound)
+        assert await backend.load() == INFO
+        assert await text_of(backend, REQUEST) == "abc"
+
+
+async def test_a_progress_listener_that_fails_does_not_harm_the_load() -> None:
+    def engine(progress: LoadProgress) -> ScriptedEngine:
+        progress(0.1, "first")
+        progress(0.2, "second")
+        return ScriptedEngine()
+
+    calls: list[float] = []
+
+    def broken(share: float, what: str) -> None:
+        calls.append(share)
+        if share < 1:
+            raise RuntimeError("the event loop is closed")
+
+    async with aclosing_backend(backend_of(engine)) as backend:
+        assert await backend.load(broken) == INFO
+    assert calls == [0.1, 1.0]
+
+
+async def test_a_mistake_of_ours_fails_one_request_and_the_worker_lives_on() -> None:
+    async with aclosing_backend(backend_of(ScriptedEngine())) as backend:
+        stream = backend.complete(CompletionRequest(prefix="a!"))
+        assert await anext(stream) == Chunk("a")
+        with pytest.raises(BackendError, match="ZeroDivisionError: a mistake of ours") as caught:
+            await anext(stream)
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert await text_of(backend, REQUEST) == "abc"
+
+
+async def test_closing_ends_running_and_waiting_streams() -> None:
+    engine = ScriptedEngine(letters=1)
+    backend = backend_of(engine)
+    running = backend.complete(REQUEST)
+    assert await anext(running) == Chunk("a")
+    waiting = asyncio.create_task(text_of(backend, REQUEST))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(backend.close())
+    with pytest.raises(BackendClosed):
+        await anext(running)
+    with pytest.raises(BackendClosed):
+        await waiting
+    engine.allow.release(1)  # ends the step that is under way
+    await closing
+    assert engine.ended == ["abc"]
+    await backend.close()
+
+
+async def test_closing_while_it_loads_ends_the_load() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(progress: LoadProgress) -> ScriptedEngine:
+        begun.set()
+        assert go_on.wait(60)
+        progress(0.5, "half")
+        raise AssertionError("went on loading")
+
+    backend = backend_of(slow)
+    load = asyncio.create_task(backend.load())
+    await asyncio.to_thread(begun.wait, 60)
+    closing = asyncio.create_task(backend.close())
+    await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    with pytest.raises(BackendClosed):
+        await load
+
+
+@pytest.mark.parametrize("used", [True, False])
+async def test_a_closed_backend_refuses_work(used: bool) -> None:
+    backend = backend_of(ScriptedEngine())
+    if used:
+        await backend.load()
+    await backend.close()
+    with pytest.raises(BackendClosed):
+        await backend.load()
+    with pytest.raises(BackendClosed):
+        await anext(backend.complete(REQUEST))
+
+
+def test_one_backend_serves_one_event_loop_after_another() -> None:
+    engine = ScriptedEngine(letters=4)
+    backend = backend_of(engine)
+
+    async def leave_it_open() -> None:
+        stream = backend.complete(CompletionRequest(prefix="a" * 1000))
+        assert await anext(stream) == Chunk("a")
+
+    async def use_and_close() -> None:
+        assert await text_of(backend, REQUEST) == "abc"
+        await backend.close()
+
+    asyncio.run(leave_it_open())
+    engine.allow.release(10)
+    asyncio.run(use_and_close())
+
+
+async def test_a_real_model_streams_and_reuses_what_it_computed(checkpoint_folder: Path) -> None:
+    backend = open_backend(ModelOptions(model=str(checkpoint_folder), device="cpu"))
+    prefix = "def add(first, second):\n    "
+    whole = await collect(backend.complete(CompletionRequest(prefix=prefix, max_tokens=12)))
+    async with aclosing(backend.complete(CompletionRequest(prefix=prefix, max_tokens=200))) as stream:
+        begun = [await anext(stream) for _ in range(3)]
+    again = await collect(backend.complete(CompletionRequest(prefix=prefix, max_tokens=12)))
+    await backend.close()
+    assert begun == whole[:3]
+    assert again[:-1] == whole[:-1]
+    assert whole[-1].usage is not None
+    assert again[-1].usage is not None
+    assert whole[-1].usage.reused_tokens == 0
+    assert again[-1].usage.reused_tokens == again[-1].usage.prompt_tokens - 1
+
+
+async def test_a_folder_that_is_not_there_fails_the_load_and_the_completion(tmp_path: Path) -> None:
+    backend = open_backend(ModelOptions(model=str(tmp_path / "nowhere")))
+    with pytest.raises(ModelNotFound, match="no folder"):
+        await backend.load()
+    with pytest.raises(ModelNotFound, match="no folder"):
+        await anext(backend.complete(REQUEST))
+    await backend.close()
+
+
+class aclosing_backend:  # noqa: N801 - named like contextlib's own
+    """Closes a backend at the end of an `async with`."""
+
+    def __init__(self, backend: LocalBackend) -> None:
+        self._backend = backend
+
+    async def __aenter__(self) -> LocalBackend:
+        return self._backend
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._backend.close()

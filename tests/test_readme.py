@@ -1,0 +1,46 @@
+"""The README is what a newcomer follows to the letter, so what it says is run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lsp_server import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(first_word: str) -> list[str]:
+    """The lines of the README's code blocks that begin with `first_word`, without their comments."""
+    blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("$ ").split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.split(" ")[0] == first_word]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_every_make_target_of_the_readme_is_there() -> None:
+    targets = [line.split()[1] for line in commands("make")]
+    assert {"demo", "test"} <= set(targets)
+    for target in targets:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
+def test_every_command_of_the_readme_is_understood() -> None:
+    lines = commands("fimble")
+    assert len(lines) >= 3
+    for line in lines:
+        arguments = shlex.split(line)[1:]
+        assert cli.parser().parse_args(arguments), line
+
+
+def test_every_file_that_the_documentation_links_to_is_there() -> None:
+    for page in ROOT.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (ROOT / target).exists(), f"{page.name} links to {target}"
