@@ -6,9 +6,7 @@ of our dtypes in which nothing is lost before the loader rounds, once, to the dt
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -82,14 +80,9 @@ def _dequantise(rows: Tensor, kind: GGMLQuantizationType) -> Tensor:
     values, size = GGML_QUANT_SIZES[kind]
     decoded = torch.empty(rows.shape[0], rows.shape[1] // size * values, dtype=torch.float32)
     step = max(1, PIECE_VALUES // decoded.shape[1])
-
-    def decode(first: int) -> None:
+    for first in range(0, len(rows), step):
         piece = dequantize(rows[first : first + step].numpy(), kind)
         decoded[first : first + step] = torch.from_numpy(piece)
-
-    # numpy computes on one core, but lets other threads run meanwhile.
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        deque(pool.map(decode, range(0, len(rows), step)), maxlen=0)
     return decoded
 
 
