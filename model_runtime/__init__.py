@@ -14,6 +14,9 @@
 Importing this package imports no torch; opening a backend does, when it loads, in its own thread.
 """
 
+from pathlib import Path
+from typing import Literal
+
 from model_runtime.api import (
     Backend,
     BackendClosed,
@@ -27,10 +30,12 @@ from model_runtime.api import (
     FinishReason,
     InvalidRequest,
     LoadProgress,
+    ModelEntry,
     ModelInfo,
     ModelNotFound,
     ModelOptions,
     OutOfMemory,
+    PullProgress,
     Snippet,
     UnsupportedModel,
     Usage,
@@ -49,14 +54,20 @@ __all__ = [
     "FinishReason",
     "InvalidRequest",
     "LoadProgress",
+    "ModelEntry",
     "ModelInfo",
     "ModelNotFound",
     "ModelOptions",
     "OutOfMemory",
+    "PullProgress",
     "Snippet",
     "UnsupportedModel",
     "Usage",
+    "convert",
+    "list_models",
+    "models_folder",
     "open_backend",
+    "pull_model",
 ]
 
 
@@ -65,3 +76,56 @@ def open_backend(options: ModelOptions | None = None) -> Backend:
     from model_runtime.local import LocalBackend  # imports no torch until it loads
 
     return LocalBackend(options or ModelOptions())
+
+
+def models_folder() -> Path:
+    """Where pulled models are kept on this machine."""
+    from model_runtime.checkpoints import default_models_folder
+
+    return default_models_folder()
+
+
+def list_models() -> list[ModelEntry]:
+    """The models that are known or on this machine, the default one first. Never goes online."""
+    from model_runtime.checkpoints import list_models
+
+    return list_models(models_folder())
+
+
+def pull_model(name: str, progress: PullProgress | None = None) -> Path:
+    """Download a known model, or a repository of the hub, and return its folder.
+
+    An interrupted download is gone on with; a model that is here already is only checked.
+
+    Raises:
+        BackendError: the message says why it cannot be had, and what to do.
+    """
+    from model_runtime.checkpoints import pull
+
+    return pull(name, models_folder(), progress)
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    to: Literal["gptj"],
+    mp_num: int | None = None,
+    progress: LoadProgress | None = None,
+) -> None:
+    """Write the checkpoint in `source` as a new folder `target` in another family's layout.
+
+    Args:
+        source: a checkpoint's folder.
+        target: a folder that does not exist, or is empty; nothing is left there if the conversion fails.
+        to: `gptj` makes a CodeGen checkpoint a plain GPT-J one.
+        mp_num: into how many groups a CodeGen checkpoint divides its attention; None: as its shape tells.
+        progress: is told how far it is.
+
+    Raises:
+        BackendError: the message says what is wrong with either, and what to do.
+    """
+    from model_runtime.checkpoints import convert_to_gptj
+
+    assert to == "gptj"
+    convert_to_gptj(source, target, mp_num=mp_num, progress=progress)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -71,7 +72,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Chunk:
-    """The next piece of a completion's text; only the last one has a `finish` reason and a `usage`."""
+    """The next piece of a completion's text, with what it cost so far; the last one has a `finish` reason.
+
+    A backend that cannot count gives no `usage`.
+    """
 
     text: str
     finish: FinishReason | None = None
@@ -80,7 +84,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model to open and where it runs; `model` is a folder, or None for the default model."""
+    """Which model to open and where it runs; `model` is a folder or a name, or None for the default model."""
 
     model: str | None = None
     device: Device = "auto"
@@ -100,8 +104,30 @@ class ModelInfo:
     fill_in_the_middle: bool
 
 
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that has a name: what is known of it, and where it is. None is what nobody knows.
+
+    `path` is None where it is not on this machine; `size` is that of its weights in bytes, here or else to
+    download; `fits` says whether this machine can hold them as they are stored, and a cache beside them.
+    """
+
+    name: str
+    path: Path | None
+    repository: str | None
+    family: str | None
+    parameters: int | None
+    licence: str | None
+    fill_in_the_middle: bool | None
+    size: int | None
+    fits: bool | None
+
+
 LoadProgress = Callable[[float, str], None]
 """Called with the share done, from 0 to 1, and what is being done; from any thread."""
+
+PullProgress = Callable[[int, int], None]
+"""Called with the bytes that are here, and how many there will be."""
 
 
 class Backend(Protocol):

@@ -7,7 +7,6 @@ next one computes only what is new.
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 
 from model_runtime.api import (
     Chunk,
@@ -15,17 +14,14 @@ from model_runtime.api import (
     CorruptCheckpoint,
     LoadProgress,
     ModelInfo,
-    ModelNotFound,
     ModelOptions,
     Usage,
 )
-from model_runtime.checkpoints import LoadedModel, load
+from model_runtime.checkpoints import DEFAULT_NAME, LoadedModel, default_models_folder, load, resolve
 from model_runtime.decoding import Sampler, generate
 from model_runtime.device import dtype_name, memory_errors, resolve_device, resolve_dtype
 from model_runtime.prompt import build_prompt, find_sentinels
 from model_runtime.tokenizer import IncrementalDecoder, Tokenizer
-
-DEFAULT_MODEL = Path(__file__).parent / "default_model"
 
 PROMPT_TOKENS = 2048
 """The longest prompt, whatever the context has room for: what is farther off seldom pays for its time."""
@@ -52,7 +48,9 @@ class Engine:
         device = resolve_device(options.device)
         dtype = resolve_dtype(options.dtype, device)
         with memory_errors():
-            model = load(_folder(options), device=device, dtype=dtype, progress=progress)
+            model = load(
+                resolve(options.model, default_models_folder()), device=device, dtype=dtype, progress=progress
+            )
             self._tokenizer = _open_tokenizer(model)
             self._decoder = model.decoder
             self._cache = self._decoder.new_cache()
@@ -62,7 +60,7 @@ class Engine:
         self._stop = _stop_tokens(model, self._tokenizer)
         self._piece = PIECE_TOKENS.get(device.type, GPU_PIECE_TOKENS)
         self.info = ModelInfo(
-            name=model.name,
+            name=model.name if options.model else DEFAULT_NAME,
             family=model.family,
             parameters=self._decoder.parameters,
             context_length=self._decoder.config.context_length,
@@ -111,14 +109,6 @@ class Engine:
         """Touch every weight and start torch's threads, so that the first request does not wait for it."""
         self._decoder.forward([0], self._cache)
         self._cache.rewind(0)
-
-
-def _folder(options: ModelOptions) -> Path:
-    if options.model is not None:
-        return Path(options.model).expanduser()
-    if not (DEFAULT_MODEL / "config.json").is_file():
-        raise ModelNotFound("this installation has no default model: name a folder that holds a checkpoint")
-    return DEFAULT_MODEL
 
 
 def _open_tokenizer(model: LoadedModel) -> Tokenizer:

@@ -32,6 +32,7 @@ from model_runtime.api import (
     ModelOptions,
     Usage,
 )
+from model_runtime.checkpoints import default_models_folder, resolve
 
 if TYPE_CHECKING:
     from model_runtime.engine import Engine
@@ -215,10 +216,8 @@ def _serve(load: _Load, stream: _Stream) -> None:
                 if stream.cancelled:
                     return
                 stream.usage = chunk.usage or stream.usage
-                if chunk.finish is not None:
+                if chunk.finish is not None or chunk.text:
                     stream.deliver(chunk)
-                elif chunk.text:
-                    stream.deliver(Chunk(chunk.text))
     except Exception as error:
         stream.deliver(_as_backend_error(error))
 
@@ -233,6 +232,7 @@ def _as_backend_error(error: Exception) -> BackendError:
 
 
 def _open_engine(options: ModelOptions, progress: LoadProgress) -> Engine:
+    resolve(options.model, default_models_folder())  # what is not there is said before torch takes its time
     progress(0.0, "starting torch")
     from model_runtime.engine import Engine  # imports torch
 

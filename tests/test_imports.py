@@ -17,7 +17,7 @@ PACKAGES = ("lsp_server", "model_runtime")
 
 ROOMS = {
     "lsp_server": {"model_runtime", "model_runtime.api"},
-    "model_runtime": {"model_runtime.api", "model_runtime.local"},
+    "model_runtime": {"model_runtime.api", "model_runtime.checkpoints", "model_runtime.local"},
     "model_runtime.api": set[str](),
     "model_runtime.decoding": set[str](),
     "model_runtime.tokenizer": {"model_runtime.api"},
@@ -32,7 +32,7 @@ ROOMS = {
         "model_runtime.prompt",
         "model_runtime.tokenizer",
     },
-    "model_runtime.local": {"model_runtime.api", "model_runtime.engine"},
+    "model_runtime.local": {"model_runtime.api", "model_runtime.checkpoints", "model_runtime.engine"},
     "model_runtime.training": {
         "model_runtime",
         "model_runtime.api",
@@ -45,6 +45,15 @@ ROOMS = {
 
 LAYERS = (
     ("lsp_server.cli",),
+    (
+        "lsp_server.commands.complete",
+        "lsp_server.commands.convert",
+        "lsp_server.commands.doctor",
+        "lsp_server.commands.models",
+        "lsp_server.commands.serve",
+    ),
+    ("lsp_server.commands.options",),
+    ("lsp_server.serving",),
     ("lsp_server.server",),
     ("lsp_server.session",),
     (

@@ -16,16 +16,16 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def commands(first_word: str) -> list[str]:
+def documented(first_word: str) -> list[str]:
     """The lines of the README's code blocks that begin with `first_word`, without their comments."""
     blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    lines = [line.removeprefix("$ ").split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    lines = [line.removeprefix("$ ").split("  #")[0].strip() for line in "\n".join(blocks).split("\n")]
     return [line for line in lines if line.split(" ")[0] == first_word]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_every_make_target_of_the_readme_is_there() -> None:
-    targets = [line.split()[1] for line in commands("make")]
+    targets = [line.split()[1] for line in documented("make")]
     assert {"demo", "test"} <= set(targets)
     for target in targets:
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -33,7 +33,7 @@ def test_every_make_target_of_the_readme_is_there() -> None:
 
 
 def test_every_command_of_the_readme_is_understood() -> None:
-    lines = commands("fimble")
+    lines = documented("fimble")
     assert len(lines) >= 3
     for line in lines:
         arguments = shlex.split(line)[1:]

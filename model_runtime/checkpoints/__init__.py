@@ -1,5 +1,51 @@
-"""Checkpoint folders on disk to a decoder that is ready to run."""
+"""Checkpoint folders on disk to a decoder that is ready to run, and what else is done with such folders.
 
-from model_runtime.checkpoints.loading import LoadedModel, load
+What handles tensors is imported when it is first asked for: models can be listed, found and fetched without
+waiting for torch.
+"""
 
-__all__ = ["LoadedModel", "load"]
+from typing import TYPE_CHECKING, Any
+
+from model_runtime.checkpoints.hub import DownloadFailed
+from model_runtime.checkpoints.registry import (
+    DEFAULT_NAME,
+    default_models_folder,
+    list_models,
+    pull,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from model_runtime.checkpoints.convert import convert_to_gptj
+    from model_runtime.checkpoints.loading import LoadedModel, load
+    from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
+
+__all__ = [
+    "DEFAULT_NAME",
+    "CannotWrite",
+    "DownloadFailed",
+    "LoadedModel",
+    "checkpoint_writer",
+    "convert_to_gptj",
+    "default_models_folder",
+    "list_models",
+    "load",
+    "pull",
+    "resolve",
+]
+
+_ROOMS = {
+    "LoadedModel": "loading",
+    "load": "loading",
+    "convert_to_gptj": "convert",
+    "CannotWrite": "writing",
+    "checkpoint_writer": "writing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

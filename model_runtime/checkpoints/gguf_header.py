@@ -53,10 +53,7 @@ def read_header(path: Path, data: memoryview) -> Header:
         CorruptCheckpoint: it is no GGUF file, damaged or cut short; the message names the first tensor hit.
         UnsupportedModel: it is of another version, or has a tensor of a type that nobody knows.
     """
-    if data[:7] == b"version":
-        raise CorruptCheckpoint(f"{path} is only a git-lfs pointer: run `git lfs pull` in its folder")
-    if data[: len(MAGIC)] != MAGIC:
-        raise CorruptCheckpoint(f"{path} is no GGUF file: download or copy it again")
+    _check_magic(path, data)
     try:
         cursor = _Cursor(data, len(MAGIC))
         _check_version(path, cursor.scalar("I"))
@@ -82,6 +79,14 @@ def read_header(path: Path, data: memoryview) -> Header:
         entries[name] = _entry(path, name, shape, kind, start + offset)
         _check_end(path, entries[name], len(data))
     return Header(metadata, entries)
+
+
+def _check_magic(path: Path, data: memoryview) -> None:
+    start = bytes(data[:8])
+    if start == b"version ":
+        raise CorruptCheckpoint(f"{path} is only a git-lfs pointer: run `git lfs pull` in its folder")
+    if not start.startswith(MAGIC):
+        raise CorruptCheckpoint(f"{path} is no GGUF file: download or copy it again")
 
 
 def _check_version(path: Path, version: int) -> None:

@@ -23,12 +23,11 @@ from rich.progress import track
 from tokenizers import Tokenizer
 
 from model_runtime import Backend, CompletionRequest, ModelOptions, open_backend
-from model_runtime.checkpoints import load
+from model_runtime.checkpoints import DEFAULT_NAME, default_models_folder, load, resolve
 from model_runtime.training.corpus import SourceFile, read_files
 from model_runtime.training.train import loss_of
 from model_runtime.training.vocabulary import FIM_PAD, token_id
 
-DEFAULT_MODEL = Path(__file__).parents[1] / "default_model"
 MOST_TOKENS = 48  # of an answer; a line that needs more is counted as missed
 HELD_OUT_ROWS = 200
 Kind = Literal["whole line", "rest of line"]
@@ -80,14 +79,14 @@ def evaluate(model: Path | None, run: Path, lines: int, seed: int) -> Report:
     commonest, whole_floor = floor(whole)
     whole_match, rest_match = asyncio.run(_measure_lines(model, whole, rest))
     report = Report(
-        model=(model or DEFAULT_MODEL).resolve().name,
+        model=model.resolve().name if model else DEFAULT_NAME,
         lines_each=lines,
         whole_line_exact_match=whole_match,
         whole_line_floor=whole_floor,
         commonest_line=commonest,
         rest_of_line_exact_match=rest_match,
         rest_of_line_floor=floor(rest)[1],
-        held_out_loss=held_out_loss(model or DEFAULT_MODEL, run / "heldout.npy"),
+        held_out_loss=held_out_loss(model, run / "heldout.npy"),
     )
     (run / "evaluation.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
     return report
@@ -125,9 +124,10 @@ async def exact_match(backend: Backend, tasks: list[LineTask]) -> float:
     return met / len(tasks)
 
 
-def held_out_loss(model: Path, rows_file: Path) -> float:
+def held_out_loss(model: Path | None, rows_file: Path) -> float:
     """Nats a token on held-out packages, packed as in training."""
-    loaded = load(model, device=torch.device("cpu"), dtype=torch.float32)
+    folder = model or resolve(None, default_models_folder())
+    loaded = load(folder, device=torch.device("cpu"), dtype=torch.float32)
     padding = token_id(Tokenizer.from_file(str(loaded.tokenizer)), FIM_PAD)
     rows = torch.from_numpy(np.load(rows_file)[:HELD_OUT_ROWS].astype(np.int64))
 

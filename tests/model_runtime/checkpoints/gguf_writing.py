@@ -55,7 +55,7 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
             "vocab_size": 96,
             "bos_token_id": 1,
             "eos_token_id": 2,
-            "initializer_range": 0.15,
+            "initializer_range": 0.3,
         },
     ),
 }

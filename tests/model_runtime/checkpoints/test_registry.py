@@ -17,14 +17,12 @@ from typing import Any
 
 import pytest
 
-from model_runtime.api import BackendError, ModelNotFound
+from model_runtime.api import BackendError, ModelEntry, ModelNotFound
+from model_runtime.checkpoints.hub import DownloadFailed, Hub
 from model_runtime.checkpoints.known_models import KNOWN_MODELS
 from model_runtime.checkpoints.registry import (
     DEFAULT_MODEL,
     REPOSITORY,
-    DownloadFailed,
-    Hub,
-    ModelEntry,
     default_models_folder,
     list_models,
     machine_memory,
@@ -557,7 +555,8 @@ def test_the_users_token_stays_with_the_hub(
 OFFLINE = """
 import sys
 from pathlib import Path
-from model_runtime.checkpoints.registry import DownloadFailed, pull
+from model_runtime.checkpoints.hub import DownloadFailed
+from model_runtime.checkpoints.registry import pull
 try:
     pull(sys.argv[1], Path(sys.argv[2]))
 except DownloadFailed as error:

@@ -1,11 +1,12 @@
 """``fimble doctor``: what is wrong with the set-up, and how to mend it.
 
-cli ▶ **doctor** ▶ model_runtime.api. Torch is tried in a child process, so that a broken one can't take the
+Torch is tried in a child process, so that a broken one can't take the
 doctor along.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final, Literal
 
+from lsp_server.commands.options import Commands, add_model_options, chosen_settings
+from lsp_server.server import OpenBackend
 from model_runtime.api import Backend, BackendError, CompletionRequest
 
 _OLDEST, _NEWEST = (3, 10), (3, 13)
@@ -32,6 +35,26 @@ print(json.dumps({
 """
 _PROBE_SECONDS: Final = 120
 _SAMPLE: Final = CompletionRequest(prefix="def add(a, b):\n    return ", suffix="\n", max_tokens=8)
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add ``fimble doctor``."""
+    parser = commands.add_parser("doctor", help="what is wrong with the set-up, and how to mend it")
+    parser.description = "Check Python, the packages, the device and the model; exit status 1 if one fails."
+    add_model_options(parser)
+    parser.set_defaults(command=_doctor)
+    return parser
+
+
+def _doctor(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
+    async def run() -> bool:
+        well = True
+        async for finding in examine(open_backend(chosen_settings(arguments).model_options)):
+            print(finding, flush=True)
+            well = well and finding.status != "fail"
+        return well
+
+    return 0 if asyncio.run(run()) else 1
 
 
 @dataclass(frozen=True)

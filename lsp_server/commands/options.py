@@ -1,0 +1,58 @@
+"""What several commands have in common: which model, where it runs, how it is asked."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, get_args
+
+from lsp_server.server import OpenBackend
+from lsp_server.settings import Settings
+from model_runtime.api import Device, Dtype
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Command: TypeAlias = Callable[[argparse.Namespace, OpenBackend], int]
+"""Runs a command and returns its exit status."""
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as all of fimble does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"fimble: {message} (`{self.prog} --help` explains)\n")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, ``--device`` and ``--dtype``, which mean the same everywhere."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", metavar="MODEL", help="a checkpoint's folder, or a name of `fimble models` (default: ours)"
+    )
+    group.add_argument("--device", choices=get_args(Device), default="auto", help="where it runs")
+    group.add_argument("--dtype", choices=get_args(Dtype), default="auto", help="what it computes with")
+
+
+def chosen_settings(arguments: argparse.Namespace) -> Settings:
+    """What the command line sets, and our defaults for the rest."""
+    names = {setting.name for setting in dataclasses.fields(Settings)}
+    return Settings(**{name: value for name, value in vars(arguments).items() if name in names})
+
+
+def progress_bar() -> Progress:
+    """A progress bar on standard error, gone when the work is done: standard output can be piped on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

@@ -1,0 +1,43 @@
+"""``fimble serve``: the language server, as editors start it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from lsp_server.arguments import CommandError, parse_address
+from lsp_server.commands.options import Commands, add_model_options, chosen_settings
+from lsp_server.server import OpenBackend
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add ``fimble serve``."""
+    parser = commands.add_parser("serve", help="the language server, as editors start it")
+    parser.description = "Speak the Language Server Protocol, on standard input and output or a TCP port."
+    parser.add_argument(
+        "--tcp",
+        metavar="[HOST:]PORT",
+        help="listen for editors here instead; without HOST, for those on this machine only",
+    )
+    add_model_options(parser)
+    parser.set_defaults(command=_serve)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
+    from lsp_server.serving import serve_stdio, serve_tcp
+
+    settings = chosen_settings(arguments)
+    if arguments.tcp is None:
+        return asyncio.run(serve_stdio(settings, open_backend))
+    host, port = parse_address(arguments.tcp)
+    try:
+        asyncio.run(serve_tcp(host, port, settings, open_backend, _say_address))
+    except OSError as error:
+        raise CommandError(f"can't listen on {host}:{port} ({error.strerror}): choose another") from error
+    return 0
+
+
+def _say_address(host: str, port: int) -> None:
+    print(f"fimble: listening on {host}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
