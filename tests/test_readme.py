@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server import cli
+from lsp_server.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,6 +40,13 @@ def test_every_command_of_the_readme_is_understood() -> None:
     for line in lines:
         arguments = shlex.split(line)[1:]
         assert cli.parser().parse_args(arguments), line
+
+
+def test_every_setting_is_explained() -> None:
+    for field in dataclasses.fields(Settings):
+        words = field.name.split("_")
+        name = words[0] + "".join(map(str.capitalize, words[1:]))
+        assert re.search(rf"^\|.*`{name}`", README, re.MULTILINE), name
 
 
 def test_every_file_that_the_documentation_links_to_is_there() -> None:
