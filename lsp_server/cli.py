@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from lsp_server import __version__
 from lsp_server.arguments import CommandError
-from lsp_server.commands import complete, convert, doctor, models, serve
+from lsp_server.commands import complete, convert, doctor, models, serve, verify
 from lsp_server.commands.options import Command, Parser
 from lsp_server.server import OpenBackend
 from model_runtime import open_backend as open_local_backend
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show tracebacks, and log more to standard error"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (serve.add, complete.add, models.add, convert.add, doctor.add):
+    for add in (serve.add, complete.add, models.add, convert.add, verify.add, doctor.add):
         command = add(commands)
         # Also after the command's name; what was said before it stands.
         command.add_argument(

@@ -39,6 +39,7 @@ from model_runtime.api import (
     Snippet,
     UnsupportedModel,
     Usage,
+    Verification,
 )
 
 __all__ = [
@@ -63,11 +64,13 @@ __all__ = [
     "Snippet",
     "UnsupportedModel",
     "Usage",
+    "Verification",
     "convert",
     "list_models",
     "models_folder",
     "open_backend",
     "pull_model",
+    "verify",
 ]
 
 
@@ -129,3 +132,43 @@ def convert(
 
     assert to == "gptj"
     convert_to_gptj(source, target, mp_num=mp_num, progress=progress)
+
+
+def verify(
+    source: str,
+    *,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    text: str | None = None,
+    max_tokens: int = 64,
+    tolerance: float | None = None,
+    progress: LoadProgress | None = None,
+) -> Verification:
+    """Compare our decoder with transformers' own model of the same checkpoint, part by part.
+
+    Args:
+        source: a checkpoint's folder, or a name that `list_models` gives.
+        device: where both compute.
+        dtype: what both compute with.
+        text: what they read; None for a piece of Python.
+        max_tokens: of the text, at most.
+        tolerance: the largest relative difference that passes; None for what `dtype` explains.
+        progress: is told how far it is.
+
+    Raises:
+        BackendError: they cannot be compared; the message says why and what to do.
+    """
+    from model_runtime.checkpoints import resolve, verify_checkpoint
+    from model_runtime.device import memory_errors, resolve_device, resolve_dtype
+
+    place = resolve_device(device)
+    with memory_errors():
+        return verify_checkpoint(
+            resolve(source, models_folder()),
+            device=place,
+            dtype=resolve_dtype(dtype, place),
+            text=text,
+            max_tokens=max_tokens,
+            tolerance=tolerance,
+            progress=progress,
+        )

@@ -123,6 +123,69 @@ class ModelEntry:
     fits: bool | None
 
 
+@dataclass(frozen=True)
+class PartDifference:
+    """How far our decoder is from transformers' own in one part.
+
+    `layer` is the block's number, from 0, or None for what there is once. `difference` is the largest
+    absolute one of all elements, at `token`. What counts is `relative`: the length of a token's difference as
+    a share of the length of its activations, root mean square over tokens. Both are infinite where one side
+    is not a number.
+    """
+
+    part: str
+    layer: int | None
+    token: int
+    difference: float
+    relative: float
+    ok: bool
+
+
+@dataclass(frozen=True)
+class GreedyComparison:
+    """How many greedy tokens, of `steps`, are equal before one is not; a `tie` may be decided either way."""
+
+    equal: int
+    steps: int
+    tie: bool
+
+    @property
+    def ok(self) -> bool:
+        return self.tie or self.equal == self.steps
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Our decoder compared with transformers' own; `differences` are in the order of computation."""
+
+    model: str
+    family: str
+    device: str
+    dtype: Dtype
+    tokens: int
+    tolerance: float
+    differences: tuple[PartDifference, ...]
+    greedy: GreedyComparison
+
+    @property
+    def first(self) -> PartDifference | None:
+        """The first part that is beyond the tolerance: where to look for the mistake."""
+        return next((difference for difference in self.differences if not difference.ok), None)
+
+    @property
+    def worst(self) -> tuple[PartDifference, ...]:
+        """Of each part, the block where it is farthest off."""
+        worst: dict[str, PartDifference] = {}
+        for found in self.differences:
+            if found.part not in worst or found.relative > worst[found.part].relative:
+                worst[found.part] = found
+        return tuple(worst.values())
+
+    @property
+    def ok(self) -> bool:
+        return self.first is None and self.greedy.ok
+
+
 LoadProgress = Callable[[float, str], None]
 """Called with the share done, from 0 to 1, and what is being done; from any thread."""
 

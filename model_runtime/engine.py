@@ -20,7 +20,8 @@ from model_runtime.api import (
 from model_runtime.checkpoints import DEFAULT_NAME, LoadedModel, default_models_folder, load, resolve
 from model_runtime.decoding import Sampler, generate
 from model_runtime.device import dtype_name, memory_errors, resolve_device, resolve_dtype
-from model_runtime.prompt import build_prompt, find_sentinels
+from model_runtime.prompt import build_prompt
+from model_runtime.sentinels import Sentinels, find_sentinels
 from model_runtime.tokenizer import IncrementalDecoder, Tokenizer
 
 PROMPT_TOKENS = 2048
@@ -56,8 +57,8 @@ class Engine:
             self._cache = self._decoder.new_cache()
             progress(1.0, "warming up")
             self._warm_up()
-        self._sentinels = find_sentinels(self._tokenizer)
-        self._stop = _stop_tokens(model, self._tokenizer)
+        self._sentinels = find_sentinels(self._tokenizer, self._decoder.config.vocab_size)
+        self._stop = _stop_tokens(model, self._tokenizer, self._sentinels)
         self._piece = PIECE_TOKENS.get(device.type, GPU_PIECE_TOKENS)
         self.info = ModelInfo(
             name=model.name if options.model else DEFAULT_NAME,
@@ -122,10 +123,11 @@ def _open_tokenizer(model: LoadedModel) -> Tokenizer:
     return tokenizer
 
 
-def _stop_tokens(model: LoadedModel, tokenizer: Tokenizer) -> frozenset[int]:
-    """What ends a completion: the end of text, and any other token that stands for no text."""
+def _stop_tokens(model: LoadedModel, tokenizer: Tokenizer, sentinels: Sentinels | None) -> frozenset[int]:
+    """What ends a completion: the end of text or of the middle, and any token that stands for no text."""
     vocabulary = range(model.decoder.config.vocab_size)
-    return model.stop_ids | {token for token in vocabulary if tokenizer.is_control(token)}
+    control = {token for token in vocabulary if tokenizer.is_control(token)}
+    return model.stop_ids | control | (sentinels.stops if sentinels else frozenset())
 
 
 def _sampler(request: CompletionRequest) -> Sampler:

@@ -1,25 +1,24 @@
 """What a request's text becomes: tokens in a layout that the model was trained on, within a budget.
 
-The prompt is laid out for the cache. While somebody types, only its end may change: so the prefix's window
-begins at a line whose absolute number is a multiple of a block and stays there until a whole block has to
-go, shares of the budget change in steps, and of the layouts the one that ends with the prefix is preferred.
+Text is clipped first and laid out then. The prompt is laid out for the cache: while somebody types, only
+its end may change. So the prefix's window begins at a line whose absolute number is a multiple of a block
+and stays there until a whole block has to go, shares of the budget change in steps, and of the layouts
+those that end with what is typed are preferred.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from model_runtime.api import CompletionRequest, Snippet
+from model_runtime.sentinels import Sentinels, find_sentinels, psm, spm, typed_line
 from model_runtime.tokenizer import Tokenizer
 
-Layout = Literal["psm", "spm", "prefix"]
+__all__ = ["Layout", "Prompt", "Sentinels", "build_prompt", "candidates", "find_sentinels"]
 
-SENTINELS = (
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite, tiny_starcoder
-    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),  # SantaCoder
-)
-"""How families spell prefix, suffix and middle; all of these were trained on both of our layouts."""
+Layout = Literal["psm", "spm", "typed", "prefix"]
 
 CHARACTERS_PER_TOKEN = 6
 """More than code has on average: text is clipped to this before it is worth tokenising."""
@@ -41,15 +40,6 @@ quarter of the window at a time."""
 
 
 @dataclass(frozen=True)
-class Sentinels:
-    """The ids of the tokens that mark a fill-in-the-middle prompt's parts."""
-
-    prefix: int
-    suffix: int
-    middle: int
-
-
-@dataclass(frozen=True)
 class Prompt:
     """What the model is given; `layout` says in which order."""
 
@@ -57,44 +47,94 @@ class Prompt:
     layout: Layout
 
 
-def find_sentinels(tokenizer: Tokenizer) -> Sentinels | None:
-    """The fill-in-the-middle sentinels of a checkpoint's own tokenizer, or None where it has none."""
-    for spellings in SENTINELS:
-        prefix, suffix, middle = map(tokenizer.token_id, spellings)
-        if prefix is not None and suffix is not None and middle is not None:
-            return Sentinels(prefix, suffix, middle)
-    return None
-
-
 def build_prompt(
     request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
 ) -> Prompt:
-    """Lay out a request in at most `budget` tokens (at least 8).
+    """Lay out a request in at most `budget` tokens (at least 8), in the first of its `candidates`."""
+    return next(_prompts(request, tokenizer, sentinels, budget))
 
-    With a suffix: SPM, `<PRE><SUF>suffix<MID>prefix`, where typing only appends (the variant that StarCoder
-    was trained on; Bavarian et al., arXiv:2207.14255). Without: PSM, `<PRE>prefix<SUF><MID>`. A model
-    without sentinels sees the prefix alone.
+
+def candidates(
+    request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
+) -> list[Prompt]:
+    """Every layout of a request that the model was trained on, each in at most `budget` tokens (at least 8).
+
+    With a suffix first those in which typing only appends, SPM and then PSM with the typed line after the
+    middle sentinel. Without one first plain PSM, whose end is short. A model without sentinels sees the
+    prefix alone.
     """
+    return list(_prompts(request, tokenizer, sentinels, budget))
+
+
+def _prompts(
+    request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
+) -> Iterator[Prompt]:
+    """The candidates one by one: mostly only the first is asked for."""
     assert budget >= 8, f"a budget of {budget} tokens leaves no room for text"
+    begin = [] if tokenizer.bos is None else [tokenizer.bos]
+    budget -= len(begin)
     if sentinels is None:
-        prefix, _ = _fit(tokenizer, request.prefix, "", budget)
-        return Prompt(_snippets(request, tokenizer, budget, len(prefix)) + prefix, "prefix")
-    budget -= 3  # the sentinels
-    prefix, suffix = _fit(tokenizer, request.prefix, request.suffix, budget)
-    prefix = _snippets(request, tokenizer, budget, len(prefix) + len(suffix)) + prefix
-    if suffix:
-        return Prompt([sentinels.prefix, sentinels.suffix, *suffix, sentinels.middle, *prefix], "spm")
-    return Prompt([sentinels.prefix, *prefix, sentinels.suffix, sentinels.middle], "psm")
+        parts = _fit(tokenizer, request, "", budget)
+        text = [*parts.context, *parts.prefix]
+        # Nothing before the cursor is opened too, or the answer would begin with the opening.
+        yield Prompt([*begin, *(text or tokenizer.encode(tokenizer.opening))], "prefix")
+        return
+    budget -= sentinels.count
+    # Cut at a line's start a prefix can become more tokens. Where that layout comes first, it is to fit.
+    spare = 0 if "spm" in sentinels.trained else budget // 64
+    parts = _fit(tokenizer, request, request.suffix, budget - spare)
+    for layout in ("spm", "typed", "psm") if parts.suffix else ("psm", "typed", "spm"):
+        tokens = _lay_out(layout, parts, tokenizer, sentinels)
+        if tokens is not None and len(tokens) <= budget + sentinels.count:
+            yield Prompt([*begin, *tokens], layout)
 
 
-def _fit(tokenizer: Tokenizer, prefix: str, suffix: str, budget: int) -> tuple[list[int], list[int]]:
+@dataclass(frozen=True)
+class _Parts:
+    """What a prompt is made of; `text` is what `prefix` spells, or None where it was cut between tokens."""
+
+    context: list[int]
+    prefix: list[int]
+    suffix: list[int]
+    text: str | None
+
+
+def _lay_out(layout: Layout, parts: _Parts, tokenizer: Tokenizer, sentinels: Sentinels) -> list[int] | None:
+    """The parts in a layout; None where the model was not trained on it or it does not suit them."""
+    before = [*parts.context, *parts.prefix]
+    if layout == "psm" and "psm" in sentinels.trained:
+        return psm(sentinels, before, parts.suffix)
+    # An empty prefix has no opening: in SPM the model would write it, as if it were the middle's.
+    if layout == "spm" and "spm" in sentinels.trained and (before or not tokenizer.opening):
+        return spm(sentinels, before, parts.suffix)
+    if layout == "typed" and "psm" in sentinels.trained and parts.text is not None:
+        start = parts.text.rfind("\n") + 1
+        head = tokenizer.encode(_opened(parts.text[:start], "" if parts.context else tokenizer.opening))
+        typed = tokenizer.encode(parts.text[start:])
+        return typed_line(sentinels, [*parts.context, *head], typed, parts.suffix) if typed else None
+    return None
+
+
+def _fit(tokenizer: Tokenizer, request: CompletionRequest, suffix: str, budget: int) -> _Parts:
     """Prefix and suffix in tokens, about 3 : 1 of `budget`; what one leaves over, the other may use."""
-    window, first_line = _tail(prefix, budget * CHARACTERS_PER_TOKEN)
-    before = tokenizer.encode(window)
+    window, first_line = _tail(request.prefix, budget * CHARACTERS_PER_TOKEN)
+    before = tokenizer.encode(_opened(window, tokenizer.opening))
     # What is left for the suffix changes in steps, or each typed token would take one from it.
     spare = _floor(max(0, budget - len(before)), _step(budget))
     after = _clip_end(tokenizer, suffix, max(budget // 4, spare))
-    return _clip_start(tokenizer, window, before, first_line, budget - len(after)), after
+    text, prefix = _clip_start(tokenizer, window, before, first_line, budget - len(after))
+    context = _snippets(request, tokenizer, budget, len(prefix) + len(after))
+    if context and text and tokenizer.opening:  # which stands before the context then
+        plain = tokenizer.encode(text)
+        if len(context) + len(plain) + len(after) <= budget:
+            return _Parts(context, plain, after, text)
+        context = []
+    return _Parts(context, prefix, after, text)
+
+
+def _opened(text: str, opening: str) -> str:
+    """A text as it stood in training where it comes first."""
+    return opening + text if text else ""
 
 
 def _tail(text: str, limit: int) -> tuple[str, int]:
@@ -112,7 +152,7 @@ def _tail(text: str, limit: int) -> tuple[str, int]:
 
 def _clip_start(
     tokenizer: Tokenizer, window: str, tokens: list[int], first_line: int, limit: int
-) -> list[int]:
+) -> tuple[str | None, list[int]]:
     """The end of a prefix in at most `limit` tokens, from a place that stays while text is appended.
 
     Args:
@@ -120,19 +160,22 @@ def _clip_start(
         window: the end of the prefix, whose first line has the number `first_line`.
         tokens: the window's.
         limit: in tokens.
+
+    Returns:
+        The text, or None where it was cut between tokens; and the tokens.
     """
     over = max(0, len(tokens) - limit)
     if not over and not first_line:
-        return tokens
-    dropped = sum(tokenizer.bytes_of(token).count(b"\n") for token in tokens[:over])
+        return window, tokens
+    dropped = b"".join(map(tokenizer.bytes_of, tokens[:over])).count(b"\n")
     line = dropped + (1 if over else 0)  # of the window, the first that fits whole
-    enough = min(limit, len(tokens)) // 4
+    enough = max(1, min(limit, len(tokens)) // 4)
     for start in (_ceil(first_line + line, max(1, limit // BLOCKS)) - first_line, line):
-        lines = window.split("\n", start)
-        kept = tokenizer.encode(lines[-1]) if len(lines) > start else []
+        text = "".join(window.split("\n", start)[start:])
+        kept = tokenizer.encode(_opened(text, tokenizer.opening))
         if enough <= len(kept) <= limit:
-            return kept
-    return tokens[_ceil(over, _step(limit)) :]
+            return text, kept
+    return None if over else window, tokens[_ceil(over, _step(limit)) :]
 
 
 def _clip_end(tokenizer: Tokenizer, suffix: str, limit: int) -> list[int]:
@@ -159,7 +202,7 @@ def _snippets(request: CompletionRequest, tokenizer: Tokenizer, budget: int, use
         text = _headed(snippet, request.language)
         if len(text) > room * CHARACTERS_PER_TOKEN:
             break
-        more = tokenizer.encode(text)
+        more = tokenizer.encode(text if tokens else _opened(text, tokenizer.opening))
         if len(tokens) + len(more) > room:
             break
         tokens += more

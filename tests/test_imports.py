@@ -17,12 +17,24 @@ PACKAGES = ("lsp_server", "model_runtime")
 
 ROOMS = {
     "lsp_server": {"model_runtime", "model_runtime.api"},
-    "model_runtime": {"model_runtime.api", "model_runtime.checkpoints", "model_runtime.local"},
+    "model_runtime": {
+        "model_runtime.api",
+        "model_runtime.checkpoints",
+        "model_runtime.device",
+        "model_runtime.local",
+    },
     "model_runtime.api": set[str](),
     "model_runtime.decoding": set[str](),
-    "model_runtime.tokenizer": {"model_runtime.api"},
+    "model_runtime.tokenizer": {
+        "model_runtime.api",
+        "model_runtime.tokenizer_facts",
+        "model_runtime.tokenizer_files",
+    },
+    "model_runtime.tokenizer_facts": {"model_runtime.api"},
+    "model_runtime.tokenizer_files": {"model_runtime.api"},
     "model_runtime.device": {"model_runtime.api"},
-    "model_runtime.prompt": {"model_runtime.api", "model_runtime.tokenizer"},
+    "model_runtime.sentinels": {"model_runtime.tokenizer"},
+    "model_runtime.prompt": {"model_runtime.api", "model_runtime.sentinels", "model_runtime.tokenizer"},
     "model_runtime.checkpoints": {"model_runtime.api", "model_runtime.decoding"},
     "model_runtime.engine": {
         "model_runtime.api",
@@ -30,6 +42,7 @@ ROOMS = {
         "model_runtime.decoding",
         "model_runtime.device",
         "model_runtime.prompt",
+        "model_runtime.sentinels",
         "model_runtime.tokenizer",
     },
     "model_runtime.local": {"model_runtime.api", "model_runtime.checkpoints", "model_runtime.engine"},
@@ -51,6 +64,7 @@ LAYERS = (
         "lsp_server.commands.doctor",
         "lsp_server.commands.models",
         "lsp_server.commands.serve",
+        "lsp_server.commands.verify",
     ),
     ("lsp_server.commands.options",),
     ("lsp_server.serving",),

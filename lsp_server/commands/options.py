@@ -33,6 +33,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model", metavar="MODEL", help="a checkpoint's folder, or a name of `fimble models` (default: ours)"
     )
+    add_device_options(group)
+
+
+def add_device_options(group: argparse._ActionsContainer) -> None:
+    """Add ``--device`` and ``--dtype`` alone, for commands that are told their model otherwise."""
     group.add_argument("--device", choices=get_args(Device), default="auto", help="where it runs")
     group.add_argument("--dtype", choices=get_args(Dtype), default="auto", help="what it computes with")
 
@@ -48,11 +53,13 @@ def progress_bar() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,  # it would leave an empty line in a log
     )

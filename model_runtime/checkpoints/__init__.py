@@ -18,6 +18,7 @@ from model_runtime.checkpoints.registry import (
 if TYPE_CHECKING:
     from model_runtime.checkpoints.convert import convert_to_gptj
     from model_runtime.checkpoints.loading import LoadedModel, load
+    from model_runtime.checkpoints.verify import verify_checkpoint
     from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
 
 __all__ = [
@@ -32,12 +33,14 @@ __all__ = [
     "load",
     "pull",
     "resolve",
+    "verify_checkpoint",
 ]
 
 _ROOMS = {
     "LoadedModel": "loading",
     "load": "loading",
     "convert_to_gptj": "convert",
+    "verify_checkpoint": "verify",
     "CannotWrite": "writing",
     "checkpoint_writer": "writing",
 }

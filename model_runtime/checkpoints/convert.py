@@ -6,7 +6,6 @@ anything is written; then the tensors stream from one folder to the other, a blo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,14 +15,14 @@ import torch
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, InvalidRequest, LoadProgress, UnsupportedModel
-from model_runtime.checkpoints.families.family import setting, size
+from model_runtime.checkpoints.families.codegen import mp_num as usual_mp_num
+from model_runtime.checkpoints.families.gptj import BUFFERS
+from model_runtime.checkpoints.families.gptj import rotary_dim as read_rotary_dim
+from model_runtime.checkpoints.families.settings import setting, size
 from model_runtime.checkpoints.reading import CheckpointFolder, some
 from model_runtime.checkpoints.writing import MAX_SHARD_BYTES, CheckpointWriter, checkpoint_writer
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-BUFFERS = re.compile(r"transformer\.h\.\d+\.attn\.(causal_mask|masked_bias|bias|embed_positions)")
-"""What older releases of transformers saved among the weights."""
 
 CODEGEN_ONLY = frozenset({"auto_map", "head_dim", "n_ctx"})
 """Settings that GPT-J has no use for; `auto_map` would have it run CodeGen's code."""
@@ -65,7 +64,7 @@ def convert_to_gptj(
         raise InvalidRequest(f"{source} would be written over itself: name another folder for the result")
     folder = CheckpointFolder(source)
     config = _gptj_config(folder)
-    mp_num = _mp_num(folder.config) if mp_num is None else mp_num
+    mp_num = usual_mp_num(folder.config) if mp_num is None else mp_num
     if mp_num < 1 or config["n_head"] % mp_num:
         raise UnsupportedModel(
             f"{source}: n_head {config['n_head']} does not divide by mp_num {mp_num}: "
@@ -100,12 +99,10 @@ def _gptj_config(folder: CheckpointFolder) -> dict[str, Any]:
     head_dim, rest = divmod(width, heads)
     if rest or (config.get("head_dim") or head_dim) != head_dim:
         raise UnsupportedModel(f"{path}: heads of n_embd {width} / n_head {heads} elements are not supported")
-    # CodeGen rotates the whole head where rotary_dim is null; GPT-J has to be told how much that is.
-    rotary_dim = head_dim if config.get("rotary_dim", 64) is None else setting(config, "rotary_dim", int, 64)
-    if not 0 < rotary_dim <= head_dim or rotary_dim % 2:
-        raise UnsupportedModel(
-            f"{path}: rotary_dim {rotary_dim} is no even number from 2 to the head's {head_dim}"
-        )
+    try:  # null means the whole head to CodeGen; GPT-J has to be told how much that is
+        rotary_dim = read_rotary_dim(config, head_dim)
+    except UnsupportedModel as error:
+        raise UnsupportedModel(f"{path}: {error}") from error
     return {key: value for key, value in config.items() if key not in CODEGEN_ONLY} | {
         "model_type": "gptj",
         "architectures": ["GPTJForCausalLM"],
@@ -118,14 +115,6 @@ def _gptj_config(folder: CheckpointFolder) -> dict[str, Any]:
         "layer_norm_epsilon": setting(config, "layer_norm_epsilon", float, 1e-5),
         "tie_word_embeddings": setting(config, "tie_word_embeddings", bool, False),
     }
-
-
-def _mp_num(config: Mapping[str, Any]) -> int:
-    """The checkpoints in 8 groups, CodeGen2 1B and 3.7B, tell themselves by a setting that others lack.
-
-    Source: CTranslate2 `converters/transformers.py`.
-    """
-    return 8 if config.get("head_dim") in (128, 256) else 4
 
 
 def _blocks(config: Mapping[str, Any]) -> Sequence[Shapes]:

@@ -6,8 +6,10 @@ itself is the weight; otherwise it is copied straight to its final place. So mem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from model_runtime.api import CorruptCheckpoint, LoadProgress, ModelNotFound, Un
 from model_runtime.checkpoints.families import Family, Source, family_of
 from model_runtime.checkpoints.reading import CheckpointFolder, some
 from model_runtime.decoding import Decoder, DecoderConfig, weight_shapes
+
+CPU = torch.device("cpu")
+
+Shape = tuple[int, ...]
 
 INT8 = "fimble-int8"
 """Our `quant_method`: a weight `X` in int8 with a scale for each output row in `X.scale`."""
@@ -46,92 +52,133 @@ def load(
     """
     folder = CheckpointFolder(path)
     family = family_of(folder.config)
-    quantized = _quantized(folder.config)
     try:
         config = family.facts(folder.config)
-    except ValueError as error:
+    except (ValueError, UnsupportedModel) as error:
         raise UnsupportedModel(f"{path / 'config.json'}: {error}") from error
     if not (path / "tokenizer.json").is_file():
         raise ModelNotFound(f"{path} has no tokenizer.json: copy it from where the checkpoint came from")
-    weights = _Weights(folder, quantized, device, dtype).read(family, config, progress)
+    weights = Weights(folder, family, config, dtype=dtype, device=device)
     return LoadedModel(
         name=path.resolve().name,
         family=family.model_type,
-        decoder=Decoder(config, weights),
+        decoder=Decoder(config, _read(weights, progress)),
         tokenizer=path / "tokenizer.json",
         stop_ids=_stop_ids(folder, config),
     )
 
 
-@dataclass(frozen=True)
-class _Weights:
-    folder: CheckpointFolder
-    quantized: bool
-    device: torch.device
-    dtype: torch.dtype
+class Weights(Mapping[str, Tensor]):
+    """A checkpoint's weights under our names and in our layout, each read when it is asked for.
 
-    def read(self, family: Family, config: DecoderConfig, progress: LoadProgress | None) -> dict[str, Tensor]:
-        """All of a decoder's weights, by our names."""
-        sources, shapes = family.sources(config), weight_shapes(config)
-        self._check_names(family, sources)
-        weights: dict[str, Tensor] = {}
-        total, done = sum(map(_elements, shapes.values())), 0
-        for name, shape in shapes.items():
-            weights[name] = self._weight(sources[name], shape)
-            done += _elements(shape)
-            if progress is not None:
-                progress(done / total, "reading weights")
-        return weights
+    Args:
+        folder: the checkpoint.
+        family: what its tensors are called.
+        config: its facts.
+        dtype: of the weights; None leaves each as it is in the files.
+        device: where to put them.
 
-    def _check_names(self, family: Family, sources: Mapping[str, Source]) -> None:
-        wanted = {source.name for source in sources.values()}
-        missing = wanted - self.folder.keys()
+    Raises:
+        CorruptCheckpoint: tensors are missing or unexpected; or, when asked for, one has another shape.
+        UnsupportedModel: the checkpoint is quantised in a way that is not read; or, when asked for, a tensor
+            holds no floats.
+    """
+
+    def __init__(
+        self,
+        folder: CheckpointFolder,
+        family: Family,
+        config: DecoderConfig,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device = CPU,
+    ) -> None:
+        self.shapes = weight_shapes(config)
+        self._sources = family.sources(config)
+        self._folder, self._dtype, self._device = folder, dtype, device
+        self._quantized = _quantized(folder.config)
+        self._check_names(family)
+
+    def __getitem__(self, name: str) -> Tensor:
+        source, shape = self._sources[name], self.shapes[name]
+        if source.relay or source.below:
+            return self._gathered(source, shape)
+        tensor = self._tensor(source, shape)
+        return tensor.to(self._device, self._dtype or tensor.dtype).contiguous()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def _gathered(self, source: Source, shape: Shape) -> Tensor:
+        """The weight put together: each part's rows are copied straight to their places."""
+        dtypes = (self._tensor(part, shape).dtype for part in source.parts)
+        dtype, start = self._dtype or reduce(torch.promote_types, dtypes), 0
+        placed = torch.empty(shape, dtype=dtype, device=self._device)
+        for part in source.parts:
+            tensor = self._tensor(part, shape)
+            rows = placed[start : start + len(tensor)]
+            start += len(tensor)
+            if part.relay:
+                part.relay.copy(tensor, rows)
+            else:
+                rows.copy_(tensor)
+        return placed
+
+    def _check_names(self, family: Family) -> None:
+        wanted = {part.name for source in self._sources.values() for part in source.parts}
+        missing = wanted - self._folder.keys()
         if missing:
-            raise CorruptCheckpoint(f"{self.folder.path} lacks tensor {some(missing)}: download it again")
-        scales = {f"{name}.scale" for name in wanted} if self.quantized else set()
+            raise CorruptCheckpoint(f"{self._folder.path} lacks tensor {some(missing)}: download it again")
+        scales = {f"{name}.scale" for name in wanted} if self._quantized else set()
         unknown = {
-            name for name in self.folder.keys() - wanted - scales if not family.ignored.fullmatch(name)
+            name for name in self._folder.keys() - wanted - scales if not family.ignored.fullmatch(name)
         }
         if unknown:
+            path = self._folder.path
             raise CorruptCheckpoint(
-                f"{self.folder.path} has unexpected tensor {some(unknown)}: is its config.json the right one?"
+                f"{path} has unexpected tensor {some(unknown)}: is its config.json the right one?"
             )
 
-    def _weight(self, source: Source, shape: tuple[int, ...]) -> Tensor:
-        tensor = self.folder[source.name]
+    def _tensor(self, part: Source, shape: Shape) -> Tensor:
+        """One tensor of the files: a mapping of it where it holds floats."""
+        tensor, shape = self._folder[part.name], (part.rows or shape[0], *shape[1:])
         if tuple(tensor.shape) != shape:
             raise CorruptCheckpoint(
-                f"{self.folder.path}: tensor {source.name!r} has shape {tuple(tensor.shape)}, "
+                f"{self._folder.path}: tensor {part.name!r} has shape {tuple(tensor.shape)}, "
                 f"config.json asks for {shape}"
             )
-        if tensor.dtype == torch.int8 and self.quantized:
-            tensor = tensor.float().mul_(self._scale(source.name, shape[0]))
-        elif not tensor.is_floating_point():
-            raise UnsupportedModel(f"{self.folder.path}: tensor {source.name!r} has dtype {tensor.dtype}")
-        return self._place(source.relay(tensor) if source.relay else tensor, shape)
+        if tensor.dtype == torch.int8 and self._quantized:
+            return tensor.float().mul_(self._scale(part.name, shape[0]))
+        if not tensor.is_floating_point():
+            raise UnsupportedModel(f"{self._folder.path}: tensor {part.name!r} has dtype {tensor.dtype}")
+        return tensor
 
     def _scale(self, name: str, rows: int) -> Tensor:
         """(rows, 1), fp32"""
-        scale = self.folder.get(f"{name}.scale")
+        scale = self._folder.get(f"{name}.scale")
         if scale is None:
-            raise CorruptCheckpoint(f"{self.folder.path} lacks tensor '{name}.scale': download it again")
+            raise CorruptCheckpoint(f"{self._folder.path} lacks tensor '{name}.scale': download it again")
         if tuple(scale.shape) != (rows,) or not scale.is_floating_point():
             raise CorruptCheckpoint(
-                f"{self.folder.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
+                f"{self._folder.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
                 f"{scale.dtype}; a float for each of {rows} rows is needed"
             )
         return scale.float().unsqueeze(1)
 
-    def _place(self, view: Tensor, shape: tuple[int, ...]) -> Tensor:
-        if view.dtype == self.dtype and view.device == self.device and view.is_contiguous():
-            return view.view(shape)
-        placed = torch.empty(shape, dtype=self.dtype, device=self.device)
-        placed.view(view.shape).copy_(view)
-        return placed
 
-
-def _elements(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
+def _read(weights: Weights, progress: LoadProgress | None) -> dict[str, Tensor]:
+    """All of the weights."""
+    read: dict[str, Tensor] = {}
+    total, done = sum(map(math.prod, weights.shapes.values())), 0
+    for name, shape in weights.shapes.items():
+        read[name] = weights[name]
+        done += math.prod(shape)
+        if progress is not None:
+            progress(done / total, "reading weights")
+    return read
 
 
 def _quantized(config: Mapping[str, Any]) -> bool:

@@ -33,7 +33,7 @@ class Cache:
         device: torch.device | None = None,
     ) -> None:
         self.capacity = capacity or config.context_length
-        assert self.capacity <= config.context_length, "no position is learned beyond the context length"
+        assert self.capacity <= config.context_length, "no position is known beyond the context length"
         shape = (config.layers, config.kv_heads, self.capacity, config.head_dim)
         self._keys = torch.zeros(shape, dtype=dtype, device=device)
         self._values = torch.zeros(shape, dtype=dtype, device=device)

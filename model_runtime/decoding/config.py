@@ -6,6 +6,30 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+Biased = Literal["qkv", "attention_out", "mlp", "head"]
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Positions as rotations (Su et al. 2021, arXiv:2104.09864).
+
+    Of each query and key head the first `dim` elements are turned, element i of their first half together
+    with element i of their second one, by the angle position / factor / theta ** (2 i / dim). A `factor`
+    other than 1 is linear scaling (Chen et al. 2023, arXiv:2306.15595).
+
+    Raises:
+        ValueError: the figures make no rotation.
+    """
+
+    dim: int
+    theta: float
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.dim < 2 or self.dim % 2:
+            raise ValueError(f"the rotary part of a head is {self.dim}: it must be an even number from 2 on")
+        if not (self.theta > 0 and self.factor > 0):
+            raise ValueError(f"rotary theta {self.theta} and factor {self.factor} must be greater than 0")
 
 
 @dataclass(frozen=True)
@@ -13,8 +37,12 @@ class DecoderConfig:
     """A decoder-only transformer in figures.
 
     `width` is the residual stream's; `heads` query heads of `head_dim` share `kv_heads` key and value
-    heads evenly; `attention_scale` multiplies the scores before the softmax; positions are learned, one
-    vector for each of `context_length`. With `tied_head` the embedding also gives the logits.
+    heads evenly; `attention_scale` multiplies the scores before the softmax. Without `rotary` positions are
+    learned, one vector for each of `context_length`. In a parallel block attention and MLP read the same
+    norm's output and are added up; in a sequential one each has its norm, and the MLP reads what attention
+    wrote. A gated MLP multiplies the activation of one projection by another one (Shazeer 2020,
+    arXiv:2002.05202). `biases` names the projections that add one, `mlp` meaning all of the MLP's. With
+    `tied_head` the embedding also gives the logits.
 
     Raises:
         ValueError: the figures contradict each other.
@@ -28,9 +56,14 @@ class DecoderConfig:
     kv_heads: int
     head_dim: int
     mlp_width: int
+    rotary: Rotary | None
+    block: Literal["sequential", "parallel"]
+    norm: Literal["layernorm", "rmsnorm"]
     norm_eps: float
+    mlp: Literal["plain", "gated"]
     activation: Activation
     attention_scale: float
+    biases: frozenset[Biased]
     tied_head: bool
 
     def __post_init__(self) -> None:
@@ -40,8 +73,15 @@ class DecoderConfig:
                 raise ValueError(f"{field.name} is {value}: it must be at least 1")
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} query heads cannot share {self.kv_heads} key heads evenly")
+        if self.rotary and self.rotary.dim > self.head_dim:
+            raise ValueError(f"the rotary part of a head is {self.rotary.dim}, all of it {self.head_dim}")
 
     @property
     def group(self) -> int:
         """How many query heads share one key head."""
         return self.heads // self.kv_heads
+
+    @property
+    def qkv_rows(self) -> tuple[int, int, int]:
+        """How many rows of the fused projection are queries, keys and values."""
+        return self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * self.head_dim

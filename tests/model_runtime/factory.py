@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-if TYPE_CHECKING:
-    from transformers import GPTBigCodeForCausalLM
 
 STARCODER_SENTINELS = ("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
 
@@ -23,7 +20,21 @@ CORPUS = (
     "# naïve café — 東京 🎉\nname = 'José'\n",
 )
 
-TINY: dict[str, Any] = {"n_embd": 32, "n_head": 2, "n_layer": 2, "n_positions": 256}
+GPT: dict[str, Any] = {"n_embd": 32, "n_head": 2, "n_layer": 2, "n_positions": 256}
+LLAMA: dict[str, Any] = {
+    "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2,
+    "intermediate_size": 48, "max_position_embeddings": 256,
+}  # fmt: skip
+
+TINY: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt_bigcode": ("GPTBigCode", GPT),
+    "gptj": ("GPTJ", {**GPT, "rotary_dim": 8}),
+    "codegen": ("CodeGen", {**GPT, "n_head": 4, "rotary_dim": 4}),
+    "llama": ("Llama", LLAMA),
+    "qwen2": ("Qwen2", LLAMA),
+    "starcoder2": ("Starcoder2", LLAMA),
+}
+"""By family: how transformers' classes begin, and the sizes of a small model."""
 
 
 def train_tokenizer(sentinels: tuple[str, ...] = STARCODER_SENTINELS, vocab_size: int = 384) -> Tokenizer:
@@ -41,25 +52,32 @@ def train_tokenizer(sentinels: tuple[str, ...] = STARCODER_SENTINELS, vocab_size
     return tokenizer
 
 
-def make_model(seed: int = 0, mute: Iterable[int] = range(5), **config: Any) -> GPTBigCodeForCausalLM:
-    """A random GPTBigCode model in fp32; `config` is what differs from `TINY`.
+def make_model(
+    seed: int = 0, mute: Iterable[int] = range(5), *, family: str = "gpt_bigcode", **config: Any
+) -> Any:
+    """A random model of a family in fp32; `config` is what differs from `TINY`.
 
     The weights are drawn wider than a training run would start with, so that every part of the block
     changes the logits and greedy decoding does not merely repeat the last token. The tokens in `mute` have
     logits of 0, so that greedy decoding never takes them: by default the sentinels of `train_tokenizer`.
     """
     import torch
-    from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
+    import transformers
 
-    facts = {"vocab_size": 384, "bos_token_id": 0, "eos_token_id": 0, **TINY, **config}
-    facts.setdefault("initializer_range", 1.1 * facts["n_embd"] ** -0.5)
+    name, sizes = TINY[family]
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+    facts = {"vocab_size": 384, **ids, **sizes, **config}
+    width = facts["n_embd" if "n_embd" in facts else "hidden_size"]
+    facts.setdefault("initializer_range", min(1.1 * width**-0.5, 1.0))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        model = GPTBigCodeForCausalLM(GPTBigCodeConfig(**facts))
-        for name, parameter in model.named_parameters():
+        model_config = getattr(transformers, f"{name}Config")(**facts)
+        model = getattr(transformers, f"{name}ForCausalLM")(model_config)
+        for parameter_name, parameter in model.named_parameters():
             if parameter.ndim == 1:  # biases of zero and norms of one would hide mistakes
-                parameter.normal_(mean=float("ln_" in name and "weight" in name), std=0.1)
-        model.lm_head.weight[list(mute)] = 0
+                parameter.normal_(mean=float(parameter_name.endswith("weight")), std=0.1)
+        for parameter in model.lm_head.parameters():
+            parameter[list(mute)] = 0
     model.train(False)
     return model
 
@@ -69,6 +87,7 @@ def write_checkpoint(
 ) -> Path:
     """Write a random checkpoint (safetensors, config, tokenizer) into `folder` and return it.
 
+    `config` is what `make_model` takes, `family` included.
     With `ascii_only` greedy decoding writes printable text; without, mostly broken characters.
     """
     tokenizer = tokenizer or train_tokenizer()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_runtime import engine as engine_module
 from model_runtime.api import (
     Chunk,
     CompletionRequest,
@@ -15,7 +14,6 @@ from model_runtime.api import (
     Device,
     DeviceUnavailable,
     Dtype,
-    ModelNotFound,
     ModelOptions,
     OutOfMemory,
     Usage,
@@ -137,14 +135,6 @@ def test_a_tokenizer_of_another_checkpoint_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, vocab_size=300, ascii_only=False)
     with pytest.raises(CorruptCheckpoint, match="384 tokens, the model 300"):
         open_engine(tmp_path)
-
-
-def test_an_installation_without_a_default_model_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_module, "DEFAULT_MODEL", tmp_path)
-    with pytest.raises(ModelNotFound, match="no default model"):
-        Engine(ModelOptions(), lambda share, what: None)
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])

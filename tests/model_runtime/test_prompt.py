@@ -11,7 +11,7 @@ from model_runtime.prompt import Prompt, Sentinels, build_prompt, find_sentinels
 from model_runtime.tokenizer import Tokenizer
 from tests.model_runtime.factory import train_tokenizer
 
-SENTINELS = Sentinels(prefix=1, suffix=3, middle=2)
+SENTINELS = Sentinels(prefix=(1,), suffix=(3,), middle=(2,))
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def parts(prompt: Prompt, tokenizer: Tokenizer) -> tuple[str, str]:
     if prompt.layout == "prefix":
         return tokenizer.decode(tokens), ""
     if prompt.layout == "psm":
-        assert tokens[0] == SENTINELS.prefix
-        assert tokens[-2:] == [SENTINELS.suffix, SENTINELS.middle]
+        assert tokens[0] == 1
+        assert tokens[-2:] == [3, 2]
         return tokenizer.decode(tokens[1:-2]), ""
-    assert tokens[:2] == [SENTINELS.prefix, SENTINELS.suffix]
-    middle = tokens.index(SENTINELS.middle)
+    assert tokens[:2] == [1, 3]
+    middle = tokens.index(2)
     return tokenizer.decode(tokens[middle + 1 :]), tokenizer.decode(tokens[2:middle])
 
 
@@ -180,16 +180,17 @@ def test_snippets_give_way_to_the_prefix(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spellings", "found"),
+    ("spellings", "ids"),
     [
-        (("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>"), Sentinels(1, 3, 2)),
-        (("<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>"), Sentinels(1, 3, 2)),
+        (("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>"), [(1,), (3,), (2,)]),
+        (("<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>"), [(1,), (3,), (2,)]),
         (("<|endoftext|>", "<fim_prefix>", "<fim-middle>", "<fim_suffix>"), None),
         (("<|endoftext|>",), None),
     ],
 )
 def test_sentinels_are_found_by_their_spelling(
-    tmp_path: Path, spellings: tuple[str, ...], found: Sentinels | None
+    tmp_path: Path, spellings: tuple[str, ...], ids: list[tuple[int, ...]] | None
 ) -> None:
     train_tokenizer(spellings).save(str(tmp_path / "tokenizer.json"))
-    assert find_sentinels(Tokenizer(tmp_path / "tokenizer.json")) == found
+    found = find_sentinels(Tokenizer(tmp_path / "tokenizer.json"))
+    assert (found and [found.prefix, found.suffix, found.middle]) == ids

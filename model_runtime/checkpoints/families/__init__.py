@@ -1,4 +1,4 @@
-"""One file a family: a checkpoint's config to facts, its tensors to our layout.
+"""One file a family: a checkpoint's config to facts, its tensors to our layout and back.
 
 A family is a table, not a program: adding one means adding its file and its line in `FAMILIES`.
 """
@@ -9,25 +9,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_runtime.api import UnsupportedModel
-from model_runtime.checkpoints.families import gpt_bigcode
-from model_runtime.checkpoints.families.family import Family, Source
+from model_runtime.checkpoints.families import codegen, gpt_bigcode, gptj, llama, qwen2, starcoder2
+from model_runtime.checkpoints.families.family import Family, RowOrder, Source
 
-__all__ = ["Family", "Source", "family_of"]
+__all__ = ["Family", "RowOrder", "Source", "family_of"]
 
-FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (gpt_bigcode.FAMILY,)}
+FAMILIES: Mapping[str, Family] = {
+    family.model_type: family
+    for family in (
+        gpt_bigcode.FAMILY,
+        llama.FAMILY,
+        qwen2.FAMILY,
+        starcoder2.FAMILY,
+        codegen.FAMILY,
+        gptj.FAMILY,
+    )
+}
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
-    """The family that a checkpoint's config names.
+    """The family that a checkpoint's config names, as that config lays it out.
 
     Raises:
         UnsupportedModel: it names another one, or none.
     """
     model_type = config.get("model_type")
+    supported = ", ".join(FAMILIES)
     if not isinstance(model_type, str):
-        raise UnsupportedModel(f"config.json names no model_type; supported: {', '.join(sorted(FAMILIES))}")
+        raise UnsupportedModel(f"config.json names no model_type; supported: {supported}")
     if model_type not in FAMILIES:
-        raise UnsupportedModel(
-            f"model_type {model_type!r} is not supported; supported: {', '.join(sorted(FAMILIES))}"
-        )
-    return FAMILIES[model_type]
+        raise UnsupportedModel(f"model_type {model_type!r} is not supported; supported: {supported}")
+    family = FAMILIES[model_type]
+    return family.variant(config) if family.variant else family

@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
 
-from model_runtime.api import UnsupportedModel
-from model_runtime.checkpoints.families.family import Family, Source, setting, size
-from model_runtime.decoding import Activation, DecoderConfig
+from model_runtime.checkpoints.families import table
+from model_runtime.checkpoints.families.family import Family, RowOrder, Source
+from model_runtime.checkpoints.families.settings import (
+    NEUTRAL,
+    activation,
+    head_dim,
+    refuse_unless,
+    setting,
+    size,
+)
+from model_runtime.decoding import DecoderConfig
 
-ACTIVATIONS: Mapping[str, Activation] = {
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu": "gelu",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
-
-BLOCK = {
-    "attention_norm": "ln_1",
-    "qkv": "attn.c_attn",
-    "attention_out": "attn.c_proj",
-    "mlp_norm": "ln_2",
-    "mlp_up": "mlp.c_fc",
-    "mlp_down": "mlp.c_proj",
+NAMES: table.Names = {
+    "embedding": ("transformer.wte",),
+    "positions": ("transformer.wpe",),
+    "blocks": ("transformer.h",),
+    "attention_norm": ("ln_1",),
+    "qkv": ("attn.c_attn",),
+    "attention_out": ("attn.c_proj",),
+    "mlp_norm": ("ln_2",),
+    "mlp_up": ("mlp.c_fc",),
+    "mlp_down": ("mlp.c_proj",),
+    "final_norm": ("transformer.ln_f",),
+    "head": ("lm_head",),
 }
 
 
@@ -43,17 +45,9 @@ def facts(config: Mapping[str, Any]) -> DecoderConfig:
     `attention_softmax_in_fp32` and `scale_attention_softmax_in_fp32` ask for at least the precision that our
     attention always has (sums and softmax in fp32), so neither value changes anything.
     """
-    activation = setting(config, "activation_function", str, "gelu_pytorch_tanh")
-    if activation not in ACTIVATIONS:
-        raise UnsupportedModel(
-            f"activation_function {activation!r} is not supported; supported: {', '.join(ACTIVATIONS)}"
-        )
-    if setting(config, "add_cross_attention", bool, False):
-        raise UnsupportedModel("add_cross_attention is not supported: only decoders without an encoder are")
+    refuse_unless(config, {**NEUTRAL, "scale_attn_by_inverse_layer_idx": (False, None)})
     width, heads = size(config, "n_embd"), size(config, "n_head")
-    if width % heads:
-        raise UnsupportedModel(f"n_embd {width} does not divide into {heads} heads (n_head)")
-    head_dim = width // heads
+    each = head_dim(config, "n_embd", "n_head")
     return DecoderConfig(
         vocab_size=size(config, "vocab_size"),
         context_length=size(config, "n_positions"),
@@ -61,11 +55,16 @@ def facts(config: Mapping[str, Any]) -> DecoderConfig:
         layers=size(config, "n_layer"),
         heads=heads,
         kv_heads=1 if setting(config, "multi_query", bool, True) else heads,
-        head_dim=head_dim,
-        mlp_width=4 * width if config.get("n_inner") is None else size(config, "n_inner"),
+        head_dim=each,
+        mlp_width=size(config, "n_inner", 4 * width),
+        rotary=None,
+        block="sequential",
+        norm="layernorm",
         norm_eps=setting(config, "layer_norm_epsilon", float, 1e-5),
-        activation=ACTIVATIONS[activation],
-        attention_scale=head_dim**-0.5 if setting(config, "scale_attn_weights", bool, True) else 1.0,
+        mlp="plain",
+        activation=activation(config, "activation_function", "gelu_pytorch_tanh"),
+        attention_scale=each**-0.5 if setting(config, "scale_attn_weights", bool, True) else 1.0,
+        biases=frozenset({"qkv", "attention_out", "mlp"}),
         tied_head=setting(config, "tie_word_embeddings", bool, True),
     )
 
@@ -73,21 +72,15 @@ def facts(config: Mapping[str, Any]) -> DecoderConfig:
 def sources(config: DecoderConfig) -> dict[str, Source]:
     """Our weights' names to GPTBigCode's."""
     # One key head: the rows are [Q | k | v] as ours are. One for each query head: they lie head by head.
-    relay = None if config.kv_heads == 1 else partial(_gather_heads, heads=config.heads)
-    table = {"embedding": Source("transformer.wte.weight"), "positions": Source("transformer.wpe.weight")}
-    for layer in range(config.layers):
-        for ours, theirs in BLOCK.items():
-            for kind in ("weight", "bias"):
-                name = f"transformer.h.{layer}.{theirs}.{kind}"
-                table[f"blocks.{layer}.{ours}.{kind}"] = Source(name, relay if ours == "qkv" else None)
-    for kind in ("weight", "bias"):
-        table[f"final_norm.{kind}"] = Source(f"transformer.ln_f.{kind}")
-    return table if config.tied_head else table | {"head": Source("lm_head.weight")}
+    if config.kv_heads == 1:
+        return table.sources(config, NAMES)
+    return table.sources(config, NAMES, {"qkv": (_gathered_heads(config.heads, config.head_dim),)})
 
 
-def _gather_heads(rows: Tensor, heads: int) -> Tensor:
-    """Rows that lie per head as [q | k | v], seen as [Q | K | V] of all heads: (3, heads, head_dim, …)."""
-    return rows.view(heads, 3, -1, *rows.shape[1:]).transpose(0, 1)
+def _gathered_heads(heads: int, head_dim: int) -> RowOrder:
+    """Rows that lie per head as [q | k | v], as [Q | K | V] of all heads."""
+    rows = torch.arange(3 * heads * head_dim).view(heads, 3, head_dim)
+    return RowOrder(rows.transpose(0, 1).flatten())
 
 
 FAMILY = Family(

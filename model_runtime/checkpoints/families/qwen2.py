@@ -1,0 +1,26 @@
+"""Qwen2: Qwen2.5-Coder. Llama's decoder with a bias on q, k and v.
+
+Source: transformers `models/qwen2`; Qwen2.5-Coder (arXiv:2409.12186).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from model_runtime.checkpoints.families import llama
+from model_runtime.checkpoints.families.family import Family
+from model_runtime.checkpoints.families.settings import setting
+from model_runtime.decoding import DecoderConfig
+
+
+def facts(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Qwen2 config.json as facts; what is left out, but for the sizes, has transformers' default.
+
+    `sliding_window` counts only with `use_sliding_window`, which no released coder has set.
+    """
+    windowed = setting(config, "use_sliding_window", bool, False)
+    return llama.gated_facts(config, frozenset({"qkv"}), windowed=windowed)
+
+
+FAMILY = Family(model_type="qwen2", facts=facts, sources=llama.sources, ignored=llama.IGNORED)

@@ -1,0 +1,84 @@
+"""The layers that a block is put together from; each takes (length, in) and gives (length, out).
+
+Which kind of layer it is, is settled when the decoder is built, so that a step asks no questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from torch import Tensor
+
+from model_runtime.decoding.config import Activation, DecoderConfig
+
+Layer = Callable[[Tensor], Tensor]
+
+Projection = Callable[[Tensor], Tensor]
+"""(length, in) → (length, out), a new tensor; whatever multiplies by a weight can stand here."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A weight in the activations' own dtype."""
+
+    weight: Tensor  # (out, in)
+    bias: Tensor | None = None  # (out,)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Mean 0 and variance 1 for each token (Ba et al. 2016, arXiv:1607.06450)."""
+
+    weight: Tensor  # (width,)
+    bias: Tensor  # (width,)
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+@dataclass(frozen=True)
+class RMSNorm:
+    """Mean square 1 for each token (Zhang and Sennrich 2019, arXiv:1910.07467); sums are in fp32."""
+
+    weight: Tensor  # (width,)
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+@dataclass(frozen=True)
+class MLP:
+    up: Projection
+    activation: Layer
+    down: Projection
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(x)))
+
+
+def activation(config: DecoderConfig) -> Layer:
+    """What stands between the MLP's projections: (length, rows of `mlp_up`) → (length, mlp_width)."""
+    function = _function(config.activation)
+    if config.mlp == "plain":
+        return function
+
+    def gated(x: Tensor) -> Tensor:
+        gate, up = x.chunk(2, dim=-1)
+        return function(gate).mul_(up)
+
+    return gated
+
+
+def _function(kind: Activation) -> Layer:
+    if kind == "gelu_tanh":
+        return lambda x: F.gelu(x, approximate="tanh")
+    plain: dict[str, Layer] = {"gelu": F.gelu, "relu": torch.relu, "silu": F.silu}
+    return plain[kind]
