@@ -112,26 +112,31 @@ def convert(
     source: Path,
     target: Path,
     *,
-    to: Literal["gptj"],
+    to: Literal["gptj", "hf"],
     mp_num: int | None = None,
     progress: LoadProgress | None = None,
 ) -> None:
-    """Write the checkpoint in `source` as a new folder `target` in another family's layout.
+    """Write the checkpoint `source` as a new folder `target` in another layout.
 
     Args:
-        source: a checkpoint's folder.
+        source: a checkpoint's folder, or a GGUF file.
         target: a folder that does not exist, or is empty; nothing is left there if the conversion fails.
-        to: `gptj` makes a CodeGen checkpoint a plain GPT-J one.
+        to: `gptj` makes a CodeGen checkpoint a plain GPT-J one; `hf` writes any checkpoint, int8 and GGUF
+            too, in its family's own layout, as transformers saves it.
         mp_num: into how many groups a CodeGen checkpoint divides its attention; None: as its shape tells.
         progress: is told how far it is.
 
     Raises:
         BackendError: the message says what is wrong with either, and what to do.
     """
-    from model_runtime.checkpoints import convert_to_gptj
+    from model_runtime.checkpoints import convert_to_gptj, convert_to_plain
 
-    assert to == "gptj"
-    convert_to_gptj(source, target, mp_num=mp_num, progress=progress)
+    if to == "gptj":
+        convert_to_gptj(source, target, mp_num=mp_num, progress=progress)
+    elif mp_num is not None:
+        raise InvalidRequest("mp_num belongs to the conversion to gptj: leave it out")
+    else:
+        convert_to_plain(source, target, progress=progress)
 
 
 def verify(

@@ -27,6 +27,9 @@ from model_runtime.tokenizer import IncrementalDecoder, Tokenizer
 PROMPT_TOKENS = 2048
 """The longest prompt, whatever the context has room for: what is farther off seldom pays for its time."""
 
+CACHE_TOKENS = 2 * PROMPT_TOKENS
+"""The longest prompt and completion together: a long context's whole cache would take gigabytes."""
+
 PIECE_TOKENS = {"cpu": 64}
 """Tokens of a prompt computed between two chances to cancel: a fraction of a second each on a CPU."""
 
@@ -54,7 +57,8 @@ class Engine:
             )
             self._tokenizer = _open_tokenizer(model)
             self._decoder = model.decoder
-            self._cache = self._decoder.new_cache()
+            context = self._decoder.config.context_length
+            self._cache = self._decoder.new_cache(min(context, CACHE_TOKENS))
             progress(1.0, "warming up")
             self._warm_up()
         self._sentinels = find_sentinels(self._tokenizer, self._decoder.config.vocab_size)
@@ -100,7 +104,7 @@ class Engine:
         yield Chunk(text.flush(), "stop" if token in self._stop else "length", usage)
 
     def _prompt(self, request: CompletionRequest) -> list[int]:
-        context = self._decoder.config.context_length
+        context = self._cache.capacity
         room = context - min(request.max_tokens, context // 2)
         prompt = build_prompt(request, self._tokenizer, self._sentinels, min(PROMPT_TOKENS, room))
         # Nothing at all before the cursor is where a text begins, which is where the last one ended.
@@ -113,11 +117,11 @@ class Engine:
 
 
 def _open_tokenizer(model: LoadedModel) -> Tokenizer:
-    tokenizer = Tokenizer(model.tokenizer)
+    tokenizer = Tokenizer(model.tokenizer, model.tokenizer_settings)
     vocabulary = model.decoder.config.vocab_size
     if tokenizer.size > vocabulary:
         raise CorruptCheckpoint(
-            f"{model.tokenizer} has {tokenizer.size} tokens, the model {vocabulary}: "
+            f"the tokenizer of {model.name} has {tokenizer.size} tokens, the model {vocabulary}: "
             "it belongs to another checkpoint"
         )
     return tokenizer

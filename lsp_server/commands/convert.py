@@ -1,4 +1,4 @@
-"""``fimble convert``: a checkpoint in another family's layout."""
+"""``fimble convert``: a checkpoint in another layout."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble convert``."""
     parser = commands.add_parser("convert", help="write a checkpoint in another layout")
     parser.description = (
-        "Write the checkpoint in the folder SRC as a new folder DST that transformers, vLLM and others load. "
+        "Write the checkpoint SRC as a new folder DST that transformers, vLLM and others load. "
         "Weights are only moved about, never rounded, and never in memory all at once."
     )
-    parser.add_argument("source", type=Path, metavar="SRC", help="a checkpoint's folder")
+    parser.add_argument("source", type=Path, metavar="SRC", help="a checkpoint's folder, or a GGUF file")
     parser.add_argument("target", type=Path, metavar="DST", help="a folder that is not there yet")
-    parser.add_argument("--to", choices=("gptj",), required=True, help="gptj: a CodeGen checkpoint as GPT-J")
+    parser.add_argument(
+        "--to",
+        choices=("gptj", "hf"),
+        required=True,
+        help="gptj: a CodeGen checkpoint as GPT-J; hf: any checkpoint as transformers saves it",
+    )
     parser.add_argument(
         "--mp-num",
         type=int,

@@ -18,6 +18,7 @@ from model_runtime.checkpoints.registry import (
 if TYPE_CHECKING:
     from model_runtime.checkpoints.convert import convert_to_gptj
     from model_runtime.checkpoints.loading import LoadedModel, load
+    from model_runtime.checkpoints.plain import convert_to_plain
     from model_runtime.checkpoints.verify import verify_checkpoint
     from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
 
@@ -28,6 +29,7 @@ __all__ = [
     "LoadedModel",
     "checkpoint_writer",
     "convert_to_gptj",
+    "convert_to_plain",
     "default_models_folder",
     "list_models",
     "load",
@@ -40,6 +42,7 @@ _ROOMS = {
     "LoadedModel": "loading",
     "load": "loading",
     "convert_to_gptj": "convert",
+    "convert_to_plain": "plain",
     "verify_checkpoint": "verify",
     "CannotWrite": "writing",
     "checkpoint_writer": "writing",

@@ -7,7 +7,6 @@ anything is written; then the tensors stream from one folder to the other, a blo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,6 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 CODEGEN_ONLY = frozenset({"auto_map", "head_dim", "n_ctx"})
 """Settings that GPT-J has no use for; `auto_map` would have it run CodeGen's code."""
-
-CARRIED = (
-    "tokenizer*.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json",
-    "special_tokens_map.json", "generation_config.json", "chat_template.*",
-    "LICENSE*", "LICENCE*", "NOTICE*", "README*",
-)  # fmt: skip
-"""Files that hold for the converted checkpoint as they are."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -81,9 +73,7 @@ def convert_to_gptj(
                 if progress is not None:
                     progress(done / total, "converting weights")
         writer.write_json("config.json", config)
-        for file in sorted(source.iterdir()):
-            if file.is_file() and any(fnmatch(file.name, pattern) for pattern in CARRIED):
-                writer.copy(file)
+        writer.carry(source)
 
 
 def _gptj_config(folder: CheckpointFolder) -> dict[str, Any]:

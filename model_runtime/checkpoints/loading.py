@@ -11,19 +11,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from model_runtime.api import CorruptCheckpoint, LoadProgress, ModelNotFound, UnsupportedModel
+from model_runtime.api import CorruptCheckpoint, LoadProgress, UnsupportedModel
 from model_runtime.checkpoints.families import Family, Source, family_of
 from model_runtime.checkpoints.reading import CheckpointFolder, some
 from model_runtime.decoding import Decoder, DecoderConfig, weight_shapes
 
 CPU = torch.device("cpu")
 
+if TYPE_CHECKING:
+    from model_runtime.checkpoints.gguf_files import GgufFile
+
 Shape = tuple[int, ...]
+Checkpoint: TypeAlias = "CheckpointFolder | GgufFile"
 
 INT8 = "fimble-int8"
 """Our `quant_method`: a weight `X` in int8 with a scale for each output row in `X.scale`."""
@@ -31,48 +35,80 @@ INT8 = "fimble-int8"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A decoder with what belongs to it; `stop_ids` are the tokens that end a text."""
+    """A decoder with what belongs to it.
+
+    `tokenizer` is the folder that has one, or the content of a tokenizer.json, with the
+    `tokenizer_settings` that a tokenizer_config.json would have; `stop_ids` are the tokens that end a text.
+    """
 
     name: str
     family: str
     decoder: Decoder
-    tokenizer: Path
+    tokenizer: Path | dict[str, Any]
+    tokenizer_settings: dict[str, Any] | None
     stop_ids: frozenset[int]
 
 
 def load(
     path: Path, *, device: torch.device, dtype: torch.dtype, progress: LoadProgress | None = None
 ) -> LoadedModel:
-    """Open the checkpoint in the folder `path`, with weights of `dtype` on `device`.
+    """Open the checkpoint at `path`, a folder or a GGUF file, with weights of `dtype` on `device`.
 
     Raises:
         ModelNotFound: there is no checkpoint there.
         UnsupportedModel: it is of a family, or uses a feature, that the runtime does not have.
         CorruptCheckpoint: it is damaged or incomplete; the message names file and tensor.
     """
-    folder = CheckpointFolder(path)
-    family = family_of(folder.config)
-    try:
-        config = family.facts(folder.config)
-    except (ValueError, UnsupportedModel) as error:
-        raise UnsupportedModel(f"{path / 'config.json'}: {error}") from error
-    if not (path / "tokenizer.json").is_file():
-        raise ModelNotFound(f"{path} has no tokenizer.json: copy it from where the checkpoint came from")
-    weights = Weights(folder, family, config, dtype=dtype, device=device)
+    checkpoint = open_checkpoint(path)
+    family, config = facts_of(checkpoint)
+    weights = Weights(checkpoint, family, config, dtype=dtype, device=device)
     return LoadedModel(
-        name=path.resolve().name,
+        name=path.resolve().stem if path.is_file() else path.resolve().name,
         family=family.model_type,
         decoder=Decoder(config, _read(weights, progress)),
-        tokenizer=path / "tokenizer.json",
-        stop_ids=_stop_ids(folder, config),
+        tokenizer=path if isinstance(checkpoint, CheckpointFolder) else checkpoint.tokenizer,
+        tokenizer_settings=None
+        if isinstance(checkpoint, CheckpointFolder)
+        else {
+            **checkpoint.read_optional("tokenizer_config.json"),
+            "bos_token_id": checkpoint.config["bos_token_id"],
+        },
+        stop_ids=_stop_ids(checkpoint, config),
     )
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at `path`, its headers read and its tensors to be looked up.
+
+    Raises:
+        BackendError: as `load`.
+    """
+    if path.suffix.lower() != ".gguf":
+        return CheckpointFolder(path)
+    from model_runtime.checkpoints.gguf_files import GgufFile  # its library is for those who have one
+
+    return GgufFile(path)
+
+
+def facts_of(checkpoint: Checkpoint) -> tuple[Family, DecoderConfig]:
+    """The family of a checkpoint, and its config as facts.
+
+    Raises:
+        UnsupportedModel: of a family, or with a feature, that the runtime does not have.
+    """
+    family = family_of(checkpoint.config)
+    try:
+        return family, family.facts(checkpoint.config)
+    except (ValueError, UnsupportedModel) as error:
+        where = checkpoint.path / "config.json" if checkpoint.path.is_dir() else checkpoint.path
+        raise UnsupportedModel(f"{where}: {error}") from error
 
 
 class Weights(Mapping[str, Tensor]):
     """A checkpoint's weights under our names and in our layout, each read when it is asked for.
 
     Args:
-        folder: the checkpoint.
+        folder: the checkpoint, a folder or a file that is read like one.
         family: what its tensors are called.
         config: its facts.
         dtype: of the weights; None leaves each as it is in the files.
@@ -86,7 +122,7 @@ class Weights(Mapping[str, Tensor]):
 
     def __init__(
         self,
-        folder: CheckpointFolder,
+        folder: Checkpoint,
         family: Family,
         config: DecoderConfig,
         *,
@@ -194,7 +230,7 @@ def _quantized(config: Mapping[str, Any]) -> bool:
     return True
 
 
-def _stop_ids(folder: CheckpointFolder, config: DecoderConfig) -> frozenset[int]:
+def _stop_ids(folder: Checkpoint, config: DecoderConfig) -> frozenset[int]:
     """The end-of-text ids of generation_config.json, which outranks config.json, and of the latter."""
     found: set[int] = set()
     for settings in (folder.read_optional("generation_config.json"), folder.config):

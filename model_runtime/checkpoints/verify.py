@@ -18,6 +18,7 @@ from model_runtime.api import (
     Dtype,
     InvalidRequest,
     LoadProgress,
+    ModelNotFound,
     UnsupportedModel,
     Verification,
 )
@@ -125,16 +126,20 @@ def _refuse_what_transformers_cannot_read(path: Path) -> None:
 
 def _encode(model: LoadedModel, text: str) -> Sequence[int]:
     """The ids of `text` as the checkpoint's own tokenizer has them, with what it puts before a text."""
+    assert isinstance(model.tokenizer, Path), "only folders are verified"
+    path = model.tokenizer / "tokenizer.json"
+    if not path.is_file():
+        raise ModelNotFound(
+            f"{path.parent} has no tokenizer.json: copy it from where the checkpoint came from"
+        )
     try:
-        ids: list[int] = tokenizers.Tokenizer.from_file(str(model.tokenizer)).encode(text).ids
+        ids: list[int] = tokenizers.Tokenizer.from_file(str(path)).encode(text).ids
     except Exception as error:  # the library raises bare Exception
-        raise CorruptCheckpoint(
-            f"{model.tokenizer} is no sound tokenizer file ({error}): copy it again"
-        ) from error
+        raise CorruptCheckpoint(f"{path} is no sound tokenizer file ({error}): copy it again") from error
     if not ids:
         raise InvalidRequest("the text has no tokens: name a file that holds some code")
     if max(ids) >= model.decoder.config.vocab_size:
-        raise CorruptCheckpoint(f"{model.tokenizer} has tokens that the model lacks: it is another one's")
+        raise CorruptCheckpoint(f"{path} has tokens that the model lacks: it is another one's")
     return ids
 
 

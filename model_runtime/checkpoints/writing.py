@@ -15,6 +15,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ DTYPES = {
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.bool: "BOOL",
     torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8",
 }  # fmt: skip
+
+
+CARRIED = (
+    "tokenizer*.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json",
+    "special_tokens_map.json", "generation_config.json", "chat_template.*",
+    "LICENSE*", "LICENCE*", "NOTICE*", "README*",
+)  # fmt: skip
+"""Files that hold for a checkpoint in whatever layout it is."""
 
 
 class CannotWrite(BackendError):
@@ -64,6 +73,12 @@ class CheckpointWriter:
         """Take a file along unchanged."""
         with _as_cannot_write(self._target):
             shutil.copyfile(file, self._folder / file.name)
+
+    def carry(self, source: Path) -> None:
+        """Take along what in the folder `source` holds for the new checkpoint too: tokenizer, licence."""
+        for file in sorted(source.iterdir()):
+            if file.is_file() and any(fnmatch(file.name, pattern) for pattern in CARRIED):
+                self.copy(file)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file the way transformers does."""

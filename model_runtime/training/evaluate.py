@@ -128,7 +128,7 @@ def held_out_loss(model: Path | None, rows_file: Path) -> float:
     """Nats a token on held-out packages, packed as in training."""
     folder = model or resolve(None, default_models_folder())
     loaded = load(folder, device=torch.device("cpu"), dtype=torch.float32)
-    padding = token_id(Tokenizer.from_file(str(loaded.tokenizer)), FIM_PAD)
+    padding = token_id(Tokenizer.from_file(str(folder / "tokenizer.json")), FIM_PAD)
     rows = torch.from_numpy(np.load(rows_file)[:HELD_OUT_ROWS].astype(np.int64))
 
     def logits(batch: torch.Tensor) -> torch.Tensor:
