@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -49,6 +50,14 @@ def resolve_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
 def dtype_name(dtype: torch.dtype) -> Dtype:
     """The user's word for a dtype."""
     return next(name for name, candidate in DTYPES.items() if candidate == dtype)
+
+
+def devices_name(blocks: Sequence[torch.device]) -> str:
+    """Where a model is, from the device of each block: `cuda:0`, or `cuda:0 (20 blocks), cpu (12 blocks)`."""
+    counts = Counter(map(str, blocks))
+    if len(counts) == 1:
+        return str(blocks[0])
+    return ", ".join(f"{name} ({count} block{'s'[: count > 1]})" for name, count in counts.items())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ next one computes only what is new.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 
 from model_runtime.api import (
     Chunk,
@@ -17,9 +18,9 @@ from model_runtime.api import (
     ModelOptions,
     Usage,
 )
-from model_runtime.checkpoints import DEFAULT_NAME, LoadedModel, default_models_folder, load, resolve
+from model_runtime.checkpoints import DEFAULT_NAME, LoadedModel, default_models_folder, load, plan, resolve
 from model_runtime.decoding import Sampler, generate
-from model_runtime.device import dtype_name, memory_errors, resolve_device, resolve_dtype
+from model_runtime.device import devices_name, dtype_name, memory_errors, resolve_device, resolve_dtype
 from model_runtime.prompt import build_prompt
 from model_runtime.sentinels import Sentinels, find_sentinels
 from model_runtime.tokenizer import IncrementalDecoder, Tokenizer
@@ -52,9 +53,10 @@ class Engine:
         device = resolve_device(options.device)
         dtype = resolve_dtype(options.dtype, device)
         with memory_errors():
-            model = load(
-                resolve(options.model, default_models_folder()), device=device, dtype=dtype, progress=progress
-            )
+            path = resolve(options.model, default_models_folder())
+            # A model may be larger than one GPU: then it goes to several, or in part to the CPU.
+            place = partial(plan, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
+            model = load(path, device=place, dtype=dtype, progress=progress)
             self._tokenizer = _open_tokenizer(model)
             self._decoder = model.decoder
             context = self._decoder.config.context_length
@@ -63,13 +65,13 @@ class Engine:
             self._warm_up()
         self._sentinels = find_sentinels(self._tokenizer, self._decoder.config.vocab_size)
         self._stop = _stop_tokens(model, self._tokenizer, self._sentinels)
-        self._piece = PIECE_TOKENS.get(device.type, GPU_PIECE_TOKENS)
+        self._piece = min(PIECE_TOKENS.get(each.type, GPU_PIECE_TOKENS) for each in self._decoder.devices)
         self.info = ModelInfo(
             name=model.name if options.model else DEFAULT_NAME,
             family=model.family,
             parameters=self._decoder.parameters,
             context_length=self._decoder.config.context_length,
-            device=str(device),
+            device=devices_name(self._decoder.devices),
             dtype=dtype_name(dtype),
             fill_in_the_middle=self._sentinels is not None,
         )

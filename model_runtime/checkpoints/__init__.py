@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from model_runtime.checkpoints.convert import convert_to_gptj
     from model_runtime.checkpoints.loading import LoadedModel, load
     from model_runtime.checkpoints.plain import convert_to_plain
+    from model_runtime.checkpoints.placement import plan
     from model_runtime.checkpoints.verify import verify_checkpoint
     from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
 
@@ -33,6 +34,7 @@ __all__ = [
     "default_models_folder",
     "list_models",
     "load",
+    "plan",
     "pull",
     "resolve",
     "verify_checkpoint",
@@ -42,6 +44,7 @@ _ROOMS = {
     "LoadedModel": "loading",
     "load": "loading",
     "convert_to_gptj": "convert",
+    "plan": "placement",
     "convert_to_plain": "plain",
     "verify_checkpoint": "verify",
     "CannotWrite": "writing",

@@ -7,7 +7,7 @@ itself is the weight; otherwise it is copied straight to its final place. So mem
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, LoadProgress, UnsupportedModel
 from model_runtime.checkpoints.families import Family, Source, family_of
+from model_runtime.checkpoints.placement import Plan, module_of
 from model_runtime.checkpoints.reading import CheckpointFolder, some
 from model_runtime.decoding import Decoder, DecoderConfig, weight_shapes
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from model_runtime.checkpoints.gguf_files import GgufFile
 
 Shape = tuple[int, ...]
+Planner: TypeAlias = Callable[[DecoderConfig, torch.dtype], Plan]
 Checkpoint: TypeAlias = "CheckpointFolder | GgufFile"
 
 INT8 = "fimble-int8"
@@ -50,9 +52,11 @@ class LoadedModel:
 
 
 def load(
-    path: Path, *, device: torch.device, dtype: torch.dtype, progress: LoadProgress | None = None
+    path: Path, *, device: torch.device | Planner, dtype: torch.dtype, progress: LoadProgress | None = None
 ) -> LoadedModel:
-    """Open the checkpoint at `path`, a folder or a GGUF file, with weights of `dtype` on `device`.
+    """Open the checkpoint at `path`, a folder or a GGUF file, with weights of `dtype`.
+
+    They are put on `device`; or where the plan puts them that it makes once the facts are read.
 
     Raises:
         ModelNotFound: there is no checkpoint there.
@@ -61,7 +65,8 @@ def load(
     """
     checkpoint = open_checkpoint(path)
     family, config = facts_of(checkpoint)
-    weights = Weights(checkpoint, family, config, dtype=dtype, device=device)
+    place = device if isinstance(device, torch.device) else device(config, dtype)
+    weights = Weights(checkpoint, family, config, dtype=dtype, device=place)
     return LoadedModel(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         family=family.model_type,
@@ -112,7 +117,7 @@ class Weights(Mapping[str, Tensor]):
         family: what its tensors are called.
         config: its facts.
         dtype: of the weights; None leaves each as it is in the files.
-        device: where to put them.
+        device: where to put them, all or by module.
 
     Raises:
         CorruptCheckpoint: tensors are missing or unexpected; or, when asked for, one has another shape.
@@ -127,20 +132,24 @@ class Weights(Mapping[str, Tensor]):
         config: DecoderConfig,
         *,
         dtype: torch.dtype | None = None,
-        device: torch.device = CPU,
+        device: torch.device | Plan = CPU,
     ) -> None:
         self.shapes = weight_shapes(config)
         self._sources = family.sources(config)
-        self._folder, self._dtype, self._device = folder, dtype, device
+        self._folder, self._dtype = folder, dtype
+        self._devices = {
+            name: device if isinstance(device, torch.device) else device[module_of(name)]
+            for name in self.shapes
+        }
         self._quantized = _quantized(folder.config)
         self._check_names(family)
 
     def __getitem__(self, name: str) -> Tensor:
-        source, shape = self._sources[name], self.shapes[name]
+        source, shape, device = self._sources[name], self.shapes[name], self._devices[name]
         if source.relay or source.below:
-            return self._gathered(source, shape)
+            return self._gathered(source, shape, device)
         tensor = self._tensor(source, shape)
-        return tensor.to(self._device, self._dtype or tensor.dtype).contiguous()
+        return tensor.to(device, self._dtype or tensor.dtype).contiguous()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -148,11 +157,11 @@ class Weights(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def _gathered(self, source: Source, shape: Shape) -> Tensor:
+    def _gathered(self, source: Source, shape: Shape, device: torch.device) -> Tensor:
         """The weight put together: each part's rows are copied straight to their places."""
         dtypes = (self._tensor(part, shape).dtype for part in source.parts)
         dtype, start = self._dtype or reduce(torch.promote_types, dtypes), 0
-        placed = torch.empty(shape, dtype=dtype, device=self._device)
+        placed = torch.empty(shape, dtype=dtype, device=device)
         for part in source.parts:
             tensor = self._tensor(part, shape)
             rows = placed[start : start + len(tensor)]

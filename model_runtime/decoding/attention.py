@@ -20,7 +20,7 @@ from model_runtime.decoding.positions import Turn
 
 @dataclass(frozen=True)
 class Step:
-    """What all blocks need to know of one step: made once for it, by the decoder."""
+    """What all blocks on one device need to know of one step: made once for it, by the decoder."""
 
     cache: Cache
     turn: Turn
@@ -58,9 +58,9 @@ class Attention:
         return self.out(mixed.reshape(length, c.heads * c.head_dim))
 
 
-def causal_mask(start: int, length: int, like: Tensor) -> Tensor | None:
+def causal_mask(start: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
     """(length, start + length): 0 where a new token may look, -inf at what comes after it."""
     if length == 1:
         return None
-    mask = torch.full((length, start + length), float("-inf"), dtype=like.dtype, device=like.device)
+    mask = torch.full((length, start + length), float("-inf"), dtype=dtype, device=device)
     return mask.triu_(start + 1)

@@ -21,7 +21,7 @@ class Cache:
         config: the decoder's facts.
         capacity: how many tokens fit; the context length unless told otherwise.
         dtype: of keys and values; the weights' own.
-        device: where the weights are.
+        devices: where each layer's weights are, and its keys and values with them; the CPU by default.
     """
 
     def __init__(
@@ -30,13 +30,14 @@ class Cache:
         *,
         capacity: int | None = None,
         dtype: torch.dtype = torch.float32,
-        device: torch.device | None = None,
+        devices: Sequence[torch.device] | None = None,
     ) -> None:
         self.capacity = capacity or config.context_length
         assert self.capacity <= config.context_length, "no position is known beyond the context length"
-        shape = (config.layers, config.kv_heads, self.capacity, config.head_dim)
-        self._keys = torch.zeros(shape, dtype=dtype, device=device)
-        self._values = torch.zeros(shape, dtype=dtype, device=device)
+        shape = (config.kv_heads, self.capacity, config.head_dim)
+        devices = devices or [torch.device("cpu")] * config.layers
+        self._keys = [torch.zeros(shape, dtype=dtype, device=device) for device in devices]
+        self._values = [torch.zeros(shape, dtype=dtype, device=device) for device in devices]
         self._tokens: list[int] = []
 
     @property
@@ -65,9 +66,9 @@ class Cache:
         """
         start, end = self.length, self.length + keys.shape[1]
         assert end <= self.capacity, f"{end} tokens do not fit into {self.capacity}"
-        self._keys[layer, :, start:end] = keys
-        self._values[layer, :, start:end] = values
-        return self._keys[layer, :, :end], self._values[layer, :, :end]
+        self._keys[layer][:, start:end] = keys
+        self._values[layer][:, start:end] = values
+        return self._keys[layer][:, :end], self._values[layer][:, :end]
 
     def extend(self, tokens: Sequence[int]) -> None:
         """Count `tokens` as computed: every layer has written them."""

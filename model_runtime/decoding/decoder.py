@@ -58,8 +58,9 @@ class Decoder:
 
     Args:
         config: the facts.
-        weights: exactly the names and shapes of `weight_shapes(config)`, of one dtype, on one device.
-            They are kept as they are (a memory-mapped file stays one) and never written to.
+        weights: exactly the names and shapes of `weight_shapes(config)`, of one dtype. They are kept as they
+            are (a memory-mapped file stays one) and never written to. Each block runs on the device that its
+            weights are on, which is one for all of a block; learned positions are where the embedding is.
     """
 
     def __init__(self, config: DecoderConfig, weights: Mapping[str, Tensor]) -> None:
@@ -68,10 +69,12 @@ class Decoder:
         self.config = config
         self.parameters = sum(tensor.numel() for tensor in weights.values())
         self._embedding = weights["embedding.weight"]
-        self._positions = _positions(config, weights)
+        self.devices = [weights[f"blocks.{layer}.qkv.weight"].device for layer in range(config.layers)]
+        self._positions = {device: _positions(config, weights, device) for device in self.devices}
         self._blocks = [_block(config, weights, layer) for layer in range(config.layers)]
         self._final_norm = _norm(config, weights, "final_norm")
         head = self._embedding if config.tied_head else weights["head.weight"]
+        self._norm_device, self._head_device = weights["final_norm.weight"].device, head.device
         self._head: Projection = Linear(head, weights.get("head.bias"))
 
     @property
@@ -80,34 +83,39 @@ class Decoder:
 
     @property
     def device(self) -> torch.device:
+        """Where a step begins; `devices` are the blocks'."""
         return self._embedding.device
 
     def new_cache(self, capacity: int | None = None) -> Cache:
         """An empty cache that fits this decoder; `capacity` in tokens, the context length by default."""
-        return Cache(self.config, capacity=capacity, dtype=self.dtype, device=self.device)
+        return Cache(self.config, capacity=capacity, dtype=self.dtype, devices=self.devices)
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
         """Compute `tokens` as the continuation of what `cache` holds, and keep them there.
 
         Returns:
-            The logits that follow the last token, (vocab,), or each of them, (length, vocab).
+            The logits that follow the last token, (vocab,), or each of them, (length, vocab); they are on
+            the head's device.
         """
         length, start = len(tokens), cache.length
         ids = torch.tensor(tokens, dtype=torch.long, device=self.device)
-        x = self._positions.add(self._embedding[ids], start)  # (length, width)
-        step = Step(cache, self._positions.turn(start, length), causal_mask(start, length, x))
-        for block in self._blocks:
-            x = block(x, step)
+        x = self._positions[self.devices[0]].add(self._embedding[ids], start)  # (length, width)
+        steps = {
+            device: Step(cache, positions.turn(start, length), causal_mask(start, length, x.dtype, device))
+            for device, positions in self._positions.items()
+        }
+        for block, device in zip(self._blocks, self.devices, strict=True):
+            x = block(x.to(device), steps[device])  # `to` moves nothing that is there
         cache.extend(tokens)
-        return self._head(self._final_norm(x)) if logits == "all" else self._head(self._final_norm(x[-1]))
+        x = (x if logits == "all" else x[-1]).to(self._norm_device)
+        return self._head(self._final_norm(x).to(self._head_device))
 
 
-def _positions(config: DecoderConfig, weights: Mapping[str, Tensor]) -> Positions:
+def _positions(config: DecoderConfig, weights: Mapping[str, Tensor], device: torch.device) -> Positions:
     if config.rotary is None:
         return LearnedPositions(weights["positions.weight"])
-    like = weights["embedding.weight"]
-    return RotaryPositions(config.rotary, config.context_length, like.dtype, like.device)
+    return RotaryPositions(config.rotary, config.context_length, weights["embedding.weight"].dtype, device)
 
 
 def _block(config: DecoderConfig, weights: Mapping[str, Tensor], layer: int) -> Block:
