@@ -18,8 +18,8 @@ from model_runtime.checkpoints.registry import (
 if TYPE_CHECKING:
     from model_runtime.checkpoints.convert import convert_to_gptj
     from model_runtime.checkpoints.loading import LoadedModel, load
-    from model_runtime.checkpoints.plain import convert_to_plain
     from model_runtime.checkpoints.placement import plan
+    from model_runtime.checkpoints.plain import convert_to_plain
     from model_runtime.checkpoints.verify import verify_checkpoint
     from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
 

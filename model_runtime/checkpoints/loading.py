@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
-from model_runtime.api import CorruptCheckpoint, LoadProgress, UnsupportedModel
+from model_runtime.api import CorruptCheckpoint, LoadProgress, ModelNotFound, UnsupportedModel
 from model_runtime.checkpoints.families import Family, Source, family_of
 from model_runtime.checkpoints.placement import Plan, module_of
 from model_runtime.checkpoints.reading import CheckpointFolder, some
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 Planner: TypeAlias = Callable[[DecoderConfig, torch.dtype], Plan]
 Checkpoint: TypeAlias = "CheckpointFolder | GgufFile"
+
+TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+"""What a tokenizer may consist of."""
 
 INT8 = "fimble-int8"
 """Our `quant_method`: a weight `X` in int8 with a scale for each output row in `X.scale`."""
@@ -65,19 +68,15 @@ def load(
     """
     checkpoint = open_checkpoint(path)
     family, config = facts_of(checkpoint)
+    tokenizer, tokenizer_settings = _tokenizer(checkpoint)
     place = device if isinstance(device, torch.device) else device(config, dtype)
     weights = Weights(checkpoint, family, config, dtype=dtype, device=place)
     return LoadedModel(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         family=family.model_type,
         decoder=Decoder(config, _read(weights, progress)),
-        tokenizer=path if isinstance(checkpoint, CheckpointFolder) else checkpoint.tokenizer,
-        tokenizer_settings=None
-        if isinstance(checkpoint, CheckpointFolder)
-        else {
-            **checkpoint.read_optional("tokenizer_config.json"),
-            "bos_token_id": checkpoint.config["bos_token_id"],
-        },
+        tokenizer=tokenizer,
+        tokenizer_settings=tokenizer_settings,
         stop_ids=_stop_ids(checkpoint, config),
     )
 
@@ -107,6 +106,17 @@ def facts_of(checkpoint: Checkpoint) -> tuple[Family, DecoderConfig]:
     except (ValueError, UnsupportedModel) as error:
         where = checkpoint.path / "config.json" if checkpoint.path.is_dir() else checkpoint.path
         raise UnsupportedModel(f"{where}: {error}") from error
+
+
+def _tokenizer(checkpoint: Checkpoint) -> tuple[Path | dict[str, Any], dict[str, Any] | None]:
+    """Where the tokenizer is, and its settings where no file has them; asked before weights are read."""
+    if not isinstance(checkpoint, CheckpointFolder):
+        settings = checkpoint.read_optional("tokenizer_config.json")
+        return checkpoint.tokenizer, {**settings, "bos_token_id": checkpoint.config["bos_token_id"]}
+    folder = checkpoint.path
+    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER_FILES):
+        raise ModelNotFound(f"{folder} has no tokenizer.json: copy it from where the checkpoint came from")
+    return folder, None
 
 
 class Weights(Mapping[str, Tensor]):

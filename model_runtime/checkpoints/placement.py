@@ -1,9 +1,9 @@
 """Which device each part of a decoder lives and runs on, where one device cannot hold all of it.
 
 Facts and free memory in, a device for each module out; `loading` puts the weights there, and the decoder
-follows them. Accelerate does the packing: in the model's order and by whole blocks, so that activations change
-the device as seldom as can be. A block is never fetched to run elsewhere: what does not fit on the GPUs runs
-on the CPU, and nothing is kept on disk.
+follows them. Accelerate does the packing: in the model's order and by whole blocks, so that activations
+change the device as seldom as can be. A block is never fetched to run elsewhere: what does not fit on the
+GPUs runs on the CPU, and nothing is kept on disk.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class _Skeleton(nn.Module):
     def __init__(self, sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.embedding = _Part(sizes["embedding"])
-        self.blocks = nn.ModuleList(_Block(size) for name, size in sizes.items() if name.startswith("blocks."))
+        self.blocks = nn.ModuleList(
+            _Block(size) for name, size in sizes.items() if name.startswith("blocks.")
+        )
         self.final_norm = _Part(sizes["final_norm"])
         if "head" in sizes:
             self.head = _Part(sizes["head"])
@@ -129,6 +131,6 @@ def _device(place: Place) -> torch.device:
 def _too_small(needed: int, free: Mapping[Place, int]) -> str:
     there = ", ".join(f"{size / 1e9:.1f} GB on {_device(place)}" for place, size in free.items())
     return (
-        f"the model with its cache needs {needed / 1e9:.1f} GB, in whole blocks and with room to work in; free are "
-        f"{there}: use a smaller model, or --dtype bf16"
+        f"the model with its cache needs {needed / 1e9:.1f} GB, in whole blocks and with room to work in; "
+        f"free: {there}; use a smaller model, or --dtype bf16"
     )

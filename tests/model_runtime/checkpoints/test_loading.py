@@ -48,7 +48,7 @@ def test_a_load_says_what_it_found(checkpoint_folder: Path) -> None:
     model = read(checkpoint_folder)
     assert (model.name, model.family) == ("tiny-fim", "gpt_bigcode")
     assert model.stop_ids == {0}
-    assert model.tokenizer == checkpoint_folder / "tokenizer.json"
+    assert model.tokenizer == checkpoint_folder
 
 
 def test_stop_tokens_come_from_both_configs(tmp_path: Path) -> None:

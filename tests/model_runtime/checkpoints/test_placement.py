@@ -1,0 +1,179 @@
+"""Facts and free memory to a device for each module. By numbers alone: nothing of the size is allocated."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_runtime.api import OutOfMemory
+from model_runtime.checkpoints import load, plan
+from model_runtime.checkpoints.placement import WORKING_BYTES, Place, Plan
+from model_runtime.decoding import DecoderConfig, Rotary, weight_shapes
+from model_runtime.device import devices_name
+
+GB = 10**9
+CPU, META = torch.device("cpu"), torch.device("meta")
+BF16 = torch.bfloat16
+
+LARGE = DecoderConfig(
+    vocab_size=51200,
+    context_length=2048,
+    width=6144,
+    layers=34,
+    heads=24,
+    kv_heads=24,
+    head_dim=256,
+    mlp_width=24576,
+    rotary=Rotary(dim=64, theta=10000.0),
+    block="parallel",
+    norm="layernorm",
+    norm_eps=1e-5,
+    mlp="plain",
+    activation="gelu_tanh",
+    attention_scale=1 / 16,
+    biases=frozenset({"mlp", "head"}),
+    tied_head=False,
+)
+"""CodeGen's largest, with 16 billion parameters: 32 GB in bf16, and 1.7 GB for its cache."""
+
+
+def used(found: Plan, config: DecoderConfig, tokens: int) -> Counter[str]:
+    """The bytes of weights and cache on each device, summed up anew."""
+    sums: Counter[str] = Counter()
+    for weight, shape in weight_shapes(config).items():
+        module = next(name for name in found if weight.startswith(f"{name}."))
+        sums[str(found[module])] += 2 * math.prod(shape)
+    for layer in range(config.layers):
+        sums[str(found[f"blocks.{layer}"])] += 2 * 2 * config.kv_heads * tokens * config.head_dim
+    return sums
+
+
+def in_order(found: Plan) -> list[str]:
+    """The devices as a step comes by them."""
+    return [device for device, _ in groupby(map(str, found.values()))]
+
+
+@pytest.mark.parametrize(
+    ("memory", "device"),
+    [
+        ({0: 80 * GB, "cpu": 500 * GB}, "cuda:0"),
+        ({0: 80 * GB, 1: 80 * GB, "cpu": 500 * GB}, "cuda:0"),
+        ({0: 20 * GB, 1: 80 * GB, "cpu": 500 * GB}, "cuda:1"),
+        ({"cpu": 64 * GB}, "cpu"),
+        ({0: WORKING_BYTES, "cpu": 64 * GB}, "cpu"),
+    ],
+    ids=["one GPU", "the first of two", "the second of two", "no GPU", "a GPU with no room"],
+)
+def test_a_model_that_fits_one_device_gets_one(memory: Mapping[Place, int], device: str) -> None:
+    found = plan(LARGE, BF16, memory)
+    assert in_order(found) == [device]
+    assert list(found) == [
+        "embedding",
+        "positions",
+        *(f"blocks.{layer}" for layer in range(34)),
+        "final_norm",
+        "head",
+    ]
+
+
+@pytest.mark.parametrize("sizes", [(24, 24), (34, 10), (10, 34), (14, 14, 14)])
+def test_several_gpus_are_taken_before_the_cpu(sizes: tuple[int, ...]) -> None:
+    memory: dict[Place, int] = {number: size * GB for number, size in enumerate(sizes)}
+    found = plan(LARGE, BF16, {**memory, "cpu": 500 * GB})
+    assert in_order(found) == [f"cuda:{number}" for number in range(len(sizes))]
+
+
+def test_what_does_not_fit_on_the_gpus_is_on_the_cpu() -> None:
+    found = plan(LARGE, BF16, {0: 12 * GB, 1: 8 * GB, "cpu": 64 * GB})
+    assert in_order(found) == ["cuda:0", "cuda:1", "cpu"]
+
+
+@pytest.mark.parametrize("gpu", range(1, 36, 3))
+@pytest.mark.parametrize("tokens", [512, 4096, 16384])
+def test_no_device_is_given_more_than_it_has_room_for(gpu: int, tokens: int) -> None:
+    config = replace(LARGE, context_length=16384)
+    found = plan(config, BF16, {0: gpu * GB, 1: 9 * GB, "cpu": 64 * GB}, cache_tokens=tokens)
+    sums = used(found, config, tokens)
+    assert sums["cuda:0"] <= gpu * GB - WORKING_BYTES
+    assert sums["cuda:1"] <= 9 * GB - WORKING_BYTES
+    assert sums["cpu"] <= 64 * GB - WORKING_BYTES
+    assert len(in_order(found)) == len(set(in_order(found))), "a device that was left is not come back to"
+
+
+def test_a_larger_cache_leaves_room_for_fewer_blocks() -> None:
+    config = replace(LARGE, context_length=16384)
+    memory: dict[Place, int] = {0: 24 * GB, "cpu": 64 * GB}
+    short, long = (
+        Counter(map(str, plan(config, BF16, memory, cache_tokens=tokens).values()))["cuda:0"]
+        for tokens in (512, 16384)
+    )
+    assert short > long > 0
+
+
+def test_there_is_never_room_for_more_tokens_than_the_context_has() -> None:
+    memory: dict[Place, int] = {0: 36 * GB, "cpu": 64 * GB}
+    assert in_order(plan(LARGE, BF16, memory, cache_tokens=10**6)) == ["cuda:0"]
+
+
+def test_a_tied_head_and_learned_positions_are_where_the_embedding_is() -> None:
+    config = replace(LARGE, tied_head=True, rotary=None, biases=frozenset({"mlp"}))
+    found = plan(config, BF16, {0: 12 * GB, "cpu": 64 * GB})
+    assert in_order(found) == ["cuda:0", "cpu", "cuda:0"]
+    assert found["embedding"] == found["positions"] == found["head"] == torch.device("cuda", 0)
+
+
+def test_too_little_memory_is_one_line_with_what_is_needed_and_what_there_is() -> None:
+    with pytest.raises(OutOfMemory) as caught:
+        plan(LARGE, BF16, {0: 12 * GB, "cpu": 8 * GB})
+    message = str(caught.value)
+    assert "needs 33.8 GB" in message
+    assert "12.0 GB on cuda:0, 8.0 GB on cpu" in message
+    assert "\n" not in message
+
+
+def test_devices_that_have_no_room_at_all_are_too_little_memory() -> None:
+    with pytest.raises(OutOfMemory, match=r"0\.0 GB on cpu"):
+        plan(LARGE, BF16, {"cpu": 1})
+
+
+def test_without_figures_those_of_this_machine_are_taken() -> None:
+    small = replace(LARGE, layers=1, width=64, heads=2, kv_heads=2, head_dim=32, mlp_width=64, rotary=None)
+    assert len(in_order(plan(small, BF16))) == 1
+
+
+@pytest.mark.parametrize("multi_query", [True, False])
+def test_a_load_puts_each_weight_where_the_plan_says(tmp_path: Path, multi_query: bool) -> None:
+    from tests.model_runtime.factory import write_checkpoint
+
+    write_checkpoint(tmp_path, multi_query=multi_query)
+    asked: list[torch.dtype] = []
+
+    def planner(config: DecoderConfig, dtype: torch.dtype) -> Plan:
+        asked.append(dtype)
+        found = dict.fromkeys(plan(config, dtype, {"cpu": GB}), CPU)
+        return {**found, f"blocks.{config.layers - 1}": META}
+
+    decoder = load(tmp_path, device=planner, dtype=BF16).decoder
+    assert asked == [BF16]
+    assert decoder.devices == [*[CPU] * (decoder.config.layers - 1), META]
+    assert decoder.device == CPU
+
+
+@pytest.mark.parametrize(
+    ("devices", "name"),
+    [
+        (["cpu"] * 2, "cpu"),
+        (["cuda:0"] * 3, "cuda:0"),
+        ([*["cuda:0"] * 20, *["cpu"] * 12], "cuda:0 (20 blocks), cpu (12 blocks)"),
+        (["cuda:0", "cuda:1", "cuda:1"], "cuda:0 (1 block), cuda:1 (2 blocks)"),
+    ],
+)
+def test_a_person_reads_where_the_blocks_are(devices: list[str], name: str) -> None:
+    assert devices_name([torch.device(device) for device in devices]) == name
