@@ -26,7 +26,7 @@ from lsp_server.jsonrpc import Peer, RpcError  # noqa: E402
 from lsp_server.transport import framed, read_message  # noqa: E402
 
 DEFAULT_FILE = ROOT / "lsp_server" / "document.py"
-DEFAULT_PLACE = "for column, character in "
+DEFAULT_PLACE = "self.uri = "
 LINES_ABOVE, LINES_BELOW = 4, 3
 
 

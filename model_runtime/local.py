@@ -126,7 +126,7 @@ class LocalBackend:
 
         try:
             load.engine.set_result(self._open_engine(self._options, report))
-        except Exception as error:
+        except BaseException as error:  # a panic of a native library is no Exception, and all wait for this
             load.engine.set_exception(_as_backend_error(error))
 
 
@@ -218,11 +218,11 @@ def _serve(load: _Load, stream: _Stream) -> None:
                 stream.usage = chunk.usage or stream.usage
                 if chunk.finish is not None or chunk.text:
                     stream.deliver(chunk)
-    except Exception as error:
+    except BaseException as error:
         stream.deliver(_as_backend_error(error))
 
 
-def _as_backend_error(error: Exception) -> BackendError:
+def _as_backend_error(error: BaseException) -> BackendError:
     """A mistake of ours becomes the failure of one request; the worker lives on."""
     if isinstance(error, BackendError):
         return error

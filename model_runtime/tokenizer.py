@@ -70,7 +70,9 @@ class Tokenizer:
             raise UnsupportedModel(f"{source_name(source)} {error}") from error
         except BackendError:
             raise
-        except Exception as error:  # the library raises bare Exception
+        except BaseException as error:  # the library raises bare Exception, and panics beyond it
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
             raise CorruptCheckpoint(
                 f"{source_name(source)} is no sound tokenizer file ({error}): copy it again"
             ) from error

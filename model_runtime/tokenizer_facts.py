@@ -65,6 +65,9 @@ def take_apart(content: Mapping[str, Any]) -> tuple[Facts, Json]:
     ]
     # With its id in the vocabulary, an added token's id does not depend on how many the library counted.
     vocabulary = {word["content"]: word["id"] for word in words} | model["vocab"]
+    for left, right in merges:
+        if left + right not in vocabulary:  # the library would not say so, but panic
+            raise ValueError(f"the merge of {left!r} and {right!r} makes a token that the vocabulary lacks")
     unmade = controls.keys() | (BYTES.keys() if sentencepiece else ())
     plain = {
         "version": "1.0",

@@ -337,6 +337,21 @@ async def test_a_real_model_streams_and_reuses_what_it_computed(checkpoint_folde
     assert again[-1].usage.reused_tokens == again[-1].usage.prompt_tokens - 1
 
 
+class Panic(BaseException):
+    """What a native library raises when it gives up."""
+
+
+async def test_a_load_that_panics_is_an_error_and_keeps_nobody_waiting() -> None:
+    def panic(progress: LoadProgress) -> ScriptedEngine:
+        raise Panic("out of range")
+
+    async with aclosing_backend(backend_of(panic)) as backend:
+        with pytest.raises(BackendError, match="out of range"):
+            await backend.load()
+        with pytest.raises(BackendError, match="out of range"):
+            await anext(backend.complete(REQUEST))
+
+
 async def test_a_folder_that_is_not_there_fails_the_load_and_the_completion(tmp_path: Path) -> None:
     backend = open_backend(ModelOptions(model=str(tmp_path / "nowhere")))
     with pytest.raises(ModelNotFound, match="no folder"):

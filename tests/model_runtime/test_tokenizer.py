@@ -106,3 +106,10 @@ def test_another_kind_of_tokenizer_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UnsupportedModel, match="byte-level"):
         Tokenizer(path)
+
+
+def test_a_merge_into_a_token_that_is_not_there_is_told(checkpoint_folder: Path) -> None:
+    content = json.loads((checkpoint_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["merges"].append(["q", "z"])
+    with pytest.raises(CorruptCheckpoint, match="merge of 'q' and 'z'"):
+        Tokenizer(content)

@@ -102,7 +102,7 @@ def gguf_vocabulary() -> dict[str, Any]:
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",
-        "tokenizer.ggml.tokens": [chr(number) for number in range(0x21, 0x21 + 94)] + ["<a>", "<b>"],
+        "tokenizer.ggml.tokens": [*(chr(number) for number in range(0x21, 0x21 + 93)), "ab", "<a>", "<b>"],
         "tokenizer.ggml.token_type": [1] * 94 + [3, 3],
         "tokenizer.ggml.merges": ["a b"],
     }
