@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_every_command_of_the_readme_is_understood() -> None:
     for line in lines:
         arguments = shlex.split(line)[1:]
         assert cli.parser().parse_args(arguments), line
+
+
+def test_the_python_example_completes_code() -> None:
+    example = re.search(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert example is not None
+    command = [sys.executable, "-c", example[1]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
 
 
 def test_every_setting_is_explained() -> None:
