@@ -121,7 +121,7 @@ def _refuse_what_transformers_cannot_read(path: Path) -> None:
         raise UnsupportedModel(f"{path} is a file: verify compares folders that transformers loads")
     config = path / "config.json"
     if config.is_file() and read_json(config).get("quantization_config"):
-        raise UnsupportedModel(f"{path} is quantised: verify the checkpoint that it was made from")
+        raise UnsupportedModel(f"{path} is quantised: `fimble convert SRC DST --to hf`, then verify DST")
 
 
 def _encode(model: LoadedModel, text: str) -> Sequence[int]:
