@@ -32,7 +32,6 @@ from model_runtime.api import (
     ModelOptions,
     Usage,
 )
-from model_runtime.checkpoints import default_models_folder, resolve
 
 if TYPE_CHECKING:
     from model_runtime.engine import Engine
@@ -232,6 +231,8 @@ def _as_backend_error(error: BaseException) -> BackendError:
 
 
 def _open_engine(options: ModelOptions, progress: LoadProgress) -> Engine:
+    from model_runtime.checkpoints import default_models_folder, resolve
+
     resolve(options.model, default_models_folder())  # what is not there is said before torch takes its time
     progress(0.0, "starting torch")
     from model_runtime.engine import Engine  # imports torch

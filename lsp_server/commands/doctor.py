@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Final, Literal
 
 from lsp_server.commands.options import Commands, add_model_options, chosen_settings
@@ -91,6 +90,8 @@ def _python() -> Finding:
 
 
 def _package(name: str) -> Finding:
+    from importlib import metadata  # takes as long as all of the server's own modules, which editors wait for
+
     try:
         return Finding("ok", name, metadata.version(name))
     except metadata.PackageNotFoundError:
