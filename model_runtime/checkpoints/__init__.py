@@ -17,7 +17,7 @@ from model_runtime.checkpoints.registry import (
 
 if TYPE_CHECKING:
     from model_runtime.checkpoints.convert import convert_to_gptj
-    from model_runtime.checkpoints.loading import LoadedModel, load
+    from model_runtime.checkpoints.loading import INT8, LoadedModel, load
     from model_runtime.checkpoints.placement import plan
     from model_runtime.checkpoints.plain import convert_to_plain
     from model_runtime.checkpoints.verify import verify_checkpoint
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_NAME",
+    "INT8",
     "CannotWrite",
     "DownloadFailed",
     "LoadedModel",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "INT8": "loading",
     "LoadedModel": "loading",
     "load": "loading",
     "convert_to_gptj": "convert",

@@ -13,13 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model_runtime.api import CorruptCheckpoint, InvalidRequest, LoadProgress, UnsupportedModel
+from model_runtime.api import CorruptCheckpoint, LoadProgress, UnsupportedModel
 from model_runtime.checkpoints.families.codegen import mp_num as usual_mp_num
 from model_runtime.checkpoints.families.gptj import BUFFERS
 from model_runtime.checkpoints.families.gptj import rotary_dim as read_rotary_dim
 from model_runtime.checkpoints.families.settings import setting, size
 from model_runtime.checkpoints.reading import CheckpointFolder, some
-from model_runtime.checkpoints.writing import MAX_SHARD_BYTES, CheckpointWriter, checkpoint_writer
+from model_runtime.checkpoints.writing import (
+    MAX_SHARD_BYTES,
+    CheckpointWriter,
+    check_apart,
+    checkpoint_writer,
+)
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -52,8 +57,7 @@ def convert_to_gptj(
         CorruptCheckpoint: tensors are missing, unexpected or of another shape than the config says.
         CannotWrite: `target` is taken, closed to us, or full.
     """
-    if source.resolve() == target.resolve():
-        raise InvalidRequest(f"{source} would be written over itself: name another folder for the result")
+    check_apart(source, target)
     folder = CheckpointFolder(source)
     config = _gptj_config(folder)
     mp_num = usual_mp_num(folder.config) if mp_num is None else mp_num

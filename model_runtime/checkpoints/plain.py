@@ -7,17 +7,19 @@ GGUF file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from model_runtime.api import InvalidRequest, LoadProgress
+from model_runtime.api import LoadProgress
 from model_runtime.checkpoints.loading import Checkpoint, Weights, facts_of, open_checkpoint
 from model_runtime.checkpoints.reading import CheckpointFolder
-from model_runtime.checkpoints.writing import MAX_SHARD_BYTES, CheckpointWriter, checkpoint_writer
+from model_runtime.checkpoints.writing import (
+    MAX_SHARD_BYTES,
+    CheckpointWriter,
+    check_apart,
+    checkpoint_writer,
+)
 
 LARGEST_ELEMENT = 4  # bytes; what is stored in fewer takes fewer, but needs no more room than this
 
@@ -39,8 +41,7 @@ def convert_to_plain(
         ModelNotFound, UnsupportedModel, CorruptCheckpoint: as `loading.load`.
         CannotWrite: `target` is taken, closed to us, or full.
     """
-    if source.resolve() == target.resolve():
-        raise InvalidRequest(f"{source} would be written over itself: name another folder for the result")
+    check_apart(source, target)
     checkpoint = open_checkpoint(source)
     family, config = facts_of(checkpoint)
     weights = Weights(checkpoint, family, config)
@@ -79,8 +80,4 @@ def _is_quantized(checkpoint: Checkpoint) -> bool:
 
 
 def _bytes(checkpoint: Checkpoint) -> int:
-    return sum(tensor.nbytes for tensor in _tensors(checkpoint))
-
-
-def _tensors(checkpoint: Checkpoint) -> Iterator[Tensor]:
-    return (checkpoint[name] for name in checkpoint)  # mapped, so nothing is read
+    return sum(tensor.nbytes for tensor in checkpoint.values())  # mapped, so nothing is read

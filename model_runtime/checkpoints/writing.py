@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model_runtime.api import BackendError
+from model_runtime.api import BackendError, InvalidRequest
 
 MAX_SHARD_BYTES = 2_000_000_000
 """How long a weights file gets, unless a single tensor is longer: short enough to copy and to resume."""
@@ -46,6 +46,16 @@ CARRIED = (
 
 class CannotWrite(BackendError):
     """A checkpoint cannot be written there: the place is taken, closed to us, or full."""
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Make sure that a conversion would not write over what it reads.
+
+    Raises:
+        InvalidRequest: both are the same.
+    """
+    if source.resolve() == target.resolve():
+        raise InvalidRequest(f"{source} would be written over itself: name another folder for the result")
 
 
 class CheckpointWriter:

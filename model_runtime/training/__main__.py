@@ -25,6 +25,16 @@ from model_runtime.training.vocabulary import FIM_PAD, save_tokenizer, token_id,
 
 PACKAGE_LIST = Path(__file__).with_name("packages.txt")
 
+MADE_BY = {
+    "train.jsonl": "corpus",
+    "heldout.jsonl": "corpus",
+    "tokenizer.json": "tokenizer",
+    "train.npy": "pack",
+    "heldout.npy": "pack",
+    "checkpoint.pt": "train",
+}
+"""Which step makes each file."""
+
 
 def corpus(arguments: argparse.Namespace) -> None:
     """fetch the packages with pip, filter and deduplicate their files"""
@@ -82,16 +92,6 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     """measure a checkpoint on held-out packages: loss, line exact match, and the floor"""
     _made(arguments.folder, "heldout.npy")
     print(evaluate(arguments.model, arguments.folder, arguments.lines, arguments.seed))
-
-
-MADE_BY = {
-    "train.jsonl": "corpus",
-    "heldout.jsonl": "corpus",
-    "tokenizer.json": "tokenizer",
-    "train.npy": "pack",
-    "heldout.npy": "pack",
-    "checkpoint.pt": "train",
-}
 
 
 def _made(folder: Path, name: str) -> Path:

@@ -16,10 +16,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from model_runtime.checkpoints import INT8
 from model_runtime.training.network import Shape
 from model_runtime.training.vocabulary import END_OF_TEXT, token_id
-
-QUANTIZATION = {"quant_method": "fimble-int8"}
 
 
 def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +68,7 @@ def export_model(run: Path, target: Path, quantized: bool = True) -> None:
         else:
             tensors[name] = weight.contiguous()
     if quantized:
-        config["quantization_config"] = QUANTIZATION
+        config["quantization_config"] = {"quant_method": INT8}
     target.mkdir(parents=True, exist_ok=True)
     save_file(tensors, target / "model.safetensors", {"format": "pt"})
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
