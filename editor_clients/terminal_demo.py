@@ -142,25 +142,33 @@ class Demo:
         """
         started = time.perf_counter()
         first: list[float] = []
+        line, column = self._above.count("\n"), len(self._above) - self._above.rfind("\n") - 1
 
         def grown(params: Any) -> None:
             first.append(_milliseconds(started))
-            show(params["value"]["items"][0]["insertText"])
+            show(self._ghost(params["value"], column))
 
         self._server.peer.on_notification("$/progress", grown)
-        line, column = self._above.count("\n"), len(self._above) - self._above.rfind("\n") - 1
         answer = await self._server.ask(
             "textDocument/inlineCompletion",
             {
                 "textDocument": {"uri": self._uri},
                 "position": {"line": line, "character": column},
-                "context": {"triggerKind": 1},
+                "context": {"triggerKind": 2},
                 "partialResultToken": "ghost",
             },
         )
         total = _milliseconds(started)
-        text = "".join(item["insertText"] for item in (answer or {"items": []})["items"])
+        text = self._ghost(answer or {"items": []}, column)
         return text, first[0] if first else total, total
+
+    @staticmethod
+    def _ghost(items: Any, column: int) -> str:
+        """What is to be shown of an answer: an item may begin with the word before the cursor."""
+        for item in items["items"]:
+            text: str = item["insertText"]
+            return text[column - item["range"]["start"]["character"] :]
+        return ""
 
 
 async def run(model: str | None, path: Path, above: str, below: str) -> None:
@@ -183,7 +191,7 @@ async def run(model: str | None, path: Path, above: str, below: str) -> None:
         sys.stdout.write("(the model suggests nothing here)\n")
     sys.stdout.write(
         f"\nfirst text after {cold[0]:.0f} ms, all after {cold[1]:.0f} ms; "
-        f"asked again, with the prompt in the cache: {warm[0]:.0f} and {warm[1]:.0f} ms\n"
+        f"asked again, from memory: {warm[0]:.0f} and {warm[1]:.0f} ms\n"
         f"{ready}, {loaded:.1f} s after the server was started\n"
     )
 

@@ -34,6 +34,22 @@ class Range:
     end: Position
 
 
+@dataclass(frozen=True)
+class Edit:
+    """A text that takes the place of what is at `where`, or of everything."""
+
+    text: str
+    where: Range | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The item chosen in an editor's pop-up list: text that is about to take the place of a range."""
+
+    text: str
+    where: Range
+
+
 class Document:
     """A text as a list of lines, each with its line end; the last line is the one that has none.
 
@@ -72,22 +88,23 @@ class Document:
         """Line `number`, counted from 0, without its line end."""
         return _without_line_end(self._lines[number])
 
-    def replace(self, text: str, where: Range | None = None) -> None:
-        """Put `text` in the place of what is at `where`, or of everything."""
+    def replace(self, text: str, where: Range | None = None) -> Position:
+        """Put `text` in the place of what is at `where`, or of everything; returns where it ends now."""
         if where is None:
             self._lines = split_lines(text)
-            return
+            return self._position(len(self._lines) - 1, len(self._lines[-1]))
         first, first_column = self._place(min(where.start, where.end))
         last, last_column = self._place(max(where.start, where.end))
-        text = self._lines[first][:first_column] + text + self._lines[last][last_column:]
+        before = self._lines[first][:first_column]
         if first and not first_column and self._lines[first - 1].endswith("\r"):
             # A line feed that now follows this carriage return makes one line end with it.
             first -= 1
-            text = self._lines[first] + text
-        lines = split_lines(text)
+            before = self._lines[first]
+        lines = split_lines(before + text + self._lines[last][last_column:])
         if last + 1 < len(self._lines):
             lines.pop()  # what follows the last line end is the next line, which is there already
         self._lines[first : last + 1] = lines
+        return self._position_from(first, len(before) + len(text))
 
     def offset_at(self, position: Position) -> int:
         """How many characters stand before `position`."""
@@ -96,12 +113,7 @@ class Document:
 
     def position_at(self, offset: int) -> Position:
         """The position that `offset` characters stand before, clamped to the text."""
-        offset = max(offset, 0)
-        for number, line in enumerate(self._lines):
-            if offset < len(line):
-                return self._position(number, offset)
-            offset -= len(line)
-        return self._position(len(self._lines) - 1, len(self._lines[-1]))
+        return self._position_from(0, max(offset, 0))
 
     def clamp(self, position: Position) -> Position:
         """The position in the text that `position` means."""
@@ -138,6 +150,11 @@ class Document:
             room -= len(line)
         return "".join(pieces)
 
+    def rest_of_line(self, position: Position) -> str:
+        """What stands after `position` on its line, without the line end."""
+        number, column = self._place(position)
+        return self.line(number)[column:]
+
     def word_before(self, position: Position) -> tuple[Position, str]:
         """The word, or the part of one, that ends at `position`, and where it begins."""
         number, column = self._place(position)
@@ -154,9 +171,23 @@ class Document:
         line = self.line(position.line)
         return position.line, _column(line, position.character, self.encoding)
 
+    def _position_from(self, number: int, offset: int) -> Position:
+        """The position that `offset` characters stand before, counted from the start of line `number`."""
+        last = len(self._lines) - 1
+        while number < last and offset >= len(self._lines[number]):
+            offset -= len(self._lines[number])
+            number += 1
+        return self._position(number, offset)
+
     def _position(self, number: int, column: int) -> Position:
-        line = self.line(number)[:column]
-        return Position(number, sum(_width(character, self.encoding) for character in line))
+        return Position(number, code_units(self.line(number)[:column], self.encoding))
+
+
+def code_units(text: str, encoding: PositionEncoding) -> int:
+    """How many code units `text` takes."""
+    if encoding == "utf-32" or text.isascii():
+        return len(text)
+    return sum(_width(character, encoding) for character in text)
 
 
 def split_lines(text: str) -> list[str]:

@@ -149,12 +149,11 @@ class Peer:
             self._answer_error(id_, RpcError(ErrorCode.INTERNAL_ERROR, text))
 
     def _notified(self, method: str, params: object) -> None:
-        handler = self._notifications.get(method)
-        if handler is None:
-            return
         try:
             self._admit(method)
-            handler(params)
+            handler = self._notifications.get(method)
+            if handler is not None:
+                handler(params)
         except RpcError as error:
             _log.warning("%s ignored: %s", method, error.message)
         except Exception:

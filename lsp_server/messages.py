@@ -10,12 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lsp_server.document import Position, PositionEncoding, Range
+from lsp_server.document import Edit, Position, PositionEncoding, Range, Selection
 from lsp_server.jsonrpc import ErrorCode, RpcError
-from lsp_server.session import Selection
 
 ProgressToken = int | str
 
+ACCEPT: Final = "fimble.accept"
+NEXT_MODEL: Final = "fimble.nextModel"
+TOGGLE: Final = "fimble.toggle"
+CLEAR_CACHE: Final = "fimble.clearCache"
+COMMANDS: Final = (ACCEPT, NEXT_MODEL, TOGGLE, CLEAR_CACHE)
+
+_INVOKED: Final = 1  # InlineCompletionTriggerKind
 _ENCODINGS: Final[tuple[PositionEncoding, ...]] = ("utf-8", "utf-16", "utf-32")
 
 
@@ -26,6 +32,10 @@ class ClientFacts:
     encoding: PositionEncoding
     work_done_progress: bool = False
     inline_completion: bool = False
+    configuration: bool = False
+    registers_configuration: bool = False
+    status: bool = False
+    roots: tuple[str, ...] = ()
     options: object = None
 
     @classmethod
@@ -33,10 +43,17 @@ class ClientFacts:
         """From the parameters of ``initialize``."""
         capabilities = _get(params, "capabilities", dict, {})
         offered = _get(_get(capabilities, "general", dict, {}), "positionEncodings", list, [])
+        workspace = _get(capabilities, "workspace", dict, {})
+        changes = _get(workspace, "didChangeConfiguration", dict, {})
+        experimental = _get(capabilities, "experimental", object, {})
         return cls(
             encoding=next((name for name in offered if name in _ENCODINGS), "utf-16"),
             work_done_progress=_get(_get(capabilities, "window", dict, {}), "workDoneProgress", bool, False),
             inline_completion="inlineCompletion" in _get(capabilities, "textDocument", dict, {}),
+            configuration=_get(workspace, "configuration", bool, False),
+            registers_configuration=_get(changes, "dynamicRegistration", bool, False),
+            status=isinstance(experimental, Mapping) and experimental.get("fimbleStatus") is True,
+            roots=_roots(params),
             options=_get(params, "initializationOptions", object, None),
         )
 
@@ -63,20 +80,12 @@ class OpenedDocument:
 
 
 @dataclass(frozen=True)
-class Change:
-    """A text that takes the place of what is at `where`, or of everything."""
-
-    text: str
-    where: Range | None
-
-
-@dataclass(frozen=True)
 class ChangedDocument:
     """``textDocument/didChange``."""
 
     uri: str
     version: int
-    changes: tuple[Change, ...]
+    edits: tuple[Edit, ...]
 
     @classmethod
     def decode(cls, params: object) -> ChangedDocument:
@@ -86,8 +95,8 @@ class ChangedDocument:
         return cls(
             uri=_get(document, "uri", str),
             version=_get(document, "version", int, 0),
-            changes=tuple(
-                Change(
+            edits=tuple(
+                Edit(
                     text=_get(change, "text", str),
                     where=None if _get(change, "range", dict, None) is None else _range(change, "range"),
                 )
@@ -100,30 +109,70 @@ class ChangedDocument:
 class CompletionParams:
     """``textDocument/completion`` and ``textDocument/inlineCompletion``.
 
-    A `partial_result_token` asks for the text as it grows, which is an extension of ours to LSP.
+    `invoked` says that the user has asked for it by hand. A `partial_result_token` asks for the text as it
+    grows, which is an extension of ours to LSP.
     """
 
     uri: str
     position: Position
+    invoked: bool
     selected: Selection | None
     partial_result_token: ProgressToken | None
 
     @classmethod
     def decode(cls, params: object) -> CompletionParams:
         """From the request's parameters."""
-        info = _get(_get(params, "context", dict, {}), "selectedCompletionInfo", dict, None)
+        context = _get(params, "context", dict, {})
+        info = _get(context, "selectedCompletionInfo", dict, None)
         return cls(
             uri=decode_uri(params),
             position=_position(_get(params, "position", dict), "position"),
+            invoked=_get(context, "triggerKind", int, None) == _INVOKED,
             selected=None if info is None else Selection(_get(info, "text", str), _range(info, "range")),
             partial_result_token=_get(params, "partialResultToken", (int, str), None),
         )
+
+
+@dataclass(frozen=True)
+class Command:
+    """``workspace/executeCommand``."""
+
+    name: str
+    arguments: tuple[object, ...]
+
+    @classmethod
+    def decode(cls, params: object) -> Command:
+        """From the request's parameters."""
+        return cls(_get(params, "command", str), tuple(_get(params, "arguments", list, [])))
+
+    @property
+    def argument(self) -> object:
+        """The first argument, or None."""
+        return self.arguments[0] if self.arguments else None
+
+
+def decode_item_id(params: object) -> object:
+    """Which of our items ``didShowCompletion`` or ``didPartiallyAcceptCompletion`` is about."""
+    return Command.decode(_get(_get(params, "item", dict), "command", dict)).argument
+
+
+def decode_accepted_length(params: object) -> int:
+    """How many UTF-16 code units of an item's text ``didPartiallyAcceptCompletion`` says are accepted."""
+    length: int = _get(params, "acceptedLength", int)
+    return length
 
 
 def decode_uri(params: object) -> str:
     """The document that a message is about."""
     uri: str = _get(_get(params, "textDocument", dict), "uri", str)
     return uri
+
+
+def _roots(params: object) -> tuple[str, ...]:
+    """The URIs of the folders that are open in the editor."""
+    root = _get(params, "rootUri", str, None)
+    folders = _get(params, "workspaceFolders", list, [])
+    return tuple(_get(folder, "uri", str) for folder in folders) or ((root,) if root else ())
 
 
 def encode_range(where: Range) -> dict[str, object]:

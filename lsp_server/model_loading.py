@@ -1,20 +1,40 @@
-"""Shows an editor that the model is loading.
+"""The model that an editor uses: loaded in the background, shown while it loads, exchanged for another.
 
-server ▶ **model_loading** ▶ jsonrpc: LSP's work-done progress, begun when the editor has made a place for
-it and ended when the model is there. Loading never waits for the editor.
+workspace ▶ **model_loading** ▶ {status, jsonrpc}. What is shown is LSP's work-done progress, begun when the
+editor has made a place for it and ended when the model is there. Loading never waits for the editor.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from lsp_server.jsonrpc import Peer, RpcError
-from model_runtime.api import Backend, ModelInfo
+from lsp_server.status import Status
+from model_runtime.api import Backend, BackendError, LoadProgress, ModelInfo, ModelOptions
 
 _TOKEN: Final = "fimble/loading"
 _TITLE: Final = "fimble: loading the model"
+_INFO: Final = 3  # MessageType
+_DEFAULT: Final = "default"  # the name of the model that no setting names
+
+
+class Backends(Protocol):
+    """Where models are opened, once each for all who use them."""
+
+    def get(self, options: ModelOptions) -> Backend:
+        """The backend for `options`, which is not to be closed but let go of."""
+        ...
+
+    def release(self, options: ModelOptions) -> None:
+        """One of those who got the backend for `options` has another one now."""
+        ...
+
+    def leave(self, options: ModelOptions) -> None:
+        """One of those who got the backend for `options` has gone."""
+        ...
 
 
 class LoadingReport:
@@ -50,25 +70,94 @@ class LoadingReport:
         self._peer.notify("$/progress", {"token": _TOKEN, "value": value})
 
 
-async def load_with_report(backend: Backend, peer: Peer) -> ModelInfo:
-    """Load the model, and show that in the editor.
+class ModelInUse:
+    """One editor's model. `failed` is told why it cannot be used."""
 
-    Raises:
-        BackendError: the model cannot be used.
-    """
-    loop = asyncio.get_running_loop()
-    report = LoadingReport(peer)
+    def __init__(
+        self,
+        options: ModelOptions,
+        backends: Backends,
+        peer: Peer,
+        status: Status,
+        failed: Callable[[BackendError], None],
+    ) -> None:
+        self.backend = backends.get(options)
+        self._options = options
+        self._backends = backends
+        self._peer = peer
+        self._status = status
+        self._failed = failed
+        self._loading: asyncio.Task[None] | None = None
 
-    def progress(share: float, message: str) -> None:  # called from the backend's thread
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            loop.call_soon_threadsafe(report.report, share, message)
+    def exchange(self, options: ModelOptions) -> bool:
+        """Use another model from now on; False where it is the same one."""
+        if options == self._options:
+            return False
+        self._cancel()
+        self.backend = self._backends.get(options)
+        self._backends.release(self._options)
+        self._options = options
+        return True
 
-    beginning = loop.create_task(report.begin())
-    outcome = "failed"
-    try:
-        info = await backend.load(progress)
-        outcome = f"{info.name} is ready"
-    finally:
-        beginning.cancel()
-        report.end(outcome)
-    return info
+    def load(self, *, report: bool) -> None:
+        """Begin to load it, with a `report` in the editor if that has the capability for it."""
+        self._cancel()
+        self._loading = asyncio.get_running_loop().create_task(self._load(report=report))
+
+    def leave(self) -> None:
+        """The editor has gone."""
+        self._cancel()
+        self._backends.leave(self._options)
+
+    def _cancel(self) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+
+    async def _load(self, *, report: bool) -> None:
+        try:
+            info = await (self._load_with_report() if report else self._load_quietly())
+        except BackendError as error:
+            self._failed(error)
+            return
+        self._status.ready(info.name)
+        message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
+        self._peer.notify("window/logMessage", {"type": _INFO, "message": message})
+
+    async def _load_quietly(self) -> ModelInfo:
+        return await self.backend.load(self._in_this_thread(self._status.loading))
+
+    async def _load_with_report(self) -> ModelInfo:
+        report = LoadingReport(self._peer)
+
+        def progress(share: float, message: str) -> None:
+            report.report(share, message)
+            self._status.loading(share, message)
+
+        beginning = asyncio.get_running_loop().create_task(report.begin())
+        outcome = "failed"
+        try:
+            info = await self.backend.load(self._in_this_thread(progress))
+            outcome = f"{info.name} is ready"
+        finally:
+            beginning.cancel()
+            report.end(outcome)
+        return info
+
+    def _in_this_thread(self, progress: LoadProgress) -> LoadProgress:
+        """`progress` as something that the backend's thread can call."""
+        loop = asyncio.get_running_loop()
+
+        def call(share: float, message: str) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                loop.call_soon_threadsafe(progress, share, message)
+
+        return call
+
+
+def next_model(usable: Sequence[str], model: str | None) -> str | None:
+    """The setting for the one of the `usable` models that comes after the setting `model`, in a circle."""
+    name = model or _DEFAULT
+    if not set(usable) - {name}:
+        return model
+    following = usable[(usable.index(name) + 1) % len(usable)] if name in usable else usable[0]
+    return None if following == _DEFAULT else following

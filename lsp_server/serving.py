@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from lsp_server.server import LanguageServer, OpenBackend
 from lsp_server.settings import Settings
 from lsp_server.transport import Stdio
+from model_runtime import data_folder
 from model_runtime.api import Backend, ModelOptions
+
+if TYPE_CHECKING:
+    from lsp_server.metrics import Metrics
 
 _CLOSING_SECONDS: Final = 0.2
 
@@ -26,12 +31,28 @@ class BackendPool:
     def __init__(self, open_backend: OpenBackend) -> None:
         self._open_backend = open_backend
         self._backends: dict[ModelOptions, Backend] = {}
+        self._users: Counter[ModelOptions] = Counter()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def get(self, options: ModelOptions) -> Backend:
         """The backend for `options`, opened when it is first asked for."""
         if options not in self._backends:
             self._backends[options] = self._open_backend(options)
+        self._users[options] += 1
         return self._backends[options]
+
+    def leave(self, options: ModelOptions) -> None:
+        """An editor has gone; its model stays, for the next one."""
+        self._users[options] -= 1
+
+    def release(self, options: ModelOptions) -> None:
+        """An editor has changed its model: what nobody uses any more makes room."""
+        self.leave(options)
+        if not self._users[options]:
+            backend = self._backends.pop(options)
+            task = asyncio.get_running_loop().create_task(backend.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close them all, as far as that can be done while an editor waits."""
@@ -42,12 +63,35 @@ class BackendPool:
             await asyncio.wait_for(closing, _CLOSING_SECONDS)
 
 
+class Counting:
+    """Metrics that are written to this machine's folder for them, once an editor has need of them."""
+
+    def __init__(self) -> None:
+        self._metrics: Metrics | None = None
+
+    def open(self) -> Metrics:
+        """The metrics."""
+        from lsp_server.counts import FILE_NAME, CountStore
+        from lsp_server.metrics import Metrics
+
+        self._metrics = Metrics(CountStore(data_folder() / FILE_NAME))
+        return self._metrics
+
+    def close(self) -> None:
+        """Write what is left to write."""
+        if self._metrics is not None:
+            self._metrics.close()
+
+
 async def serve_stdio(settings: Settings, open_backend: OpenBackend) -> NoReturn:
     """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks."""
     stdio = Stdio.claim()
     backends = BackendPool(open_backend)
-    status = await LanguageServer(stdio.write, settings, backends.get).run(stdio.reader())
+    counting = Counting()
+    server = LanguageServer(stdio.write, settings, backends, counting.open)
+    status = await server.run(await stdio.reader())
     await backends.close()
+    counting.close()
     # An editor is waiting, and a thread that loads, or taking torch down in order, would take seconds.
     sys.stderr.flush()
     os._exit(status)
@@ -71,7 +115,9 @@ async def serve_tcp(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await LanguageServer(writer.write, settings, backends.get).run(reader)
+            counting = Counting()  # one for each: their settings say whether anything is counted
+            await LanguageServer(writer.write, settings, backends, counting.open).run(reader)
+            counting.close()
         finally:
             writer.close()
 

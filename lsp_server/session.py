@@ -1,144 +1,214 @@
 """A document's completion life: from a cursor to the text that is shown there.
 
-server ▶ **session** ▶ {document, trim, settings} ▶ model_runtime.api. A session runs one completion at a
-time. Its stream is closed as soon as there is enough of it, a newer request takes its place, or the editor
-cancels.
+completing ▶ **session** ▶ {turn, writing, places, document}.
+
+One request is answered at a time, the newest. It looks for an offer that holds at its place: one that is
+remembered is the answer, one that is being written is waited for, and only where there is none the model is
+asked. So what the model writes outlives the request that began it for as long as the user types the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
-from lsp_server.document import Document, Position, Range
-from lsp_server.settings import Settings
-from lsp_server.trim import Trim
-from model_runtime.api import Backend, CompletionRequest, Usage
+from lsp_server.document import Document, Edit, Position, Selection
+from lsp_server.places import Place, model_text, place_at
+from lsp_server.trim import Piece
+from lsp_server.turn import Superseded, Turn
+from lsp_server.writing import Surroundings, Writing
+from model_runtime.api import Usage
 
-# Enough to fill the context of a model that runs on a laptop, and so little that a huge file costs nothing.
-PREFIX_CHARACTERS: Final = 12_000
-SUFFIX_CHARACTERS: Final = 4_000
+CANDIDATES: Final = 3
+"""How many different completions a user who asks for them gets, at most."""
 
-
-@dataclass(frozen=True)
-class Selection:
-    """The item chosen in an editor's pop-up list: text that is about to take the place of a range."""
-
-    text: str
-    where: Range
+_TRIES: Final = 5  # samples drawn to find those that differ
+_SAMPLING: Final = 0.8  # their temperature, where the settings say greedy
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A completion so far; `usage` is None until the backend has told it."""
+class Suggestion:
+    """A piece to show. What is left of it after the next key is the same suggestion, with the same id."""
 
-    text: str
-    usage: Usage | None = None
-
-
-def completion_request(
-    document: Document, position: Position, settings: Settings, selection: Selection | None = None
-) -> CompletionRequest:
-    """What a model is asked about `position`, taking `selection` for accepted."""
-    start, end = (selection.where.start, selection.where.end) if selection else (position, position)
-    prefix = document.prefix(start, PREFIX_CHARACTERS) + (selection.text if selection else "")
-    return CompletionRequest(
-        prefix=_model_text(prefix),
-        suffix=_model_text(document.suffix(end, SUFFIX_CHARACTERS)),
-        language=document.language,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        session=document.uri,
-    )
+    id: str
+    piece: Piece
 
 
-async def stream_completion(
-    backend: Backend, request: CompletionRequest, trim: Trim | None
-) -> AsyncGenerator[Progress, None]:
-    """A completion as it grows, trimmed unless `trim` is None; what comes last is the whole of it.
+@dataclass(frozen=True)
+class Answer:
+    """What belongs at a place, the likeliest first; a piece without text says that nothing does.
 
-    Raises:
-        BackendError: the model cannot be used.
+    `usage` is what it has cost, as far as it is known, and None where it came from memory.
     """
-    text, usage = "", None
-    async with aclosing(backend.complete(request)) as chunks:
-        async for chunk in chunks:
-            usage = chunk.usage or usage
-            shown = trim.feed(chunk.text) if trim else text + chunk.text
-            if shown != text:
-                text = shown
-                yield Progress(text, usage)
-            if trim and trim.done:
-                break
-    yield Progress(trim.finish() if trim else text, usage)
+
+    place: Place
+    suggestions: tuple[Suggestion, ...]
+    source: Literal["memory", "model"]
+    usage: Usage | None
+
+
+Show = Callable[[Suggestion], None]
 
 
 class Session:
     """The completions of one open document, of which the newest wins."""
 
-    def __init__(self, document: Document, backend: Backend, settings: Settings) -> None:
+    def __init__(self, document: Document, surroundings: Surroundings) -> None:
         self.document = document
-        self._backend = backend
-        self._settings = settings
-        self._running: asyncio.Task[str] | None = None
+        self._surroundings = surroundings
+        self._writing = Writing(document, surroundings, self._heard)
+        self._turn: Turn | None = None
+        self._answer: Answer | None = None
 
     async def complete(
         self,
         position: Position,
         selection: Selection | None = None,
-        show: Callable[[str], None] | None = None,
-    ) -> str | None:
-        """The text that belongs at `position`, or None where a newer request has taken this one's place.
+        *,
+        invoked: bool = False,
+        show: Show | None = None,
+    ) -> Answer | None:
+        """What belongs at `position`, or None where a newer request has taken this one's place.
 
-        `show` is called with the text so far each time it has grown. With a `selection`, the text is what
-        follows it. While the model loads, the request waits, and its latency budget is not touched.
+        With a `selection`, that is what follows it. A user who has `invoked` it gets several candidates.
+        `show` is called with the first one each time it has grown; whoever sees it grow is answered when it
+        is whole, everybody else when the latency budget is spent and there is a whole piece of it.
 
         Raises:
             BackendError: the model cannot be used.
         """
-        request = completion_request(self.document, position, self._settings, selection)
-        self.cancel()
-        run = self._running = asyncio.get_running_loop().create_task(self._run(request, show))
+        place = place_at(self.document, position, selection)
+        place = replace(place, snippets=self._surroundings.context.snippets(self.document, position))
+        if self._turn is not None:
+            self._turn.end()
+        turn = self._turn = Turn()
         try:
-            return await run
-        except asyncio.CancelledError:
-            if self._running is run:  # so it was not a newer request, but whoever waits for this one
-                raise
+            first = await self._first(turn, place, show, pauses=not invoked)
+            several = await self._several(turn, place, first) if invoked else (first,)
+        except Superseded:
             return None
+        except asyncio.CancelledError:
+            if self._turn is turn:
+                self._writing.desert()
+            raise
         finally:
-            if self._running is run:
-                self._running = None
+            turn.end()
+            if self._turn is turn:
+                self._turn = None
+        if turn.waited:
+            self._answer = Answer(place, several, "model", self._writing.usage)
+        else:
+            self._answer = Answer(place, several, "memory", None)
+        return self._answer
 
-    def cancel(self) -> None:
-        """End the completion that is running, if any; whoever waits for it gets None."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
+    def edit(self, edits: Sequence[Edit], version: int) -> None:
+        """Apply the editor's changes; where they are an answer of ours, what comes next is begun."""
+        end = None
+        for change in edits:
+            end = self.document.replace(change.text, change.where)
+            self._surroundings.context.changed(self.document, change.where)
+        self.document.version = version
+        self._surroundings.debounce.key(_now())
+        if end is not None and len(edits) == 1:
+            self._notice_acceptance(model_text(edits[0].text), end)
 
-    async def _run(self, request: CompletionRequest, show: Callable[[str], None] | None) -> str:
-        await self._backend.load()
-        if self._settings.latency_budget_ms is not None:
-            deadline = time.monotonic() + self._settings.latency_budget_ms / 1000
-            request = replace(request, deadline=deadline)
-        trim = Trim(request.prefix, request.suffix, multiline=self._settings.multiline)
-        text = ""
-        async with aclosing(stream_completion(self._backend, request, trim)) as stream:
-            async for progress in stream:
-                if show is not None and progress.text != text:
-                    show(progress.text)
-                text = progress.text
-        return text
+    def accept(self, place: Place, piece: Piece) -> None:
+        """The user has accepted `piece` at `place`: begin with what comes next, unless that is asked for."""
+        self._answer = None
+        if self._turn is None:
+            place = place.after(piece)
+            offer = self._writing.offer(place, timed=False)
+            if offer.ended and offer.at(place) == Piece(""):
+                self._writing.offer(place.next_line(), timed=False)
+
+    def rest(self) -> None:
+        """The user works in another document: what nobody waits for here is ended."""
+        if self._turn is None:
+            self._writing.close()
+
+    def forget(self) -> None:
+        """Remember nothing: the model, or what is asked of it, is another one now."""
+        self._writing.forget()
+        if self._turn is not None:
+            self._turn.wake()
+
+    def close(self) -> None:
+        """End all that runs; whoever waits for it gets None."""
+        if self._turn is not None:
+            self._turn.end()
+        self._writing.close()
+
+    async def ended(self) -> None:
+        """Wait, once it is closed, until the model is free."""
+        await self._writing.ended()
+
+    async def _first(self, turn: Turn, place: Place, show: Show | None, *, pauses: bool) -> Suggestion:
+        """The likeliest completion; with `pauses`, a slow model is not asked before the user makes one."""
+        if not self._writing.known(place) and pauses and (delay := self._surroundings.debounce.delay()):
+            await turn.pause(delay)
+        asked, shown = _now(), ""
+        while True:
+            offer = self._writing.offer(place, timed=True)
+            piece = offer.at(place)
+            if not offer.done:
+                if show and piece and piece.text.strip() and piece.text != shown:
+                    shown = piece.text
+                    show(Suggestion(offer.id, piece))
+                enough = not show and (offer.at_once or self._is_time(turn, asked))
+                piece = offer.whole_at(place) if enough else None
+            if piece is not None:
+                offer.at_once = True
+                if turn.waited and (started := self._writing.started(asked)) is not None:
+                    self._surroundings.debounce.answered(_now() - started)
+                return Suggestion(offer.id, piece)
+            await turn.news()
+
+    async def _several(self, turn: Turn, place: Place, first: Suggestion) -> tuple[Suggestion, ...]:
+        """`first` and samples that differ from it, as many as there are to be shown."""
+        found = {first.piece.text.strip(): first} if first.piece.text.strip() else {}
+        for seed in range(1, _TRIES + 1):
+            if len(found) == CANDIDATES:
+                break
+            asked = _now()
+            offer = self._writing.sample(place, seed, _SAMPLING)
+            while not self._writing.ends(offer) and not self._is_time(turn, asked):
+                await turn.news()
+            piece = offer.at(place) if offer.done else offer.whole_at(place)
+            if piece and piece.text.strip() and piece.text.strip() not in found:
+                found[piece.text.strip()] = Suggestion(offer.id, piece)
+                self._writing.keep_sample(offer)
+        self._writing.close()
+        return tuple(found.values()) or (first,)
+
+    def _is_time(self, turn: Turn, asked: float) -> bool:
+        """Whether what was `asked` has to be answered now; if not, the turn is woken when it has."""
+        started, budget = self._writing.started(asked), self._surroundings.budget
+        if started is None or budget is None:
+            return False
+        turn.wake_at(started + budget)
+        return _now() >= started + budget or self._writing.is_late(asked)
+
+    def _heard(self, error: BaseException | None) -> None:
+        """There is news of what is being written."""
+        if self._turn is not None:
+            self._turn.wake(error)
+
+    def _notice_acceptance(self, text: str, end: Position) -> None:
+        """See whether `text`, just inserted and ending at `end`, is what was answered last."""
+        answer = self._answer
+        if answer is None or len(text) < 2:
+            return
+        for suggestion in answer.suggestions:
+            piece = suggestion.piece
+            if not piece.text or not (piece.text.endswith(text) or text.endswith(piece.text)):
+                continue
+            if place_at(self.document, end).same_text(answer.place.after(piece)):
+                self.accept(answer.place, piece)
+                self._surroundings.accepted(suggestion.id)
+                return
 
 
-def _model_text(text: str) -> str:
-    """`text` as models have seen text: lines end with ``\\n``, and no surrogate stands alone."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def _now() -> float:
+    return asyncio.get_running_loop().time()

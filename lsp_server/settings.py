@@ -1,8 +1,8 @@
-"""What a user can set, checked once, when an editor starts the server.
+"""What a user can set, checked where it comes in.
 
-server ▶ **settings**. An editor sends them as ``initializationOptions``, with the names below in camelCase;
-the command line sets the same ones. A mistake in one of them costs that one: the user is told, and its
-default stands.
+workspace ▶ **settings**. An editor sends them as ``initializationOptions`` and as its configuration's section
+``fimble``, with the names below in camelCase; the command line sets the same ones. A mistake in one of them
+costs that one: the user is told, and its default stands.
 """
 
 from __future__ import annotations
@@ -13,32 +13,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
-from model_runtime.api import Device, Dtype, ModelOptions
+from model_runtime.api import Device, Dtype, ModelOptions, Quantize
 
 
 @dataclass(frozen=True)
 class Settings:
     """How completions are made.
 
-    `model` is a checkpoint's folder, or None for the default model. `latency_budget_ms` is the time that a
-    completion may take once the model is loaded; None sets no limit. `temperature` 0 is greedy decoding,
-    where `top_k` and `top_p` have no effect; `top_k` 0 and `top_p` 1 are off.
+    `model` is a checkpoint's folder, or None for the default model. `latency_budget_ms` is the time after
+    which a completion is shown as far as it has come, counted from when the model is loaded; None sets no
+    limit. `temperature` 0 is greedy decoding, where `top_k` and `top_p` have no effect; `top_k` 0 and `top_p`
+    1 are off.
     """
 
     model: str | None = None
     device: Device = "auto"
     dtype: Dtype = "auto"
+    quantize: Quantize = "auto"
     max_tokens: int = 64
-    latency_budget_ms: float | None = None
+    latency_budget_ms: float | None = 150
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     multiline: bool = True
+    metrics: bool = True
 
     @property
     def model_options(self) -> ModelOptions:
         """Those of the settings that say which model to open, and where it runs."""
-        return ModelOptions(model=self.model, device=self.device, dtype=self.dtype)
+        return ModelOptions(self.model, self.device, self.dtype, self.quantize)
 
 
 def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[str]]:
@@ -59,6 +62,11 @@ def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[s
         else:
             mistakes.append(f"the setting `{key}` is {_shown(value)}, but has to be {rule.words}")
     return replace(defaults, **values), mistakes
+
+
+def setting_names() -> list[str]:
+    """What an editor can set."""
+    return [_camel(name) for name in _RULES]
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     ),
     "device": _one_of(Device),
     "dtype": _one_of(Dtype),
+    "quantize": _one_of(Quantize),
     "max_tokens": _Rule(lambda value: _is_count(value) and value > 0, "a whole number, at least 1"),
     "latency_budget_ms": _Rule(
         lambda value: value is None or (_is_number(value) and value > 0),
@@ -101,6 +110,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "top_k": _Rule(_is_count, "a whole number, at least 0"),
     "top_p": _Rule(lambda value: _is_number(value) and 0 < value <= 1, "a number above 0, at most 1"),
     "multiline": _Rule(lambda value: isinstance(value, bool), "true or false"),
+    "metrics": _Rule(lambda value: isinstance(value, bool), "true or false"),
 }
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import re
+import select
 import sys
 import threading
 from dataclasses import dataclass
@@ -73,14 +75,19 @@ class Stdio:
             os.set_blocking(stdio.output_fd, True)
         return stdio
 
-    def reader(self) -> asyncio.StreamReader:
-        """A stream of what comes in, fed by a thread: event loops can't wait for a pipe on Windows.
+    async def reader(self) -> asyncio.StreamReader:
+        """A stream of what comes in: fed by the event loop, so that no other thread has to run for a key.
 
-        The thread reads the bare descriptor, so it holds no lock that the interpreter wants when it exits.
+        Event loops can't wait for a pipe on Windows, nor for a file anywhere; then a thread feeds it. That
+        reads the bare descriptor, so it holds no lock that the interpreter wants when it exits.
         """
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._pump, args=(loop, reader), name="stdin", daemon=True).start()
+        pipe = io.FileIO(self.input_fd, closefd=False)
+        try:
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        except (ValueError, NotImplementedError, OSError):
+            threading.Thread(target=self._pump, args=(loop, reader), name="stdin", daemon=True).start()
         return reader
 
     def _pump(self, loop: asyncio.AbstractEventLoop, reader: asyncio.StreamReader) -> None:
@@ -94,4 +101,11 @@ class Stdio:
         """Send all of `data`."""
         view = memoryview(data)
         while view:
-            view = view[os.write(self.output_fd, view) :]
+            view = view[self._write_some(view) :]
+
+    def _write_some(self, data: memoryview) -> int:
+        try:
+            return os.write(self.output_fd, data)
+        except BlockingIOError:  # it is the same socket as the input, say, and that does not block
+            select.select([], [self.output_fd], [])
+            return 0

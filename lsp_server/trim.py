@@ -1,161 +1,233 @@
-"""Where a completion ends, and what of it is not shown.
+"""Reads a completion line by line, shows what is sure to be kept of it, and knows when there is enough.
 
-session ▶ **trim**: text in, text out, nothing else. A `Trim` takes a completion piece by piece while the
-model writes it. What it shows only ever grows, and in the end it is what would have been shown had the
-whole text come at once: text that may yet have to be dropped is held back until that is decided.
+session ▶ **trim** ▶ trimming: text in, text out, nothing else. What is shown only ever grows while the model
+writes: text that may yet have to be dropped is held back until that is decided. In the end it may become
+shorter, where the text breaks off or breaks what stands around it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import cached_property
 from typing import Final
 
-from lsp_server.overlap import doubled, possible_overlap, without_overlap
-from lsp_server.repetition import LoopDetector
+from lsp_server.trimming import (
+    BLANK,
+    OPENERS,
+    Cursor,
+    LineEchoes,
+    LoopDetector,
+    Piece,
+    Room,
+    Style,
+    certain,
+    regions,
+    whole,
+    width,
+)
 
-_OPENERS: Final = ("(", "[", "{", ":")
+__all__ = ["Piece", "Trim", "trim"]
+
 _CLOSERS: Final = frozenset(")]}")
-_HARMLESS: Final = frozenset(")]}>\"'`,;:")  # what editors close by themselves, and what follows it
+_ENDS: Final = frozenset(")]}\"'`")  # of brackets and strings
+_PRELUDES: Final = ("@", "#", "//", "/*", "*", "--")
 _LINES_LOOKED_BACK: Final = 50
+_DECLARATIONS: Final = (
+    *("def ", "async def ", "class ", "@", "func ", "fn ", "pub ", "impl ", "struct ", "enum ", "interface "),
+    *("function ", "async function ", "export "),
+)
 
 
 class Trim:
-    """Trims the completion that stands between `prefix` and `suffix`.
+    """Trims the completion that stands between `prefix` and `suffix`, in `language` as LSP names it.
 
-    It is one line, except where a block may begin: on a blank line, or after something that opens one, with
-    nothing but closing brackets and quotes to the right of the cursor. Such a completion goes on until it
-    leaves the cursor's block, comes to the line that follows the cursor anyway, or repeats itself.
+    It is one line where something follows on the cursor's line, and in comments and strings. At a line's end
+    it is the rest of the statement. On a blank line, or after what opens a block, it goes on until it leaves
+    the cursor's block, begins another paragraph or declaration, comes to the line that follows the cursor
+    anyway, or repeats itself.
 
-    `shown` is the text so far and `done` says that nothing will be added, whatever else the model writes.
+    `shown` is the text so far, which takes the place of `covers` characters right of the cursor. `done` says
+    that nothing will be added, whatever else the model writes.
     """
 
-    def __init__(self, prefix: str, suffix: str, *, multiline: bool = True) -> None:
+    def __init__(self, prefix: str, suffix: str, *, language: str = "", multiline: bool = True) -> None:
         self.shown = ""
+        self.covers = 0
         self.done = False
-        self._before = prefix[prefix.rfind("\n") + 1 :]
-        self._rest, _, below = suffix.partition("\n")
-        self._next_line = next((line.rstrip() for line in below.split("\n") if line.strip()), "")
-        self._multiline = multiline and multiline_fits(self._before, self._rest)
-        self._in_block = bool(self._before.strip())  # lines must be indented more than the cursor's line
-        self._indent = _statement_indent(prefix) if self._in_block else _width(self._before)
+        self._prefix, self._suffix, self._language = prefix, suffix, language
+        self._cursor = Cursor.between(prefix, suffix, language)
+        self._one_line = not multiline
+        self._room: Room = self._cursor.room if multiline else "line"
+        self._on_line = bool(self._cursor.before.strip())  # it follows something on the cursor's line
+        self._indent = _statement_indent(prefix) if self._on_line else width(self._cursor.before)
+        self._goes_by_indentation = False  # and not by brackets
         self._lines: list[str] = []
+        self._on_first = True  # of the completion's lines, the one that the cursor is on
         self._blank_lines: list[str] = []
         self._partial = ""
-        self._seen: Counter[str] = Counter()
+        self._nesting = self._cursor.nesting  # where the line that is being written began
+        self._broken_off = False  # by us, within a statement
+        self._echoes = LineEchoes(self._cursor.above, self._cursor.below)
         self._loop = LoopDetector()
 
     def feed(self, text: str) -> str:
         """Take the completion's next piece; returns what is shown now."""
+        if self.done:
+            return self.shown
         for number, piece in enumerate(text.replace("\r", "").split("\n")):
             if number and not self.done:
                 self._end_line()
             if not self.done:
                 self._grow_line(piece)
-        if not self.done:
-            self.shown = possible_overlap(self._visible(), self._rest)
-            return self.shown
-        return self.finish()
+        if self.done:
+            return self._end(self._broken_off)
+        return self._show(certain(self._visible(), self._cursor))
 
-    def finish(self) -> str:
-        """The completion has ended; returns what is shown in the end."""
-        if not self.done and self._partial:
+    def whole(self) -> Piece:
+        """The best whole piece of what has come so far: what `finish` would give, were it cut off here."""
+        if self.done:
+            return Piece(self.shown, self.covers)
+        return self._whole(self._visible(), cut=True)
+
+    def finish(self, *, cut: bool = False) -> str:
+        """The completion has ended, or was `cut` off; returns what is shown in the end."""
+        if self.done:
+            return self.shown
+        if cut:
+            self.done = True
+            return self._show(self._whole(self._visible(), cut=True))
+        if self._partial:
             self._end_line()
         self.done = True
-        text = without_overlap("\n".join(self._lines), self._before, self._rest)
-        self.shown = text if text.strip() else ""
+        return self._end(self._broken_off)
+
+    def _end(self, broken_off: bool) -> str:
+        """All lines are there: show what of them is whole."""
+        return self._show(self._whole("\n".join(self._lines), cut=broken_off))
+
+    def _whole(self, text: str, *, cut: bool) -> Piece:
+        regions_ = regions(self._prefix, self._suffix, self._cursor) if self._language == "python" else ()
+        return whole(text, self._cursor, regions_, cut=cut, header=self._one_line)
+
+    def _show(self, piece: Piece) -> str:
+        self.shown, self.covers = piece.text, piece.covers
         return self.shown
 
     def _grow_line(self, piece: str) -> None:
-        if not self._lines and not self._partial and self._in_block and self._before[-1].isspace():
-            piece = piece.lstrip(" ")  # the user has typed that space
         room = self._loop.feed(piece)
-        self._partial += piece
-        if room is not None:
-            self._partial = self._partial[:room]
-            self._end_line()
-            self.done = True
-        elif self._lines and self._leaves_block(self._partial):
+        self._partial = (self._partial + piece)[:room]
+        if not self._on_first and self._leaves_block(self._indented(self._partial)):
             self._partial = ""
+            self.done = True
+            return
+        excess = None
+        if not _ENDS.isdisjoint(piece):
+            excess = self._cursor.syntax.follow(self._partial, self._nesting).excess
+        if room is not None or excess is not None:
+            kept = len(self._lines)
+            self._partial = self._partial[:excess]
+            self._end_line()
+            self._broken_off = len(self._lines) > kept and (room is not None or self._nesting.opened > 0)
             self.done = True
 
     def _end_line(self) -> None:
         """The current line is whole: keep it, or end the completion before it."""
-        line, self._partial = self._partial, ""
+        line, whole_line = self._indented(self._partial), self._whole_line(self._indented(self._partial))
+        first, self._on_first, self._partial = self._on_first, False, ""
         self._loop = LoopDetector()
-        if self._lines and not line.strip():
+        if not first and not line.strip():
             self._blank_lines.append(line)
             return
-        if self._repeats(line):
-            self.done = True
+        if first and line.strip() and not self._on_line:
+            self._indent = width(whole_line)
+        if self._echoes.has(whole_line):
+            if line.strip().startswith("@"):  # of what, the next line will tell
+                self._blank_lines.append(line)
+                self._echoes.pass_by()
+            else:
+                self.done = True
             return
-        self._keep(line)
-
-    def _keep(self, line: str) -> None:
-        first = not self._lines
+        followed = self._cursor.syntax.follow(line + "\n", self._nesting)
+        self._nesting = followed.nesting
         self._lines += [*self._blank_lines, line]
         self._blank_lines = []
-        self._seen[line.strip()] += 1
-        if first and line.strip() and not self._in_block:
-            self._indent = _width(self._before + line)
-        closes_block = not first and self._in_block and _width(line) <= self._indent
-        says_rest = doubled("\n".join(self._lines), self._before, self._rest) > 0
-        self.done = not self._multiline or closes_block or says_rest
+        self._echoes.add(whole_line)
+        self.done = not self._goes_on(followed.masked.rstrip(BLANK), first)
+
+    def _goes_on(self, line: str, first: bool) -> bool:
+        """Whether more may follow `line`, whose comments and strings are masked."""
+        if self._room == "line":
+            self._broken_off = self._nesting.opened > 0
+            return False
+        if not self._on_line or self._nesting.opened:
+            return True
+        if self._goes_by_indentation:
+            return width(line) > self._indent
+        brackets = self._nesting.brackets[self._cursor.depth :]
+        opens_block = self._room == "block" if first and not line else line.endswith(":") and not brackets
+        if opens_block:
+            self._goes_by_indentation = True
+            return True
+        return bool(brackets) and (brackets[-1].owner != "rest" or line.endswith((",", *OPENERS)))
 
     def _visible(self) -> str:
         """What of the text so far is sure to be kept, whatever follows on its lines."""
-        if not self._partial.strip() or self._may_repeat(self._partial):
-            return "\n".join(self._lines)
-        line = self._partial[: len(self._partial) - self._loop.held]
-        return "\n".join([*self._lines, *self._blank_lines, line])
+        line = self._indented(self._partial)
+        if not line.strip() or self._echoes.may_have(self._whole_line(line)) or self._may_declare(line):
+            return "".join(f"{line}\n" for line in self._lines)
+        return "\n".join([*self._lines, *self._blank_lines, line[: len(line) - self._loop.held]])
 
     def _leaves_block(self, line: str) -> bool:
         """Whether `line`, of which the first word may be all there is yet, is outside the cursor's block."""
         body = line.strip()
-        if not body:
+        if not body or self._nesting.opened:
             return False
-        width = _width(line)
-        if self._in_block:
-            closes = width == self._indent and body[0] in _CLOSERS
-            return width <= self._indent and not closes
-        return width < self._indent or (bool(self._blank_lines) and width == self._indent)
+        if self._on_line:
+            closes = width(line) == self._indent and body[0] in _CLOSERS
+            return self._goes_by_indentation and width(line) <= self._indent and not closes
+        return width(line) < self._indent or (
+            width(line) == self._indent and (bool(self._blank_lines) or self._declares(body))
+        )
 
-    def _repeats(self, line: str) -> bool:
-        """Whether `line` says again what the line below the cursor, or the completion itself, says."""
-        if self._next_line and self._whole(line).rstrip() == self._next_line:
-            return True
-        body = line.strip()
-        return bool(self._lines) and body in self._tired_of()
+    def _declares(self, body: str) -> bool:
+        """Whether a line begins a declaration of its own, and is not what a decorator or comment is about."""
+        return body.startswith(_DECLARATIONS) and not self._previous().startswith(_PRELUDES)
 
-    def _may_repeat(self, partial: str) -> bool:
-        """Whether a line that begins with `partial` may turn out to be a repetition."""
-        if self._next_line.startswith(self._whole(partial).rstrip()):
-            return True
-        body = partial.strip()
-        return bool(self._lines) and any(line.startswith(body) for line in self._tired_of())
+    def _previous(self) -> str:
+        """The line before the one that is being written."""
+        return (["", *self._lines, *self._blank_lines])[-1].strip()
 
-    def _tired_of(self) -> set[str]:
-        """Lines that would be a repetition now: the one just written, and those written twice already."""
-        lines = {line for line, times in self._seen.items() if times > 1} | {self._lines[-1].strip()}
-        return {line for line in lines if any(map(str.isalnum, line))}
+    def _may_declare(self, line: str) -> bool:
+        """Whether a line that begins with `line` may turn out to declare something."""
+        if self._on_first or self._on_line or width(line) != self._indent:
+            return False
+        return any(declaration.startswith(line.strip()) for declaration in _DECLARATIONS)
 
-    def _whole(self, line: str) -> str:
+    def _indented(self, line: str) -> str:
+        """`line` as the file indents its lines."""
+        cursor = self._cursor
+        if not self._on_first:
+            return self._style.applied(line)
+        if self._on_line and cursor.before[-1].isspace():  # the user has typed that space
+            own = len(line) - len(line.lstrip(" "))
+            return line[own:] if cursor.nesting.inside is None or own == 1 else line
+        if self._on_line or cursor.nesting.inside is not None or cursor.depth:
+            return line
+        return self._style.first_line(line, cursor.before, cursor.above)
+
+    def _whole_line(self, line: str) -> str:
         """`line` with what stands before the cursor, if it is the cursor's line."""
-        return line if self._lines else self._before + line
+        return self._cursor.before + line if self._on_first else line
+
+    @cached_property
+    def _style(self) -> Style:
+        return Style.of([*self._prefix.split("\n"), *self._suffix.split("\n")])
 
 
-def trim(text: str, prefix: str, suffix: str, *, multiline: bool = True) -> str:
+def trim(text: str, prefix: str, suffix: str, *, language: str = "", multiline: bool = True) -> str:
     """What is shown of the completion `text` between `prefix` and `suffix`."""
-    trimming = Trim(prefix, suffix, multiline=multiline)
+    trimming = Trim(prefix, suffix, language=language, multiline=multiline)
     trimming.feed(text)
     return trimming.finish()
-
-
-def multiline_fits(before: str, rest: str) -> bool:
-    """Whether more than one line makes sense between `before` and `rest`, the two parts of a line."""
-    if any(not (character.isspace() or character in _HARMLESS) for character in rest):
-        return False
-    before = before.rstrip()
-    return not before or before.endswith(_OPENERS)
 
 
 def _statement_indent(prefix: str) -> int:
@@ -166,9 +238,4 @@ def _statement_indent(prefix: str) -> int:
         depth += sum(line.count(closer) for closer in ")]}") - sum(line.count(opener) for opener in "([{")
         if depth <= 0:
             break
-    return _width(line)
-
-
-def _width(line: str) -> int:
-    """How far `line` is indented, in columns."""
-    return len(line[: len(line) - len(line.lstrip())].expandtabs(4))
+    return width(line)

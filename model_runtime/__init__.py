@@ -14,6 +14,7 @@
 Importing this package imports no torch; opening a backend does, when it loads, in its own thread.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +22,10 @@ from model_runtime.api import (
     Backend,
     BackendClosed,
     BackendError,
+    Bandwidth,
     Chunk,
     CompletionRequest,
+    ContextSpeed,
     CorruptCheckpoint,
     Device,
     DeviceUnavailable,
@@ -37,6 +40,7 @@ from model_runtime.api import (
     OutOfMemory,
     PullProgress,
     Snippet,
+    Speed,
     UnsupportedModel,
     Usage,
     Verification,
@@ -46,8 +50,10 @@ __all__ = [
     "Backend",
     "BackendClosed",
     "BackendError",
+    "Bandwidth",
     "Chunk",
     "CompletionRequest",
+    "ContextSpeed",
     "CorruptCheckpoint",
     "Device",
     "DeviceUnavailable",
@@ -62,11 +68,14 @@ __all__ = [
     "OutOfMemory",
     "PullProgress",
     "Snippet",
+    "Speed",
     "UnsupportedModel",
     "Usage",
     "Verification",
     "convert",
+    "data_folder",
     "list_models",
+    "measure_speed",
     "models_folder",
     "open_backend",
     "pull_model",
@@ -79,6 +88,13 @@ def open_backend(options: ModelOptions | None = None) -> Backend:
     from model_runtime.local import LocalBackend  # imports no torch until it loads
 
     return LocalBackend(options or ModelOptions())
+
+
+def data_folder() -> Path:
+    """Where fimble keeps its data on this machine; it need not exist yet."""
+    from model_runtime.folders import default_data_folder
+
+    return default_data_folder()
 
 
 def models_folder() -> Path:
@@ -177,3 +193,31 @@ def verify(
             tolerance=tolerance,
             progress=progress,
         )
+
+
+def measure_speed(
+    options: ModelOptions | None = None, *, quick: bool = False, progress: LoadProgress | None = None
+) -> Speed:
+    """Measure what this machine does with a model: bandwidth, prefill and decoding by context length.
+
+    Args:
+        options: which model; None for the default one. It is opened for this, and let go.
+        quick: fewer rounds, at fewer context lengths.
+        progress: is told how far it is, and the figures as they come.
+
+    Raises:
+        BackendError: the model cannot be used; the message says why and what to do.
+    """
+    from model_runtime.checkpoints import resolve
+    from model_runtime.threads import sleep_when_waiting
+
+    options = options or ModelOptions()
+    resolve(options.model, models_folder())  # what is not there is said before torch takes its time
+    sleep_when_waiting(os.environ)
+    from model_runtime.measure import measure_speed
+
+    return measure_speed(options, quick=quick, progress=progress or _silent)
+
+
+def _silent(share: float, what: str) -> None:
+    """For who does not want to know."""

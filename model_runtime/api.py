@@ -17,7 +17,10 @@ from typing import Literal, Protocol
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "fp32", "fp16", "bf16"]
-FinishReason = Literal["stop", "length", "deadline"]
+Quantize = Literal["auto", "none", "int8"]
+FinishReason = Literal["stop", "length", "deadline", "superseded"]
+"""Why a completion ended: the model said so, it has `max_tokens`, its time was up, or a newer request of the
+session took its place."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,11 @@ class Snippet:
 class CompletionRequest:
     """What a model is asked to write: the text that belongs between `prefix` and `suffix`.
 
-    `deadline` is a reading of ``time.monotonic()`` in seconds; at that moment the stream ends with what
+    `deadline` is a reading of ``time.monotonic()`` in seconds; by that moment the stream ends with what
     there is. `temperature` 0 is greedy decoding, where `top_k`, `top_p` and `seed` have no effect;
     `top_k` 0 and `top_p` 1 switch their filters off. Requests of one `session` (a document being edited,
-    say) follow one another and share what was computed for the earlier ones.
+    say) follow one another and share what was computed for the earlier ones: the newest one ends those that
+    are not answered yet. Those of no session are answered one after another.
     """
 
     prefix: str
@@ -84,11 +88,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model to open and where it runs; `model` is a folder or a name, or None for the default model."""
+    """Which model to open and where it runs; `model` is a folder or a name, or None for the default model.
+
+    `quantize` is whether its matrices are int8: "auto" has them so on a CPU whose products on int8 are
+    quicker, unless a `dtype` is asked for, and elsewhere where the checkpoint has them so.
+    """
 
     model: str | None = None
     device: Device = "auto"
     dtype: Dtype = "auto"
+    quantize: Quantize = "auto"
 
 
 @dataclass(frozen=True)
@@ -186,6 +195,60 @@ class Verification:
         return self.first is None and self.greedy.ok
 
 
+@dataclass(frozen=True)
+class Bandwidth:
+    """How many bytes a second are read from memory; `threads` is None where the device decides that."""
+
+    threads: int | None
+    bytes_per_second: float
+
+
+@dataclass(frozen=True)
+class ContextSpeed:
+    """At a context length of `tokens`: computing them all, and then a token more (p50), in milliseconds."""
+
+    tokens: int
+    prefill_ms: float
+    decode_ms: float
+
+    @property
+    def prefill_tokens_per_second(self) -> float:
+        return 1000 * self.tokens / self.prefill_ms
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a machine does with a model, measured.
+
+    Prompts are computed with `prefill_threads`, tokens with `decode_threads`, chosen by measuring.
+    `bandwidth` is with one thread, with all cores and with those; it is empty for a model on several
+    devices. `step_bytes` is what its weights take that a token reads, each once; its keys and values, which
+    it reads too, are little beside them. `contexts` go from short to long.
+    """
+
+    model: ModelInfo
+    prefill_threads: int
+    decode_threads: int
+    bandwidth: tuple[Bandwidth, ...]
+    step_bytes: int
+    contexts: tuple[ContextSpeed, ...]
+
+    def share_of_limit(self, context: ContextSpeed) -> float | None:
+        """How near decoding comes to the limit: the time that it takes to read the weights once.
+
+        At the bandwidth of all cores. Above 1 where the weights fit into a processor's cache, which is
+        quicker than memory.
+        """
+        return None if self.limit_ms is None else self.limit_ms / context.decode_ms
+
+    @property
+    def limit_ms(self) -> float | None:
+        """What a token takes at least, if its weights come from memory; None on several devices."""
+        if not self.bandwidth:
+            return None
+        return 1000 * self.step_bytes / max(found.bytes_per_second for found in self.bandwidth)
+
+
 LoadProgress = Callable[[float, str], None]
 """Called with the share done, from 0 to 1, and what is being done; from any thread."""
 
@@ -207,7 +270,7 @@ class Backend(Protocol):
     def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Stream a completion; loads the model first if need be.
 
-        Closing the stream cancels: the model is free again within one step.
+        Closing the stream cancels: the model is free again within one step, and keeps what it computed.
 
         Raises:
             BackendError: on the first ``anext``, where the model cannot be used.
@@ -245,6 +308,10 @@ class DeviceUnavailable(BackendError):
 
 class OutOfMemory(BackendError):
     """The model, or a request, does not fit into the device's memory."""
+
+
+class Busy(BackendError):
+    """More is asked at once than the backend takes."""
 
 
 class BackendClosed(BackendError):

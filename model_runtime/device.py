@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import psutil
 import torch
 
-from model_runtime.api import Device, DeviceUnavailable, Dtype, OutOfMemory
+from model_runtime.api import Device, DeviceUnavailable, Dtype, ModelOptions, OutOfMemory
+from model_runtime.decoding import Matrices, has_int8_kernel
 
 DTYPES: Mapping[Dtype, torch.dtype] = {
     "fp32": torch.float32,
@@ -47,6 +49,16 @@ def resolve_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
+def resolve_matrices(options: ModelOptions, device: torch.device) -> Matrices:
+    """Whether matrices are int8, as `ModelOptions` says; on Apple's GPU, which gains nothing, when asked."""
+    if options.quantize != "auto":
+        return "int8" if options.quantize == "int8" else "restored"
+    if device.type == "cuda":
+        return "stored"
+    quicker = has_int8_kernel(device, resolve_dtype(options.dtype, device))
+    return "int8" if options.dtype == "auto" and quicker else "restored"
+
+
 def dtype_name(dtype: torch.dtype) -> Dtype:
     """The user's word for a dtype."""
     return next(name for name, candidate in DTYPES.items() if candidate == dtype)
@@ -58,6 +70,31 @@ def devices_name(blocks: Sequence[torch.device]) -> str:
     if len(counts) == 1:
         return str(blocks[0])
     return ", ".join(f"{name} ({count} block{'s'[: count > 1]})" for name, count in counts.items())
+
+
+def free_memory(device: torch.device) -> int:
+    """The bytes that can still be had on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return int(psutil.virtual_memory().available)
+
+
+def release_memory() -> None:
+    """Give back what torch keeps for later, so that it can be had in larger pieces."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done all that it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 @contextmanager

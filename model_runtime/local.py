@@ -1,25 +1,23 @@
 """The local runtime as a `Backend`: one thread owns the model; requests queue for it and streams come back.
 
-    complete() ──work──▶ worker thread ▶ Engine.complete(): a step, a step, …
-        ▲                                     │ loop.call_soon_threadsafe
-        └────────── asyncio.Queue ◀───────────┘
+    complete() ──job──▶ scheduler ▶ worker thread ▶ Engine.complete(): a step, a step, …
+        ▲                                               │ loop.call_soon_threadsafe
+        └──────────────── asyncio.Queue ◀───────────────┘
 
 Torch is imported by the worker when it loads, and never by the caller. Neither side waits for the other:
-a stream that nobody reads costs the worker nothing, and closing one raises a flag that the worker sees
-between two steps.
+a stream that nobody reads costs the worker nothing, and closing one ends its job, which the worker sees
+between two steps. When nobody is left to be answered, the engine works ahead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from contextlib import closing
-from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from model_runtime.api import (
@@ -30,14 +28,17 @@ from model_runtime.api import (
     LoadProgress,
     ModelInfo,
     ModelOptions,
-    Usage,
 )
+from model_runtime.scheduling import Item, Job, Scheduler, as_backend_error
+from model_runtime.threads import sleep_when_waiting
 
 if TYPE_CHECKING:
     from model_runtime.engine import Engine
 
 OpenEngine = Callable[[ModelOptions, LoadProgress], "Engine"]
-Work = SimpleQueue[Callable[[], None] | None]
+
+ALARM_SECONDS = 0.003
+"""So long before its deadline a stream ends that the engine did not end: it is there by then."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +56,11 @@ class LocalBackend:
     def __init__(self, options: ModelOptions, open_engine: OpenEngine | None = None) -> None:
         self._options = options
         self._open_engine = open_engine or _open_engine
-        self._work: Work = SimpleQueue()
+        self._scheduler = Scheduler()
         self._lock = threading.Lock()  # guards what follows
+        self._wanted = threading.Condition(self._lock)  # a load is, or the end
         self._worker: threading.Thread | None = None
         self._load: _Load | None = None
-        self._streams: set[_Stream] = set()
         self._closed = False
 
     async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
@@ -74,59 +75,79 @@ class LocalBackend:
         return engine.info
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
-        """See `api.Backend.complete`. Requests are answered in the order in which they came."""
+        """See `api.Backend.complete`. Sessions take turns, and of each the newest request is answered."""
         stream = _Stream(request)
-        with self._lock:
-            self._work.put(partial(_serve, self._current_load(), stream))
-            self._streams.add(stream)
         try:
+            with self._lock:
+                self._current_load()
+                self._scheduler.submit(stream.job)
             while True:
                 chunk = await stream.next()
                 yield chunk
                 if chunk.finish is not None:
                     return
         finally:
-            stream.cancel()
-            with self._lock:
-                self._streams.discard(stream)
+            stream.close()
 
     async def close(self) -> None:
         """See `api.Backend.close`. Returns when the worker has ended."""
         with self._lock:
             self._closed = True
-            self._work.put(None)
-            streams, worker = list(self._streams), self._worker
-        for stream in streams:
-            stream.fail(BackendClosed("the model was closed before the completion ended"))
+            self._scheduler.close()
+            self._wanted.notify()
+            worker = self._worker
         if worker is not None:
             await asyncio.to_thread(worker.join)
         self._load = None
 
     def _current_load(self) -> _Load:
-        """The load that is under way or done; where there is none, or it failed, a new one begins.
-
-        Everything that needs it is queued behind it.
-        """
+        """The load that is under way or done; where there is none, or it failed, a new one begins."""
         if self._closed:
             raise BackendClosed("the model was closed: open it again")
-        if self._worker is None:
-            self._worker = threading.Thread(target=_run, args=(self._work,), name="model", daemon=True)
-            self._worker.start()
         if self._load is None or self._load.failed:
             self._load = _Load()
-            self._work.put(partial(self._open, self._load))
+            self._wanted.notify()
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._work, name="model", daemon=True)
+            self._worker.start()
         return self._load
 
-    def _open(self, load: _Load) -> None:
-        def report(share: float, what: str) -> None:
+    def _work(self) -> None:
+        """The worker's life: load the model, until that succeeds, and then serve."""
+        engine = None
+        while engine is None:
+            with self._lock:
+                self._wanted.wait_for(lambda: self._closed or self._load_to_come is not None)
+                load = self._load_to_come
+            if load is None:
+                return
+            engine = self._open(load)
+        _serve(engine, self._scheduler)
+
+    @property
+    def _load_to_come(self) -> _Load | None:
+        return None if self._load is None or self._load.engine.done() else self._load
+
+    def _open(self, load: _Load) -> Engine | None:
+        def go_on() -> None:
             if self._closed:
                 raise BackendClosed("the model was closed before it was loaded")
+
+        def report(share: float, what: str) -> None:
+            go_on()
             load.report(share, what)
 
         try:
-            load.engine.set_result(self._open_engine(self._options, report))
+            go_on()
+            engine = self._open_engine(self._options, report)
         except BaseException as error:  # a panic of a native library is no Exception, and all wait for this
-            load.engine.set_exception(_as_backend_error(error))
+            failure = as_backend_error(error)
+            with self._lock:  # whoever comes after this begins another load
+                load.engine.set_exception(failure)
+                self._scheduler.fail_all(failure)
+            return None
+        load.engine.set_result(engine)
+        return engine
 
 
 class _Load:
@@ -157,18 +178,14 @@ class _Stream:
     """One completion on its way from the worker to the event loop that it was made in."""
 
     def __init__(self, request: CompletionRequest) -> None:
-        self.request = request
-        self.usage = Usage(prompt_tokens=0, reused_tokens=0, decoded_tokens=0)
-        self._cancelled = threading.Event()
-        self._items: asyncio.Queue[Chunk | BackendError] = asyncio.Queue()
+        self.job = Job(request, self._deliver)
+        self._items: asyncio.Queue[Item] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._alarm: asyncio.TimerHandle | None = None
         if request.deadline is not None:
-            self._alarm = self._loop.call_later(request.deadline - time.monotonic(), self._expire)
-
-    @property
-    def cancelled(self) -> bool:
-        return self._cancelled.is_set()
+            # On this side too, so that even a long step, or a long load, holds nobody up.
+            left = request.deadline - ALARM_SECONDS - time.monotonic()
+            self._alarm = self._loop.call_later(left, self.job.finish, "deadline")
 
     async def next(self) -> Chunk:
         item = await self._items.get()
@@ -176,58 +193,35 @@ class _Stream:
             raise item
         return item
 
-    def cancel(self) -> None:
+    def close(self) -> None:
         """Nobody reads on. Called in the stream's event loop."""
-        self._cancelled.set()
+        self.job.close()
         if self._alarm is not None:
             self._alarm.cancel()
 
-    def fail(self, error: BackendError) -> None:
-        """End the stream from any thread."""
-        self._cancelled.set()
-        self.deliver(error)
-
-    def deliver(self, item: Chunk | BackendError) -> None:
-        """Hand over the next item, from any thread."""
+    def _deliver(self, item: Item) -> bool:
         try:
             self._loop.call_soon_threadsafe(self._items.put_nowait, item)
         except RuntimeError:  # the event loop is closed, and whoever read with it
-            self._cancelled.set()
-
-    def _expire(self) -> None:
-        # On this side, so that even a long step, or a long load, holds nobody up.
-        self._cancelled.set()
-        self._items.put_nowait(Chunk("", "deadline", self.usage))
+            return False
+        return True
 
 
-def _run(work: Work) -> None:
-    """The worker: one piece of work after another until None comes."""
-    for piece in iter(work.get, None):
-        piece()
+def _serve(engine: Engine, scheduler: Scheduler) -> None:
+    """Make step after step until the scheduler is closed; work ahead, piece by piece, where there is none."""
+    while True:
+        while scheduler.step(engine):
+            pass
+        if (scheduler.closed or not _work_ahead(engine)) and not scheduler.wait():
+            return
 
 
-def _serve(load: _Load, stream: _Stream) -> None:
-    if stream.cancelled:
-        return
+def _work_ahead(engine: Engine) -> bool:
     try:
-        with closing(load.engine.result().complete(stream.request)) as chunks:
-            for chunk in chunks:
-                if stream.cancelled:
-                    return
-                stream.usage = chunk.usage or stream.usage
-                if chunk.finish is not None or chunk.text:
-                    stream.deliver(chunk)
-    except BaseException as error:
-        stream.deliver(_as_backend_error(error))
-
-
-def _as_backend_error(error: BaseException) -> BackendError:
-    """A mistake of ours becomes the failure of one request; the worker lives on."""
-    if isinstance(error, BackendError):
-        return error
-    failure = BackendError(f"the model failed: {type(error).__name__}: {error}; --debug shows where")
-    failure.__cause__ = error
-    return failure
+        return engine.work_ahead()
+    except BaseException:  # it was nobody's, and the next request finds out by itself
+        logger.exception("working ahead failed")
+        return False
 
 
 def _open_engine(options: ModelOptions, progress: LoadProgress) -> Engine:
@@ -235,6 +229,7 @@ def _open_engine(options: ModelOptions, progress: LoadProgress) -> Engine:
 
     resolve(options.model, default_models_folder())  # what is not there is said before torch takes its time
     progress(0.0, "starting torch")
+    sleep_when_waiting(os.environ)
     from model_runtime.engine import Engine  # imports torch
 
     return Engine(options, progress)

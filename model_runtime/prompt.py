@@ -16,9 +16,12 @@ from model_runtime.api import CompletionRequest, Snippet
 from model_runtime.sentinels import Sentinels, find_sentinels, psm, spm, typed_line
 from model_runtime.tokenizer import Tokenizer
 
-__all__ = ["Layout", "Prompt", "Sentinels", "build_prompt", "candidates", "find_sentinels"]
+__all__ = ["Layout", "Prompt", "Sentinels", "build_prompt", "candidates", "find_sentinels", "lay_out"]
 
 Layout = Literal["psm", "spm", "typed", "prefix"]
+
+PREFERRED: tuple[Layout, ...] = ("spm", "typed", "psm")
+"""Layouts with sentinels: first those in which typing only appends."""
 
 CHARACTERS_PER_TOKEN = 6
 """More than code has on average: text is clipped to this before it is worth tokenising."""
@@ -51,7 +54,7 @@ def build_prompt(
     request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
 ) -> Prompt:
     """Lay out a request in at most `budget` tokens (at least 8), in the first of its `candidates`."""
-    return next(_prompts(request, tokenizer, sentinels, budget))
+    return next(lay_out(request, tokenizer, sentinels, budget))
 
 
 def candidates(
@@ -59,17 +62,16 @@ def candidates(
 ) -> list[Prompt]:
     """Every layout of a request that the model was trained on, each in at most `budget` tokens (at least 8).
 
-    With a suffix first those in which typing only appends, SPM and then PSM with the typed line after the
-    middle sentinel. Without one first plain PSM, whose end is short. A model without sentinels sees the
-    prefix alone.
+    They come as `PREFERRED` has them: SPM, PSM with the typed line after the middle sentinel, plain PSM. A
+    model without sentinels sees the prefix alone.
     """
-    return list(_prompts(request, tokenizer, sentinels, budget))
+    return list(lay_out(request, tokenizer, sentinels, budget))
 
 
-def _prompts(
+def lay_out(
     request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
 ) -> Iterator[Prompt]:
-    """The candidates one by one: mostly only the first is asked for."""
+    """The `candidates` one by one: mostly only the first is asked for."""
     assert budget >= 8, f"a budget of {budget} tokens leaves no room for text"
     begin = [] if tokenizer.bos is None else [tokenizer.bos]
     budget -= len(begin)
@@ -83,7 +85,7 @@ def _prompts(
     # Cut at a line's start a prefix can become more tokens. Where that layout comes first, it is to fit.
     spare = 0 if "spm" in sentinels.trained else budget // 64
     parts = _fit(tokenizer, request, request.suffix, budget - spare)
-    for layout in ("spm", "typed", "psm") if parts.suffix else ("psm", "typed", "spm"):
+    for layout in PREFERRED:
         tokens = _lay_out(layout, parts, tokenizer, sentinels)
         if tokens is not None and len(tokens) <= budget + sentinels.count:
             yield Prompt([*begin, *tokens], layout)

@@ -114,6 +114,11 @@ class Tokenizer:
             self._bytes[token] = b"" if spelling is None else self._facts.spelled(spelling)
         return self._bytes[token]
 
+    def vocabulary(self) -> list[tuple[bytes, int]]:
+        """Every token that stands for text, after its bytes and in their order."""
+        spellings = self._library.get_vocab(with_added_tokens=True).items()
+        return sorted((self._facts.spelled(spelling), token) for spelling, token in spellings)
+
     def _encode_anew(self, line: str) -> tuple[int, ...]:
         parts = line.split(SPACE) if self._facts.underline else [line]
         first, *others = (self._library.encode(part, add_special_tokens=False).ids for part in parts)
@@ -148,15 +153,28 @@ class Tokenizer:
 
 
 class IncrementalDecoder:
-    """Decodes tokens as they come; holds bytes back until they make whole characters."""
+    """Decodes tokens as they come; holds bytes back until they make whole characters.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    Args:
+        tokenizer: knows the tokens' bytes.
+        skip: text that comes first and is not told.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, skip: str = "") -> None:
         self._tokenizer = tokenizer
+        self._skip = len(skip.encode("utf-8", errors="replace"))  # bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def skips(self, token: int) -> bool:
+        """Whether nothing of `token` would be told, since all of it is skipped."""
+        return 0 < len(self._tokenizer.bytes_of(token)) <= self._skip
 
     def feed(self, token: int) -> str:
         """What can be said for certain after `token`, and was not said before."""
-        return self._decoder.decode(self._tokenizer.bytes_of(token))
+        text = self._tokenizer.bytes_of(token)
+        told = text[self._skip :]
+        self._skip = max(0, self._skip - len(text))
+        return self._decoder.decode(told)
 
     def flush(self) -> str:
         """What was held back: U+FFFD for the beginning of a character that never ended."""

@@ -46,9 +46,10 @@ class Facts:
         """The bytes that a token stands for."""
         if self.alphabet is None:
             return bytes([BYTES[token]]) if token in BYTES else token.replace(SPACE, " ").encode()
-        if token in self.words or not self.alphabet.keys() >= set(token):
+        try:
+            return token.encode() if token in self.words else bytes(map(self.alphabet.__getitem__, token))
+        except KeyError:  # some checkpoints have tokens that are spelled as they are
             return token.encode()
-        return bytes(self.alphabet[character] for character in token)
 
 
 def take_apart(content: Mapping[str, Any]) -> tuple[Facts, Json]:

@@ -23,3 +23,9 @@ def pytest_configure() -> None:
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random GPTBigCode checkpoint that knows StarCoder's fill-in-the-middle sentinels; read only."""
     return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny-fim")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What servers write while they are tested is not counted among the user's own."""
+    os.environ["FIMBLE_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shlex
 import shutil
@@ -52,11 +53,13 @@ def test_the_python_example_completes_code() -> None:
     assert done.stdout.strip()
 
 
-def test_every_setting_is_explained() -> None:
+def test_every_setting_is_explained_with_its_default() -> None:
     for field in dataclasses.fields(Settings):
         words = field.name.split("_")
         name = words[0] + "".join(map(str.capitalize, words[1:]))
-        assert re.search(rf"^\|.*`{name}`", README, re.MULTILINE), name
+        row = re.search(rf"^\|.*`{name}`.*$", README, re.MULTILINE)
+        assert row is not None, name
+        assert f"`{json.dumps(field.default)}`".replace(".0`", "`") in row[0], name
 
 
 def test_every_file_that_the_documentation_links_to_is_there() -> None:

@@ -10,16 +10,17 @@ import sys
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from lsp_server.arguments import CommandError, Location, read_text
 from lsp_server.commands.options import Commands, add_model_options, chosen_settings
 from lsp_server.document import Document, Position
 from lsp_server.server import OpenBackend
-from lsp_server.session import completion_request, stream_completion
 from lsp_server.settings import Settings
-from lsp_server.trim import Trim
 from model_runtime.api import Backend, CompletionRequest, Usage
+
+if TYPE_CHECKING:
+    from lsp_server.trim import Trim
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -61,9 +62,13 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _complete(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
+    from lsp_server.places import completion_request, place_at  # these take time that editors would wait for
+    from lsp_server.trim import Trim
+
     document, position = _cursor(arguments)
     settings = chosen_settings(arguments)
-    request = dataclasses.replace(completion_request(document, position, settings), seed=arguments.seed)
+    request = completion_request(place_at(document, position), document, settings)
+    request = dataclasses.replace(request, seed=arguments.seed)
     trim = None if arguments.raw else Trim(request.prefix, request.suffix)
     backend = open_backend(settings.model_options)
     out = None if arguments.json else sys.stdout
@@ -125,6 +130,8 @@ async def complete(
     Raises:
         BackendError: the model cannot be used.
     """
+    from lsp_server.generation import stream_completion
+
     model = await backend.load()
     started = time.perf_counter()
     first_ms: float | None = None

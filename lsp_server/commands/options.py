@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, get_args
 
 from lsp_server.server import OpenBackend
 from lsp_server.settings import Settings
-from model_runtime.api import Device, Dtype
+from model_runtime.api import Device, Dtype, Quantize
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,12 +28,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, ``--device`` and ``--dtype``, which mean the same everywhere."""
+    """Add ``--model``, ``--device``, ``--dtype`` and ``--quantize``, which mean the same everywhere."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model", metavar="MODEL", help="a checkpoint's folder, or a name of `fimble models` (default: ours)"
     )
     add_device_options(group)
+    group.add_argument(
+        "--quantize",
+        choices=get_args(Quantize),
+        default="auto",
+        help="int8: its matrices in 8 bits; none: in the precision it computes with (auto: int8 on x86 CPUs)",
+    )
 
 
 def add_device_options(group: argparse._ActionsContainer) -> None:

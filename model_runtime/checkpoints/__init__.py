@@ -17,10 +17,11 @@ from model_runtime.checkpoints.registry import (
 
 if TYPE_CHECKING:
     from model_runtime.checkpoints.convert import convert_to_gptj
-    from model_runtime.checkpoints.loading import INT8, LoadedModel, load
+    from model_runtime.checkpoints.loading import LoadedModel, load
     from model_runtime.checkpoints.placement import plan
     from model_runtime.checkpoints.plain import convert_to_plain
     from model_runtime.checkpoints.verify import verify_checkpoint
+    from model_runtime.checkpoints.weights import INT8
     from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
 
 __all__ = [
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "INT8": "loading",
+    "INT8": "weights",
     "LoadedModel": "loading",
     "load": "loading",
     "convert_to_gptj": "convert",

@@ -1,41 +1,48 @@
 """A checkpoint folder to a decoder: facts from its config, each weight put once where it is going to stay.
 
 Tensors come one at a time out of the mapped files. Where dtype, order and device already fit, the mapping
-itself is the weight; otherwise it is copied straight to its final place. So memory never holds two copies.
+itself is the weight; otherwise it is copied straight to its final place. So memory never holds two copies;
+nor does it where matrices are to be int8, whether the files have them so or not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, LoadProgress, ModelNotFound, UnsupportedModel
-from model_runtime.checkpoints.families import Family, Source, family_of
-from model_runtime.checkpoints.placement import Plan, module_of
-from model_runtime.checkpoints.reading import CheckpointFolder, some
-from model_runtime.decoding import Decoder, DecoderConfig, weight_shapes
+from model_runtime.checkpoints.families import Family, family_of
+from model_runtime.checkpoints.placement import Plan
+from model_runtime.checkpoints.reading import CheckpointFolder
+from model_runtime.checkpoints.weights import CPU, Checkpoint, Weights, is_quantized
+from model_runtime.decoding import (
+    Decoder,
+    DecoderConfig,
+    Int8Weight,
+    Matrices,
+    PackedWeight,
+    Weight,
+    packed,
+)
 
-CPU = torch.device("cpu")
-
-if TYPE_CHECKING:
-    from model_runtime.checkpoints.gguf_files import GgufFile
-
-Shape = tuple[int, ...]
-Planner: TypeAlias = Callable[[DecoderConfig, torch.dtype], Plan]
-Checkpoint: TypeAlias = "CheckpointFolder | GgufFile"
+Planner: TypeAlias = Callable[[DecoderConfig, torch.dtype, bool], Plan]
+"""Facts, the weights' dtype, and whether matrices are int8, to the device of each module."""
 
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 """What a tokenizer may consist of."""
 
-INT8 = "fimble-int8"
-"""Our `quant_method`: a weight `X` in int8 with a scale for each output row in `X.scale`."""
+EMBEDDING = "embedding.weight"
+
+ADDED = frozenset({"positions.weight"})
+"""Two-dimensional, and no matrices: nothing is multiplied by them."""
+
+SAMPLE_TOKENS = 16
+"""So many settle how a model's activations are rounded."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class LoadedModel:
 
     `tokenizer` is the folder that has one, or the content of a tokenizer.json, with the
     `tokenizer_settings` that a tokenizer_config.json would have; `stop_ids` are the tokens that end a text.
+    `int8` says whether the decoder computes with matrices in int8.
     """
 
     name: str
@@ -52,14 +60,25 @@ class LoadedModel:
     tokenizer: Path | dict[str, Any]
     tokenizer_settings: dict[str, Any] | None
     stop_ids: frozenset[int]
+    int8: bool
 
 
 def load(
-    path: Path, *, device: torch.device | Planner, dtype: torch.dtype, progress: LoadProgress | None = None
+    path: Path,
+    *,
+    device: torch.device | Planner,
+    dtype: torch.dtype,
+    matrices: Matrices = "restored",
+    progress: LoadProgress | None = None,
 ) -> LoadedModel:
-    """Open the checkpoint at `path`, a folder or a GGUF file, with weights of `dtype`.
+    """Open the checkpoint at `path`, a folder or a GGUF file.
 
-    They are put on `device`; or where the plan puts them that it makes once the facts are read.
+    Args:
+        path: where it is.
+        device: where the weights are put; or what makes a plan for them, once the facts are read.
+        dtype: of the weights, but for matrices in int8.
+        matrices: whether those are restored, or kept as they are stored, or all in int8.
+        progress: is told how far it is.
 
     Raises:
         ModelNotFound: there is no checkpoint there.
@@ -69,15 +88,21 @@ def load(
     checkpoint = open_checkpoint(path)
     family, config = facts_of(checkpoint)
     tokenizer, tokenizer_settings = _tokenizer(checkpoint)
-    place = device if isinstance(device, torch.device) else device(config, dtype)
+    int8 = matrices == "int8" or (matrices == "stored" and is_quantized(checkpoint.config))
+    place = device if isinstance(device, torch.device) else device(config, dtype, int8)
     weights = Weights(checkpoint, family, config, dtype=dtype, device=place)
+    read = _read(weights, matrices, dtype, progress)
+    decoder = Decoder(config, read)
+    if any(isinstance(weight, PackedWeight) for weight in read.values()):
+        _settle(decoder)
     return LoadedModel(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         family=family.model_type,
-        decoder=Decoder(config, _read(weights, progress)),
+        decoder=decoder,
         tokenizer=tokenizer,
         tokenizer_settings=tokenizer_settings,
         stop_ids=_stop_ids(checkpoint, config),
+        int8=any(map(_stays_int8, read.values())),
     )
 
 
@@ -119,134 +144,42 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[Path | dict[str, Any], dict[str,
     return folder, None
 
 
-class Weights(Mapping[str, Tensor]):
-    """A checkpoint's weights under our names and in our layout, each read when it is asked for.
-
-    Args:
-        folder: the checkpoint, a folder or a file that is read like one.
-        family: what its tensors are called.
-        config: its facts.
-        dtype: of the weights; None leaves each as it is in the files.
-        device: where to put them, all or by module.
-
-    Raises:
-        CorruptCheckpoint: tensors are missing or unexpected; or, when asked for, one has another shape.
-        UnsupportedModel: the checkpoint is quantised in a way that is not read; or, when asked for, a tensor
-            holds no floats.
-    """
-
-    def __init__(
-        self,
-        folder: Checkpoint,
-        family: Family,
-        config: DecoderConfig,
-        *,
-        dtype: torch.dtype | None = None,
-        device: torch.device | Plan = CPU,
-    ) -> None:
-        self.shapes = weight_shapes(config)
-        self._sources = family.sources(config)
-        self._folder, self._dtype = folder, dtype
-        self._devices = {
-            name: device if isinstance(device, torch.device) else device[module_of(name)]
-            for name in self.shapes
-        }
-        self._quantized = _quantized(folder.config)
-        self._check_names(family)
-
-    def __getitem__(self, name: str) -> Tensor:
-        source, shape, device = self._sources[name], self.shapes[name], self._devices[name]
-        if source.relay or source.below:
-            return self._gathered(source, shape, device)
-        tensor = self._tensor(source, shape)
-        return tensor.to(device, self._dtype or tensor.dtype).contiguous()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def _gathered(self, source: Source, shape: Shape, device: torch.device) -> Tensor:
-        """The weight put together: each part's rows are copied straight to their places."""
-        dtypes = (self._tensor(part, shape).dtype for part in source.parts)
-        dtype, start = self._dtype or reduce(torch.promote_types, dtypes), 0
-        placed = torch.empty(shape, dtype=dtype, device=device)
-        for part in source.parts:
-            tensor = self._tensor(part, shape)
-            rows = placed[start : start + len(tensor)]
-            start += len(tensor)
-            if part.relay:
-                part.relay.copy(tensor, rows)
-            else:
-                rows.copy_(tensor)
-        return placed
-
-    def _check_names(self, family: Family) -> None:
-        wanted = {part.name for source in self._sources.values() for part in source.parts}
-        missing = wanted - self._folder.keys()
-        if missing:
-            raise CorruptCheckpoint(f"{self._folder.path} lacks tensor {some(missing)}: download it again")
-        scales = {f"{name}.scale" for name in wanted} if self._quantized else set()
-        unknown = {
-            name for name in self._folder.keys() - wanted - scales if not family.ignored.fullmatch(name)
-        }
-        if unknown:
-            path = self._folder.path
-            raise CorruptCheckpoint(
-                f"{path} has unexpected tensor {some(unknown)}: is its config.json the right one?"
-            )
-
-    def _tensor(self, part: Source, shape: Shape) -> Tensor:
-        """One tensor of the files: a mapping of it where it holds floats."""
-        tensor, shape = self._folder[part.name], (part.rows or shape[0], *shape[1:])
-        if tuple(tensor.shape) != shape:
-            raise CorruptCheckpoint(
-                f"{self._folder.path}: tensor {part.name!r} has shape {tuple(tensor.shape)}, "
-                f"config.json asks for {shape}"
-            )
-        if tensor.dtype == torch.int8 and self._quantized:
-            return tensor.float().mul_(self._scale(part.name, shape[0]))
-        if not tensor.is_floating_point():
-            raise UnsupportedModel(f"{self._folder.path}: tensor {part.name!r} has dtype {tensor.dtype}")
-        return tensor
-
-    def _scale(self, name: str, rows: int) -> Tensor:
-        """(rows, 1), fp32"""
-        scale = self._folder.get(f"{name}.scale")
-        if scale is None:
-            raise CorruptCheckpoint(f"{self._folder.path} lacks tensor '{name}.scale': download it again")
-        if tuple(scale.shape) != (rows,) or not scale.is_floating_point():
-            raise CorruptCheckpoint(
-                f"{self._folder.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
-                f"{scale.dtype}; a float for each of {rows} rows is needed"
-            )
-        return scale.float().unsqueeze(1)
-
-
-def _read(weights: Weights, progress: LoadProgress | None) -> dict[str, Tensor]:
+def _read(
+    weights: Weights, matrices: Matrices, dtype: torch.dtype, progress: LoadProgress | None
+) -> dict[str, Weight]:
     """All of the weights."""
-    read: dict[str, Tensor] = {}
+    read: dict[str, Weight] = {}
     total, done = sum(map(math.prod, weights.shapes.values())), 0
     for name, shape in weights.shapes.items():
-        read[name] = weights[name]
+        read[name] = _kept(weights, name, matrices, dtype)
         done += math.prod(shape)
         if progress is not None:
             progress(done / total, "reading weights")
     return read
 
 
-def _quantized(config: Mapping[str, Any]) -> bool:
-    quantization = config.get("quantization_config")
-    if quantization is None:
-        return False
-    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
-    if method != INT8:
-        raise UnsupportedModel(
-            f"quantization_config: quant_method {method!r} is not supported; "
-            f"use {INT8!r} or a checkpoint that is not quantised"
-        )
-    return True
+def _kept(weights: Weights, name: str, matrices: Matrices, dtype: torch.dtype) -> Weight:
+    """A weight as the decoder is to have it."""
+    is_matrix = len(weights.shapes[name]) == 2 and name not in ADDED
+    if not is_matrix or matrices == "restored" or (matrices == "stored" and not weights.is_int8(name)):
+        return weights[name]
+    weight = weights.int8(name)
+    # Here, so that there are never two copies of all; the embedding's rows are looked up as they are.
+    return weight if name == EMBEDDING else packed(weight, dtype)
+
+
+def _stays_int8(weight: Weight) -> bool:
+    """Whether products are made with int8: a CPU restores what there is no kernel for."""
+    return isinstance(weight, PackedWeight) or (
+        isinstance(weight, Int8Weight) and weight.device.type != CPU.type
+    )
+
+
+def _settle(decoder: Decoder) -> None:
+    """Make the first pass, which settles how activations are rounded, with tokens from all the vocabulary."""
+    size = decoder.config.vocab_size
+    sample = range(0, size, max(1, size // SAMPLE_TOKENS))[: decoder.config.context_length]
+    decoder.forward(sample, decoder.new_cache(len(sample)), "all")
 
 
 def _stop_ids(folder: Checkpoint, config: DecoderConfig) -> frozenset[int]:

@@ -30,8 +30,9 @@ WORKING_BYTES = 512 * 2**20
 def plan(
     config: DecoderConfig,
     dtype: torch.dtype,
-    memory: Mapping[Place, int] | None = None,
+    int8: bool = False,
     *,
+    memory: Mapping[Place, int] | None = None,
     cache_tokens: int | None = None,
 ) -> Plan:
     """Find a place for each module: the first GPU that holds all, else several GPUs, else GPUs and the CPU.
@@ -39,6 +40,7 @@ def plan(
     Args:
         config: the decoder's facts.
         dtype: of weights and cache.
+        int8: whether matrices are int8 instead.
         memory: the free bytes of each device that may be used; what this machine has unless told otherwise.
         cache_tokens: the cache's capacity, for which there is room beside each block; the context length by
             default, and never more than that.
@@ -50,7 +52,7 @@ def plan(
     from accelerate.utils import get_balanced_memory, get_max_memory
 
     capacity = min(cache_tokens or config.context_length, config.context_length)
-    sizes = _sizes(config, dtype, capacity)
+    sizes = _sizes(config, dtype, int8, capacity)
     free = get_max_memory(dict(memory) if memory is not None else None)  # GPUs come first
     room = {place: size - WORKING_BYTES for place, size in free.items() if size > WORKING_BYTES}
     for place, size in room.items():
@@ -115,12 +117,13 @@ def _home(module: str, config: DecoderConfig) -> str:
     return "embedding" if module in shared else module
 
 
-def _sizes(config: DecoderConfig, dtype: torch.dtype, capacity: int) -> dict[str, int]:
+def _sizes(config: DecoderConfig, dtype: torch.dtype, int8: bool, capacity: int) -> dict[str, int]:
     """The bytes of each module with those that share its place; a block's with its part of the cache."""
     cache = 2 * config.kv_heads * capacity * config.head_dim * dtype.itemsize
     sizes = {_home(name, config): cache if name.startswith("blocks.") else 0 for name in _modules(config)}
     for weight, shape in weight_shapes(config).items():
-        sizes[_home(module_of(weight), config)] += math.prod(shape) * dtype.itemsize
+        itemsize = 1 if int8 and len(shape) == 2 else dtype.itemsize  # scales, one a row, are next to nothing
+        sizes[_home(module_of(weight), config)] += math.prod(shape) * itemsize
     return sizes
 
 
@@ -132,5 +135,5 @@ def _too_small(needed: int, free: Mapping[Place, int]) -> str:
     there = ", ".join(f"{size / 1e9:.1f} GB on {_device(place)}" for place, size in free.items())
     return (
         f"the model with its cache needs {needed / 1e9:.1f} GB, in whole blocks and with room to work in; "
-        f"free: {there}; use a smaller model, or --dtype bf16"
+        f"free: {there}; use a smaller model, or --dtype bf16, or --quantize int8"
     )

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from model_runtime.api import LoadProgress
-from model_runtime.checkpoints.loading import Checkpoint, Weights, facts_of, open_checkpoint
+from model_runtime.checkpoints.loading import facts_of, open_checkpoint
 from model_runtime.checkpoints.reading import CheckpointFolder
+from model_runtime.checkpoints.weights import Checkpoint, Weights
 from model_runtime.checkpoints.writing import (
     MAX_SHARD_BYTES,
     CheckpointWriter,

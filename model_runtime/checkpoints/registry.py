@@ -18,6 +18,7 @@ from pathlib import Path
 from model_runtime.api import ModelEntry, ModelNotFound, PullProgress
 from model_runtime.checkpoints.hub import Hub, download, weight_files
 from model_runtime.checkpoints.known_models import KNOWN_MODELS, KnownModel, find
+from model_runtime.folders import default_data_folder
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "default_model"
 DEFAULT_NAME, DEFAULT_LICENCE = "default", "Apache-2.0"
@@ -33,16 +34,10 @@ REPOSITORY = re.compile(r"(?!.*(--|\.\.))[^\W_]([\w.-]*\w)?/\w([\w.-]{0,94}\w)?(
 
 
 def default_models_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Where pulled models are kept: `FIMBLE_MODELS_DIR`, or the system's place for a program's data."""
+    """Where pulled models are kept: `FIMBLE_MODELS_DIR`, or a folder among fimble's data."""
     if chosen := environment.get("FIMBLE_MODELS_DIR"):
         return Path(chosen).expanduser()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "fimble" / "models"
+    return default_data_folder(environment, platform) / "models"
 
 
 def list_models(models_folder: Path, memory: int | None = None) -> list[ModelEntry]:

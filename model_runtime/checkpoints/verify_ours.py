@@ -46,6 +46,7 @@ def _watched(decoder: Decoder, trace: Trace, products: dict[int, Tensor]) -> Dec
         _watched_block(block, layer, trace, products) for layer, block in enumerate(decoder._blocks)
     ]
     watched._blocks = blocks
+    watched._graphs = None  # a recorded step shows nothing
     watched._final_norm = _tap(decoder._final_norm, partial(trace.see, Spot("final norm")))
     return watched
 
@@ -56,9 +57,9 @@ def _watched_block(
     attention = replace(
         block.attention,
         qkv=_tap(block.attention.qkv, partial(products.__setitem__, layer)),
-        out=_tap(block.attention.out, partial(trace.see, Spot("attention", layer))),
+        out=_tap_adding(block.attention.out, partial(trace.see, Spot("attention", layer))),
     )
-    mlp = _tap(block.mlp, partial(trace.see, Spot("MLP", layer)))
+    mlp = _tap_adding(block.mlp, partial(trace.see, Spot("MLP", layer)))
     inner = replace(block, attention=attention, mlp=mlp)
 
     def run(x: Tensor, step: Any) -> Tensor:
@@ -76,6 +77,17 @@ def _tap(layer: Callable[..., Tensor], see: Callable[[Tensor], None]) -> Callabl
         output = layer(*inputs)
         see(output)
         return output
+
+    return run
+
+
+def _tap_adding(layer: Callable[..., Tensor], see: Callable[[Tensor], None]) -> Callable[..., Tensor]:
+    """A tap on what is added, for a layer that adds it to its last input."""
+
+    def run(*inputs: Any) -> Tensor:
+        alone: Tensor = layer(*inputs[:-1], torch.zeros_like(inputs[-1]))
+        see(alone)
+        return alone.add(inputs[-1])
 
     return run
 

@@ -7,11 +7,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from model_runtime.decoding.config import DecoderConfig
+
+BLOCK = 128
+"""Tokens that are compared at once."""
+
+
+ALIGNED = 64
+"""Memory is for a multiple of so many tokens: sums over that many have no odd end."""
+
+
+class Window(NamedTuple):
+    """One layer's part of a cache in a step of `new` tokens, as views; the 1 is for attention's heads."""
+
+    slot: Tensor  # (2, kv_heads, 1, new, head_dim): where the new keys, and the new values, are to be put
+    keys: Tensor  # (kv_heads, 1, length + new, head_dim)
+    values: Tensor  # (kv_heads, 1, length + new, head_dim)
 
 
 class Cache:
@@ -34,10 +51,13 @@ class Cache:
     ) -> None:
         self.capacity = capacity or config.context_length
         assert self.capacity <= config.context_length, "no position is known beyond the context length"
-        shape = (config.kv_heads, self.capacity, config.head_dim)
         devices = devices or [torch.device("cpu")] * config.layers
-        self._keys = [torch.zeros(shape, dtype=dtype, device=device) for device in devices]
-        self._values = [torch.zeros(shape, dtype=dtype, device=device) for device in devices]
+        shape = (2, config.kv_heads, 1, aligned(self.capacity), config.head_dim)
+        # One tensor for all neighbouring layers on a device: a step takes all of its views in a few calls.
+        self._held = [
+            torch.zeros((len(list(layers)), *shape), dtype=dtype, device=device)
+            for device, layers in groupby(devices)
+        ]
         self._tokens: list[int] = []
 
     @property
@@ -50,25 +70,29 @@ class Cache:
         """The tokens that are computed, in order."""
         return tuple(self._tokens)
 
-    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put one layer's new keys and values behind the old ones; returns all of them, as views.
+    def windows(self, new: int) -> list[Window]:
+        """For each layer, where it puts the keys and values of `new` tokens, and all that are then there.
 
         The sequence grows only by `extend`, after the last layer: a step that fails, or that nobody
         waits for, leaves no trace.
-
-        Args:
-            layer: which layer wrote them.
-            keys: (kv_heads, new, head_dim)
-            values: (kv_heads, new, head_dim)
-
-        Returns:
-            Keys and values, each (kv_heads, length + new, head_dim).
         """
-        start, end = self.length, self.length + keys.shape[1]
+        start, end = self.length, self.check_room(new)
+        slots = (slot for held in self._held for slot in held[..., start:end, :].unbind())
+        seen = (each for held in self._held for each in held[..., :end, :].flatten(0, 1).unbind())
+        return list(map(Window, slots, seen, seen))  # each takes two in a row of the last: keys, then values
+
+    def check_room(self, new: int) -> int:
+        """The length with `new` tokens, for which there must be room."""
+        end = self.length + new
         assert end <= self.capacity, f"{end} tokens do not fit into {self.capacity}"
-        self._keys[layer][:, start:end] = keys
-        self._values[layer][:, start:end] = values
-        return self._keys[layer][:, :end], self._values[layer][:, :end]
+        return end
+
+    def layers(self) -> list[Tensor]:
+        """Each layer's keys and values whole, (2 · kv_heads, at least capacity, head_dim): keys, then values.
+
+        For steps that find their positions in a tensor; what lies beyond `length` is theirs to leave out.
+        """
+        return [layer.flatten(0, 2) for held in self._held for layer in held.unbind()]
 
     def extend(self, tokens: Sequence[int]) -> None:
         """Count `tokens` as computed: every layer has written them."""
@@ -81,10 +105,22 @@ class Cache:
 
     def common_prefix(self, tokens: Sequence[int]) -> int:
         """How many of `tokens`, from the first on, are the ones computed here."""
-        for index, (mine, theirs) in enumerate(zip(self._tokens, tokens, strict=False)):
-            if mine != theirs:
-                return index
-        return min(len(self._tokens), len(tokens))
+        mine, theirs = self._tokens, tokens if isinstance(tokens, list) else list(tokens)
+        end = min(len(mine), len(theirs))
+        same = 0
+        # By blocks, in C: thousands of tokens are compared, for each slot and each layout, at every key.
+        while same < end and mine[same : same + BLOCK] == theirs[same : same + BLOCK]:
+            same += BLOCK
+        while same < end and mine[same] == theirs[same]:
+            same += 1
+        return min(same, end)
+
+    def copy_from(self, other: Cache, length: int) -> None:
+        """Become a copy of the first `length` tokens of another cache of the same decoder."""
+        assert length <= min(self.capacity, other.length), f"there is no room for, or are no, {length} tokens"
+        for mine, theirs in zip(self._held, other._held, strict=True):
+            mine[..., :length, :] = theirs[..., :length, :]
+        self._tokens = other._tokens[:length]
 
     def reuse(self, tokens: Sequence[int]) -> int:
         """Rewind to what `tokens` has in common with this sequence; returns how many tokens that is.
@@ -93,3 +129,8 @@ class Cache:
         """
         self.rewind(min(self.common_prefix(tokens), len(tokens) - 1))
         return self.length
+
+
+def aligned(tokens: int) -> int:
+    """The next multiple of `ALIGNED`."""
+    return -(-tokens // ALIGNED) * ALIGNED

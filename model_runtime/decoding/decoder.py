@@ -13,11 +13,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from model_runtime.decoding.attention import Attention, Step, causal_mask
+from model_runtime.decoding.acceleration import Acceleration, acceleration
+from model_runtime.decoding.attention import Attention, EagerStep, RowwiseStep, StaticStep, Step, causal_mask
 from model_runtime.decoding.cache import Cache
 from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.layers import MLP, Layer, LayerNorm, Linear, Projection, RMSNorm, activation
+from model_runtime.decoding.graphs import WIDTHS, Graphs
+from model_runtime.decoding.int8 import Int8Weight, PackedWeight
+from model_runtime.decoding.layers import MLP, Layer, LayerNorm, RMSNorm
 from model_runtime.decoding.positions import LearnedPositions, Positions, RotaryPositions
+from model_runtime.decoding.products import Products, Weight
 from model_runtime.decoding.shapes import weight_shapes
 
 
@@ -32,8 +36,8 @@ class SequentialBlock:
 
     def __call__(self, x: Tensor, step: Step) -> Tensor:
         """(length, width) → (length, width)"""
-        x = x + self.attention(self.attention_norm(x), step)
-        return x + self.mlp(self.mlp_norm(x))
+        x = self.attention(self.attention_norm(x), step, x)
+        return self.mlp(self.mlp_norm(x), x)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class ParallelBlock:
     def __call__(self, x: Tensor, step: Step) -> Tensor:
         """(length, width) → (length, width)"""
         normed = self.norm(x)
-        return x + self.attention(normed, step) + self.mlp(normed)
+        return self.mlp(normed, self.attention(normed, step, x))
 
 
 Block = SequentialBlock | ParallelBlock
@@ -58,28 +62,42 @@ class Decoder:
 
     Args:
         config: the facts.
-        weights: exactly the names and shapes of `weight_shapes(config)`, of one dtype. They are kept as they
-            are (a memory-mapped file stays one) and never written to. Each block runs on the device that its
-            weights are on, which is one for all of a block; learned positions are where the embedding is.
+        weights: exactly the names and shapes of `weight_shapes(config)`. Tensors are of one dtype, which
+            activations have too; a matrix may be int8 instead. They are kept as they are (a memory-mapped
+            file stays one) and never written to. Each block runs on the device that its weights are on,
+            which is one for all of a block; learned positions are where the embedding is.
+        accelerated: with what; all that the weights' devices have, by default.
     """
 
-    def __init__(self, config: DecoderConfig, weights: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, config: DecoderConfig, weights: Mapping[str, Weight], accelerated: Acceleration | None = None
+    ) -> None:
         found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
         assert found == weight_shapes(config), "the loader lets no other weights through"
         self.config = config
         self.parameters = sum(tensor.numel() for tensor in weights.values())
-        self._embedding = weights["embedding.weight"]
+        self.step_bytes = sum(weights[name].nbytes for name in weights if _read_whole(config, name))
+        self.dtype = _tensor(weights, "final_norm.weight").dtype
+        embedding = weights["embedding.weight"]
+        assert not isinstance(embedding, PackedWeight), "its rows are looked up"
+        self._embedding = embedding
         self.devices = [weights[f"blocks.{layer}.qkv.weight"].device for layer in range(config.layers)]
-        self._positions = {device: _positions(config, weights, device) for device in self.devices}
-        self._blocks = [_block(config, weights, layer) for layer in range(config.layers)]
+        self._positions = {device: _positions(config, weights, self.dtype, device) for device in self.devices}
+        devices = [weight.device for weight in weights.values()]
+        accelerated = accelerated or acceleration(devices, self.dtype)
+        products = Products(weights, accelerated.triton)
+        self._blocks = [_block(config, weights, products, layer) for layer in range(config.layers)]
         self._final_norm = _norm(config, weights, "final_norm")
-        head = self._embedding if config.tied_head else weights["head.weight"]
-        self._norm_device, self._head_device = weights["final_norm.weight"].device, head.device
-        self._head: Projection = Linear(head, weights.get("head.bias"))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._embedding.dtype
+        tied = "embedding" if config.tied_head else None
+        self._head = products.projection("head", tied)
+        self._norm_device = weights["final_norm.weight"].device
+        self._head_device = weights[f"{tied or 'head'}.weight"].device
+        self._rowwise = products.rowwise
+        self._triton = self.device.type in accelerated.triton
+        self._graphs: Graphs | None = None
+        if accelerated.capture is not None:
+            logits = torch.zeros(WIDTHS[-1], config.vocab_size, dtype=self.dtype, device=self.device)
+            self._graphs = Graphs(self._static, accelerated.capture, logits)
 
     @property
     def device(self) -> torch.device:
@@ -98,44 +116,103 @@ class Decoder:
             The logits that follow the last token, (vocab,), or each of them, (length, vocab); they are on
             the head's device.
         """
+        found = self._graphs.forward(tokens, cache) if self._graphs else None
+        if found is None:
+            found = self._eager(tokens, cache, logits)
+        else:
+            found = (found if logits == "all" else found[-1:]).clone()  # the next step overwrites it
+        cache.extend(tokens)
+        return found if logits == "all" else found[0]
+
+    def _eager(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]) -> Tensor:
+        """A step of any length, on any devices; the logits wanted, (1 or length, vocab)."""
         length, start = len(tokens), cache.length
-        ids = torch.tensor(tokens, dtype=torch.long, device=self.device)
-        x = self._positions[self.devices[0]].add(self._embedding[ids], start)  # (length, width)
-        steps = {
-            device: Step(cache, positions.turn(start, length), causal_mask(start, length, x.dtype, device))
-            for device, positions in self._positions.items()
-        }
+        ids, where = torch.tensor(tokens, dtype=torch.long, device=self.device), slice(start, start + length)
+        x = self._positions[self.devices[0]].add(self._embedded(ids), where)  # (length, width)
+        steps = self._eager_steps(cache, where, length)
         for block, device in zip(self._blocks, self.devices, strict=True):
             x = block(x.to(device), steps[device])  # `to` moves nothing that is there
-        cache.extend(tokens)
-        x = (x if logits == "all" else x[-1]).to(self._norm_device)
+        x = (x if logits == "all" else x[-1:]).to(self._norm_device)
         return self._head(self._final_norm(x).to(self._head_device))
 
+    def _eager_steps(self, cache: Cache, where: slice, length: int) -> dict[torch.device, Step]:
+        """For each device what its blocks need to know of a step of `length` tokens at the places `where`."""
+        turns = {device: positions.turn(where) for device, positions in self._positions.items()}
+        if self._rowwise:
+            cache.check_room(length)
+            layers = cache.layers()
+            return {
+                device: RowwiseStep(self.config, layers, turn, where.start, length)
+                for device, turn in turns.items()
+            }
+        windows = cache.windows(length)
+        return {
+            device: EagerStep(
+                self.config, windows, turn, causal_mask(where.start, length, self.dtype, device)
+            )
+            for device, turn in turns.items()
+        }
 
-def _positions(config: DecoderConfig, weights: Mapping[str, Tensor], device: torch.device) -> Positions:
+    def _static(self, ids: Tensor, where: Tensor, cache: Cache, keys: int) -> Tensor:
+        """A step of fixed size on one device, its numbers in tensors; all logits, (length, vocab).
+
+        Args:
+            ids: (length,), of tokens.
+            where: (length,), their positions.
+            cache: which has room for them.
+            keys: more than each of the positions; so many of the cache's tokens are looked at.
+        """
+        positions = self._positions[self.device]
+        x = positions.add(self._embedded(ids), where)  # (length, width)
+        step = self._static_step(positions, where, cache.layers(), keys)
+        for block in self._blocks:
+            x = block(x, step)
+        return self._head(self._final_norm(x))
+
+    def _static_step(self, positions: Positions, where: Tensor, layers: Sequence[Tensor], keys: int) -> Step:
+        if not self._triton:
+            return StaticStep(self.config, layers, positions.turn(where), where, keys, self.dtype)
+        from model_runtime.decoding.triton_attention import TritonStep  # Triton is not everywhere
+
+        return TritonStep(self.config, layers, positions.tables, where, keys)
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """(length,) → (length, width)"""
+        table = self._embedding
+        return table.rows(ids, self.dtype) if isinstance(table, Int8Weight) else table[ids]
+
+
+def _read_whole(config: DecoderConfig, name: str) -> bool:
+    """Whether a step reads all of a weight: of a table it only looks at a row."""
+    return name != "positions.weight" and (config.tied_head or name != "embedding.weight")
+
+
+def _positions(
+    config: DecoderConfig, weights: Mapping[str, Weight], dtype: torch.dtype, device: torch.device
+) -> Positions:
     if config.rotary is None:
-        return LearnedPositions(weights["positions.weight"])
-    return RotaryPositions(config.rotary, config.context_length, weights["embedding.weight"].dtype, device)
+        return LearnedPositions(_tensor(weights, "positions.weight"))
+    return RotaryPositions(config.rotary, config.context_length, dtype, device)
 
 
-def _block(config: DecoderConfig, weights: Mapping[str, Tensor], layer: int) -> Block:
+def _block(config: DecoderConfig, weights: Mapping[str, Weight], products: Products, layer: int) -> Block:
     name = f"blocks.{layer}"
     norm = _norm(config, weights, f"{name}.attention_norm")
-    qkv, out = _linear(weights, f"{name}.qkv"), _linear(weights, f"{name}.attention_out")
-    attention = Attention(config, layer, qkv, out)
-    up, down = _linear(weights, f"{name}.mlp_up"), _linear(weights, f"{name}.mlp_down")
-    mlp = MLP(up, activation(config), down)
+    qkv, out = products.projection(f"{name}.qkv"), products.adding(f"{name}.attention_out")
+    attention, mlp = Attention(config, layer, qkv, out), products.mlp(name, config)
     if config.block == "parallel":
         return ParallelBlock(norm, attention, mlp)
     return SequentialBlock(norm, attention, _norm(config, weights, f"{name}.mlp_norm"), mlp)
 
 
-def _linear(weights: Mapping[str, Tensor], name: str) -> Projection:
-    return Linear(weights[f"{name}.weight"], weights.get(f"{name}.bias"))
-
-
-def _norm(config: DecoderConfig, weights: Mapping[str, Tensor], name: str) -> Layer:
-    weight = weights[f"{name}.weight"]
+def _norm(config: DecoderConfig, weights: Mapping[str, Weight], name: str) -> Layer:
+    weight = _tensor(weights, f"{name}.weight")
     if config.norm == "rmsnorm":
         return RMSNorm(weight, config.norm_eps)
-    return LayerNorm(weight, weights[f"{name}.bias"], config.norm_eps)
+    return LayerNorm(weight, _tensor(weights, f"{name}.bias"), config.norm_eps)
+
+
+def _tensor(weights: Mapping[str, Weight], name: str) -> Tensor:
+    weight = weights[name]
+    assert isinstance(weight, Tensor), f"{name} is added or multiplied by element: it stays a tensor"
+    return weight

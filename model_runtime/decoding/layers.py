@@ -5,6 +5,7 @@ Which kind of layer it is, is settled when the decoder is built, so that a step 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,10 +15,16 @@ from torch import Tensor
 
 from model_runtime.decoding.config import Activation, DecoderConfig
 
+GELU_SLOPE, GELU_CUBE = 2 * math.sqrt(2 / math.pi), 0.044715
+"""2z = GELU_SLOPE · (x + GELU_CUBE · x³)"""
+
 Layer = Callable[[Tensor], Tensor]
 
 Projection = Callable[[Tensor], Tensor]
 """(length, in) → (length, out), a new tensor; whatever multiplies by a weight can stand here."""
+
+Adding = Callable[[Tensor, Tensor], Tensor]
+"""(length, in) and (length, out) → the latter with the former's product added to it, a new tensor."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,11 @@ class RMSNorm:
 class MLP:
     up: Projection
     activation: Layer
-    down: Projection
+    down: Adding
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.down(self.activation(self.up(x)))
+    def __call__(self, x: Tensor, onto: Tensor) -> Tensor:
+        """(length, width), added to `onto`, (length, width)"""
+        return self.down(self.activation(self.up(x)), onto)
 
 
 def activation(config: DecoderConfig) -> Layer:
@@ -79,6 +87,22 @@ def activation(config: DecoderConfig) -> Layer:
 
 def _function(kind: Activation) -> Layer:
     if kind == "gelu_tanh":
-        return lambda x: F.gelu(x, approximate="tanh")
+        return GeluTanh()
     plain: dict[str, Layer] = {"gelu": F.gelu, "relu": torch.relu, "silu": F.silu}
     return plain[kind]
+
+
+class GeluTanh:
+    """GELU by its approximation with tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+
+    On a CPU as x · sigmoid(2z), which it is equal to: torch's tanh takes more than twice as long there as all
+    of the steps here together.
+    """
+
+    def __init__(self) -> None:
+        self._slope = torch.full((1,), GELU_SLOPE)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or x.dtype != torch.float32:
+            return F.gelu(x, approximate="tanh")
+        return torch.addcmul(self._slope, x, x, value=GELU_SLOPE * GELU_CUBE).mul_(x).sigmoid_().mul_(x)

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from model_runtime.decoding.config import Rotary
 
+Where = slice | Tensor
+"""The positions of a step's tokens: from one to another, or (length,) in a tensor, which a graph can read."""
+
 Turn = Callable[[Tensor], None]
 """Turns queries and keys, (length, heads, head_dim), in place."""
 
@@ -19,16 +22,19 @@ Turn = Callable[[Tensor], None]
 class LearnedPositions:
     """One vector for each position; `vectors` is (context_length, width)."""
 
+    tables = None
+    """Nothing is turned."""
+
     def __init__(self, vectors: Tensor) -> None:
         self._vectors = vectors
 
-    def add(self, x: Tensor, start: int) -> Tensor:
-        """The embeddings of tokens from position `start` on, (length, width), with their positions'."""
-        return x + self._vectors[start : start + len(x)]
+    def add(self, x: Tensor, where: Where) -> Tensor:
+        """The embeddings of tokens, (length, width), with their positions'."""
+        return x + self._vectors[where]
 
-    def turn(self, start: int, length: int) -> Turn:
+    def turn(self, where: Where) -> Turn | None:
         """Queries and keys stay as they are."""
-        return _leave
+        return None
 
 
 class RotaryPositions:
@@ -47,13 +53,18 @@ class RotaryPositions:
         self._cos = torch.cat((cos, cos), dim=-1).unsqueeze(1).to(device, dtype)
         self._sin = torch.cat((-sin, sin), dim=-1).unsqueeze(1).to(device, dtype)
 
-    def add(self, x: Tensor, start: int) -> Tensor:
+    @property
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, each (context_length, 1, rotary.dim)."""
+        return self._cos, self._sin
+
+    def add(self, x: Tensor, where: Where) -> Tensor:
         """The embeddings of tokens stay as they are."""
         return x
 
-    def turn(self, start: int, length: int) -> Turn:
-        """The rotation of `length` tokens from position `start` on."""
-        cos, sin = self._cos[start : start + length], self._sin[start : start + length]
+    def turn(self, where: Where) -> Turn | None:
+        """The rotation of tokens at these positions."""
+        cos, sin = self._cos[where], self._sin[where]
         dim, half = self._dim, self._dim // 2
 
         def turn(heads: Tensor) -> None:
@@ -65,7 +76,3 @@ class RotaryPositions:
 
 
 Positions = LearnedPositions | RotaryPositions
-
-
-def _leave(heads: Tensor) -> None:
-    pass

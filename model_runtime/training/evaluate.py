@@ -111,7 +111,12 @@ def floor(tasks: list[LineTask]) -> tuple[str, float]:
 
 async def exact_match(backend: Backend, tasks: list[LineTask]) -> float:
     """The share of tasks whose answer is met exactly by the completion's first line."""
-    met = 0
+    return sum(await exactly_met(backend, tasks)) / len(tasks)
+
+
+async def exactly_met(backend: Backend, tasks: list[LineTask]) -> list[bool]:
+    """Of each task, whether the completion's first line is exactly its answer."""
+    met = []
     for task in track(tasks, description=f"{tasks[0].kind}s"):
         request = CompletionRequest(task.prefix, task.suffix, max_tokens=MOST_TOKENS, language="python")
         text = ""
@@ -120,8 +125,8 @@ async def exact_match(backend: Backend, tasks: list[LineTask]) -> float:
                 text += chunk.text
                 if "\n" in text:
                     break
-        met += text.split("\n")[0].rstrip() == task.answer.rstrip()
-    return met / len(tasks)
+        met.append(text.split("\n")[0].rstrip() == task.answer.rstrip())
+    return met
 
 
 def held_out_loss(model: Path | None, rows_file: Path) -> float:
@@ -144,7 +149,7 @@ def held_out_loss(model: Path | None, rows_file: Path) -> float:
 
 
 async def _measure_lines(model: Path | None, *kinds: list[LineTask]) -> list[float]:
-    backend = open_backend(ModelOptions(str(model) if model else None))
+    backend = open_backend(ModelOptions(str(model) if model else None, dtype="fp32"))
     try:
         return [await exact_match(backend, tasks) for tasks in kinds]
     finally:

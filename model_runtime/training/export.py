@@ -1,7 +1,7 @@
 """The fifth step of the recipe: the trained weights as a checkpoint folder, matrices in int8.
 
 The folder is an ordinary GPTBigCode checkpoint but for one thing: a matrix ``X`` is stored as int8, with
-``X.scale`` in fp16 beside it, one scale a row. `checkpoints.reading` restores it.
+``X.scale`` beside it, one scale a row. `checkpoints.loading` reads it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from model_runtime.checkpoints import INT8
+from model_runtime.decoding import quantize
 from model_runtime.training.network import Shape
 from model_runtime.training.vocabulary import END_OF_TEXT, token_id
-
-
-def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric int8 by rows: (rows, columns) to int8 of the same shape and fp16 scales (rows,)."""
-    smallest = torch.finfo(torch.half).smallest_normal
-    scale = (weight.abs().amax(1) / 127).clamp(min=smallest).half()
-    return (weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8), scale
 
 
 def checkpoint_config(shape: Shape, end_of_text: int) -> dict[str, Any]:
@@ -64,7 +58,8 @@ def export_model(run: Path, target: Path, quantized: bool = True) -> None:
     tensors: dict[str, Tensor] = {}
     for name, weight in state["network"].items():
         if quantized and weight.ndim == 2:
-            tensors[name], tensors[f"{name}.scale"] = quantize_rows(weight)
+            matrix = quantize(weight)
+            tensors[name], tensors[f"{name}.scale"] = matrix.values, matrix.scale
         else:
             tensors[name] = weight.contiguous()
     if quantized:

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from lsp_server.metrics import Metrics
 from lsp_server.server import LanguageServer
 from lsp_server.settings import Settings
 from lsp_server.transport import framed, read_message
@@ -18,6 +19,7 @@ from model_runtime.api import (
     CompletionRequest,
     LoadProgress,
     ModelInfo,
+    ModelOptions,
     Usage,
 )
 
@@ -30,7 +32,8 @@ class FakeBackend:
 
     `may_load` and `may_finish` are events: loading waits for the first one, every completion waits for the
     second one when it has written its pieces. `requests` and `closed` say what was asked and which streams
-    have ended.
+    have ended; `waiting` and `freed` are set when a completion has come to `may_finish`, and when one has
+    ended.
     """
 
     def __init__(self, *pieces: str, error: BackendError | None = None) -> None:
@@ -41,6 +44,7 @@ class FakeBackend:
         self.may_finish = asyncio.Event()
         self.may_finish.set()
         self.waiting = asyncio.Event()
+        self.freed = asyncio.Event()
         self.requests: list[CompletionRequest] = []
         self.closed: list[CompletionRequest] = []
 
@@ -59,11 +63,13 @@ class FakeBackend:
         try:
             for piece in self.pieces:
                 yield Chunk(piece)
+                await asyncio.sleep(0)  # a model takes its time: whoever waits for a piece sees it
             self.waiting.set()
             await self.may_finish.wait()
             yield Chunk("", "stop", USAGE)
         finally:
             self.closed.append(request)
+            self.freed.set()
 
     async def close(self) -> None:
         pass
@@ -80,6 +86,7 @@ class Editor:
         self._listening = asyncio.get_running_loop().create_task(self._listen())
         self._news = asyncio.Event()
         self.answers_progress = True
+        self.settings: object = None
         self.received: list[dict[str, Any]] = []
 
     def send(self, message: dict[str, Any] | bytes) -> None:
@@ -115,9 +122,16 @@ class Editor:
         capabilities: dict[str, Any] = result["capabilities"]
         return capabilities
 
-    def open(self, text: str, uri: str = "file:///a.py") -> None:
-        document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
+    def open(self, text: str, uri: str = "file:///a.py", language: str = "python") -> None:
+        document = {"uri": uri, "languageId": language, "version": 1, "text": text}
         self.notify("textDocument/didOpen", {"textDocument": document})
+
+    def type(self, text: str, line: int = 0, character: int = 0, uri: str = "file:///a.py") -> None:
+        """Insert `text` at a position."""
+        place = {"line": line, "character": character}
+        change = {"range": {"start": place, "end": place}, "text": text}
+        document = {"uri": uri, "version": 2}
+        self.notify("textDocument/didChange", {"textDocument": document, "contentChanges": [change]})
 
     async def seen(self, method: str, number: int = 1) -> list[dict[str, Any]]:
         """The parameters of the notifications of `method`, when at least `number` have come."""
@@ -140,8 +154,12 @@ class Editor:
         while (body := await read_message(self._reader)) is not None:
             message = json.loads(body)
             self.received.append(message)
-            if message.get("method") == "window/workDoneProgress/create" and self.answers_progress:
+            if (
+                message.get("method") == "window/workDoneProgress/create" and self.answers_progress
+            ) or message.get("method") == "client/registerCapability":
                 self.send({"jsonrpc": "2.0", "id": message["id"], "result": None})
+            elif message.get("method") == "workspace/configuration":
+                self.send({"jsonrpc": "2.0", "id": message["id"], "result": [self.settings]})
             elif "method" not in message and message["id"] in self._answers:
                 answer = self._answers[message["id"]]
                 assert not answer.done(), f"request {message['id']} was answered twice"
@@ -150,12 +168,35 @@ class Editor:
         self._news.set()
 
 
+class OneBackend:
+    """Gives the same backend for every model, and keeps which ones were asked for and let go."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.got: list[ModelOptions] = []
+        self.released: list[ModelOptions] = []
+
+    def get(self, options: ModelOptions) -> Backend:
+        self.got.append(options)
+        return self.backend
+
+    def release(self, options: ModelOptions) -> None:
+        self.released.append(options)
+
+    def leave(self, options: ModelOptions) -> None:
+        self.released.append(options)
+
+
 class EditorAndServer:
     """An `Editor` and a `LanguageServer` in one event loop, with nothing between them."""
 
-    def __init__(self, backend: Backend, settings: Settings | None = None) -> None:
+    def __init__(
+        self, backend: Backend, settings: Settings | None = None, metrics: Metrics | None = None
+    ) -> None:
         to_server, to_editor = asyncio.StreamReader(), asyncio.StreamReader()
-        server = LanguageServer(to_editor.feed_data, settings or Settings(), lambda _: backend)
+        self.backends = OneBackend(backend)
+        opened = None if metrics is None else lambda: metrics
+        server = LanguageServer(to_editor.feed_data, settings or Settings(), self.backends, opened)
         self._to_server, self._to_editor = to_server, to_editor
         self._running = asyncio.get_running_loop().create_task(server.run(to_server))
         self.editor = Editor(to_editor, to_server.feed_data)

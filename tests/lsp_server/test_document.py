@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.document import Document, Position, PositionEncoding, Range, split_lines
+from lsp_server.document import Document, Position, PositionEncoding, Range, code_units, split_lines
 
 ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
 ALPHABET = "ab(\t \n\r\f\v\x1c\x85\u2028\u2029é\u0301東🎉👩‍💻"
@@ -146,3 +146,28 @@ def test_a_long_line_does_not_make_a_long_prefix() -> None:
     document = Document("x" * 100_000)
     assert 500 <= len(document.prefix(Position(0, 99_999), 500)) < 1000
     assert len(document.suffix(Position(0, 10), 500)) == 500
+
+
+@given(texts, texts, encodings, st.data())
+def test_an_edit_ends_where_its_text_does(
+    text: str, inserted: str, encoding: PositionEncoding, data: st.DataObject
+) -> None:
+    document = Document(text, encoding=encoding)
+    start = data.draw(st.integers(0, len(text)))
+    place = document.position_at(start)
+    start = document.offset_at(place)
+    end = document.replace(inserted, Range(place, place))
+    assert document.text == text[:start] + inserted + text[start:]
+    assert end == document.position_at(start + len(inserted))
+
+
+def test_what_follows_on_a_line_ends_before_its_line_end() -> None:
+    document = Document("a🎉b\r\nc")
+    assert document.rest_of_line(Position(0, 1)) == "🎉b"
+    assert document.rest_of_line(Position(0, 4)) == ""
+
+
+@given(texts, encodings)
+def test_code_units_are_what_the_encoding_makes_of_a_text(text: str, encoding: PositionEncoding) -> None:
+    naive = NaiveDocument(text, encoding)
+    assert code_units(text, encoding) == len(text.encode(naive.codec)) // naive.unit

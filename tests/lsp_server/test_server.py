@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lsp_server.counts import CountStore
 from lsp_server.jsonrpc import ErrorCode
+from lsp_server.metrics import Metrics
 from lsp_server.settings import Settings
-from model_runtime.api import ModelNotFound
+from model_runtime.api import Chunk, CompletionRequest, ModelNotFound
 from tests.lsp_server.fakes import EditorAndServer, FakeBackend
 
 A = {"uri": "file:///a.py"}
@@ -30,8 +34,11 @@ async def test_the_server_says_what_it_can_do_and_who_it_is() -> None:
     assert result["serverInfo"]["name"] == "fimble"
     assert result["capabilities"] == {
         "positionEncoding": "utf-16",
-        "textDocumentSync": {"openClose": True, "change": 2},
+        "textDocumentSync": {"openClose": True, "change": 2, "save": True},
         "inlineCompletionProvider": {},
+        "executeCommandProvider": {
+            "commands": ["fimble.accept", "fimble.nextModel", "fimble.toggle", "fimble.clearCache"]
+        },
         "completionProvider": {},
     }
 
@@ -68,7 +75,27 @@ async def test_a_completion_is_one_item_at_the_cursor() -> None:
         editor.open("return \n")
         result = await editor.request(INLINE, at(0, 7))
     here = {"line": 0, "character": 7}
-    assert result == {"items": [{"insertText": "a + b", "range": {"start": here, "end": here}}]}
+    [item] = result["items"]
+    assert (item["insertText"], item["range"]) == ("a + b", {"start": here, "end": here})
+    assert item["command"]["command"] == "fimble.accept"
+
+
+async def test_an_item_replaces_the_word_being_typed_where_nothing_follows_it() -> None:
+    async with EditorAndServer(FakeBackend("urn x")) as editor:
+        await editor.start(capabilities={"general": {"positionEncodings": ["utf-16"]}})
+        editor.open("'🎉'; ret  \n")
+        [item] = (await editor.request(INLINE, at(0, 9)))["items"]
+    assert item["insertText"] == "return x"
+    assert item["range"] == {"start": {"line": 0, "character": 6}, "end": {"line": 0, "character": 9}}
+
+
+async def test_an_item_is_inserted_at_the_cursor_where_something_follows_it() -> None:
+    async with EditorAndServer(FakeBackend("nt")) as editor:
+        await editor.start()
+        editor.open("pri(x)\n")
+        [item] = (await editor.request(INLINE, at(0, 3)))["items"]
+    here = {"line": 0, "character": 3}
+    assert (item["insertText"], item["range"]) == ("nt", {"start": here, "end": here})
 
 
 async def test_a_position_past_the_lines_end_is_answered_for_the_lines_end() -> None:
@@ -76,7 +103,7 @@ async def test_a_position_past_the_lines_end_is_answered_for_the_lines_end() -> 
         await editor.start()
         editor.open("ab\n")
         result = await editor.request(INLINE, at(0, 99))
-    assert result["items"][0]["range"]["start"] == {"line": 0, "character": 2}
+    assert result["items"][0]["range"]["end"] == {"line": 0, "character": 2}
 
 
 async def test_nothing_to_show_is_an_empty_list() -> None:
@@ -140,17 +167,18 @@ async def test_the_selected_pop_up_item_is_completed() -> None:
         await editor.start()
         editor.open("pr\n")
         result = await editor.request(INLINE, at(0, 2, context=context))
-    assert result == {"items": [{"insertText": "print(1)", "range": where}]}
+    [item] = result["items"]
+    assert (item["insertText"], item["range"]) == ("print(1)", where)
 
 
 async def test_a_pop_up_item_contains_the_word_that_is_being_typed() -> None:
-    async with EditorAndServer(FakeBackend("urn x:", "\n    y")) as editor:
+    async with EditorAndServer(FakeBackend("urn x", "\n    y")) as editor:
         await editor.start()
         editor.open("    ret")
         result = await editor.request("textDocument/completion", at(0, 7))
     [item] = result["items"]
-    assert item["label"] == "return x:"
-    assert item["textEdit"]["newText"] == "return x:"
+    assert item["label"] == "return x"
+    assert item["textEdit"]["newText"] == "return x"
     assert item["textEdit"]["range"] == {
         "start": {"line": 0, "character": 4},
         "end": {"line": 0, "character": 7},
@@ -165,10 +193,12 @@ async def test_a_superseded_request_is_answered_with_null() -> None:
         editor.open("")
         _, older = editor.ask(INLINE, at(0, 0))
         await backend.waiting.wait()
-        _, newer = editor.ask(INLINE, at(0, 0))
+        editor.type("b")
+        _, newer = editor.ask(INLINE, at(0, 1))
         assert (await older)["result"] is None
         backend.may_finish.set()
         assert (await newer)["result"]["items"]
+    assert [request.prefix for request in backend.requests] == ["", "b"]
 
 
 async def test_a_cancelled_request_is_answered_so_and_frees_the_model() -> None:
@@ -181,6 +211,7 @@ async def test_a_cancelled_request_is_answered_so_and_frees_the_model() -> None:
         await backend.waiting.wait()
         editor.notify("$/cancelRequest", {"id": id_})
         assert (await answer)["error"]["code"] == ErrorCode.REQUEST_CANCELLED
+        await backend.freed.wait()
         assert backend.closed == backend.requests
 
 
@@ -395,3 +426,205 @@ async def _play(steps: list[str]) -> None:
         await editor.request("shutdown")
         assert all(len(editor.answers_to(id_)) == 1 for id_ in asked), json.dumps(editor.received)
     assert backend.closed == backend.requests
+
+
+async def test_an_accepted_item_makes_the_server_go_on() -> None:
+    backend = FakeBackend("a:")
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("if \n")
+        [item] = (await editor.request(INLINE, at(0, 3)))["items"]
+        assert await editor.request("workspace/executeCommand", item["command"]) is None
+        await asyncio.sleep(0)
+    assert [request.prefix for request in backend.requests] == ["if ", "if a:\n    "]
+
+
+async def test_who_asks_by_hand_gets_items_that_differ() -> None:
+    class Sampling(FakeBackend):
+        async def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+            self.requests.append(request)
+            yield Chunk(str(request.seed), "stop")
+
+    async with EditorAndServer(Sampling()) as editor:
+        await editor.start()
+        editor.open("x = ")
+        result = await editor.request(INLINE, at(0, 4, context={"triggerKind": 1}))
+    assert [item["insertText"] for item in result["items"]] == ["None", "1", "2"]
+    assert len({item["command"]["arguments"][0] for item in result["items"]}) == 3
+
+
+async def test_completions_can_be_switched_off_and_on() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        editor.open("x = ")
+        toggle = {"command": "fimble.toggle"}
+        assert await editor.request("workspace/executeCommand", toggle) == {"enabled": False}
+        assert await editor.request(INLINE, at(0, 4)) == {"items": []}
+        assert await editor.request("textDocument/completion", at(0, 4)) == {"items": []}
+        assert await editor.request("workspace/executeCommand", toggle) == {"enabled": True}
+        assert (await editor.request(INLINE, at(0, 4)))["items"]
+        messages = await editor.seen("window/showMessage", 2)
+    assert [one["message"] for one in messages] == [
+        "fimble: completions are off",
+        "fimble: completions are on",
+    ]
+
+
+async def test_a_cleared_cache_remembers_nothing() -> None:
+    backend = FakeBackend("a")
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+        await editor.request(INLINE, at(0, 4))
+        assert len(backend.requests) == 1
+        await editor.request("workspace/executeCommand", {"command": "fimble.clearCache"})
+        await editor.request(INLINE, at(0, 4))
+    assert len(backend.requests) == 2
+
+
+async def test_the_next_model_takes_the_place_of_this_one(
+    checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIMBLE_MODELS_DIR", str(checkpoint_folder.parent))
+    backend = FakeBackend("a")
+    both = EditorAndServer(backend)
+    async with both as editor:
+        await editor.start()
+        editor.open("x = ")
+        next_model = {"command": "fimble.nextModel"}
+        name = checkpoint_folder.name
+        assert await editor.request("workspace/executeCommand", next_model) == {"model": name}
+        assert both.backends.got[-1].model == name
+        assert [options.model for options in both.backends.released] == [None]
+        assert (await editor.request(INLINE, at(0, 4)))["items"]
+        while (await editor.request("workspace/executeCommand", next_model))["model"] is not None:
+            pass
+    assert both.backends.got[-1].model is None
+
+
+async def test_a_command_that_is_none_is_an_error() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        command = {"command": "fimble.brew"}
+        assert await editor.error("workspace/executeCommand", command) == ErrorCode.INVALID_PARAMS
+
+
+@pytest.mark.parametrize(
+    "options", [{"fimble": {"maxTokens": 7, "topK": "?"}}, {"maxTokens": 7, "topK": "?"}]
+)
+async def test_settings_that_are_pushed_count_from_then_on(options: dict[str, object]) -> None:
+    backend = FakeBackend("a")
+    async with EditorAndServer(backend) as editor:
+        await editor.start(initializationOptions={"topP": 0.5})
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+        editor.notify("workspace/didChangeConfiguration", {"settings": options})
+        await editor.request(INLINE, at(0, 4))
+        [message] = await editor.seen("window/showMessage")
+    assert [request.max_tokens for request in backend.requests] == [64, 7]
+    assert [request.top_p for request in backend.requests] == [0.5, 0.5]
+    assert "`topK`" in message["message"]
+
+
+async def test_other_programs_settings_are_nothing_to_complain_of() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        for settings_ in (None, {}, {"python": {"x": 1}}, 3):
+            editor.notify("workspace/didChangeConfiguration", {"settings": settings_})
+        assert await editor.error("no/such/method") == ErrorCode.METHOD_NOT_FOUND
+        assert not [one for one in editor.received if one.get("method") == "window/showMessage"]
+
+
+async def test_settings_are_pulled_from_an_editor_that_wants_to_be_asked() -> None:
+    backend = FakeBackend("a")
+    async with EditorAndServer(backend) as editor:
+        editor.settings = {"maxTokens": 7}
+        workspace = {"configuration": True, "didChangeConfiguration": {"dynamicRegistration": True}}
+        await editor.start(capabilities={"workspace": workspace})
+        editor.open("x = ")
+        [registered] = await editor.seen("client/registerCapability")
+        assert registered["registrations"][0]["registerOptions"] == {"section": "fimble"}
+        await editor.seen("workspace/configuration")
+        await editor.error("no/such/method")
+        await editor.request(INLINE, at(0, 4))
+        editor.settings = {"maxTokens": 8}
+        editor.notify("workspace/didChangeConfiguration", {"settings": None})
+        await editor.seen("workspace/configuration", 2)
+        await editor.error("no/such/method")
+        await editor.request(INLINE, at(0, 4))
+    assert [request.max_tokens for request in backend.requests] == [7, 8]
+
+
+async def test_a_model_that_is_set_anew_takes_the_place_of_this_one() -> None:
+    both = EditorAndServer(FakeBackend("a"))
+    async with both as editor:
+        await editor.start(initializationOptions={"model": "/one"})
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": "/two"}}})
+        await editor.error("no/such/method")
+    assert [options.model for options in both.backends.got] == ["/one", "/two"]
+    assert [options.model for options in both.backends.released] == ["/one", "/two"]
+
+
+async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
+    backend = FakeBackend("a")
+    backend.may_finish.clear()
+    async with EditorAndServer(backend) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        editor.open("x = ")
+        await editor.seen("fimble/status", 2)
+        editor.ask(INLINE, at(0, 4))
+        await backend.waiting.wait()
+        backend.may_finish.set()
+        told = await editor.seen("fimble/status", 4)
+    assert [one["state"] for one in told] == ["loading", "ready", "generating", "ready"]
+    assert (told[0]["share"], told[0]["message"]) == (0.5, "half")
+    assert told[-1] == {"state": "ready", "enabled": True, "model": "fake"}
+
+
+async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model() -> None:
+    async with EditorAndServer(FakeBackend(error=ModelNotFound("there is no model: name one"))) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        [told] = await editor.seen("fimble/status")
+    assert told == {"state": "error", "enabled": True, "message": "there is no model: name one"}
+
+
+async def test_other_editors_are_not_bothered_with_the_status() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        await editor.seen("window/logMessage")
+        assert not [one for one in editor.received if one.get("method") == "fimble/status"]
+
+
+async def test_what_becomes_of_a_completion_is_counted(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with EditorAndServer(FakeBackend("foo('🎉')"), metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \ny = \nz = \n")
+        [item] = (await editor.request(INLINE, at(0, 4)))["items"]
+        editor.notify("textDocument/didShowCompletion", {"item": item})
+        accepted = {"item": item, "acceptedLength": 3}
+        editor.notify("textDocument/didPartiallyAcceptCompletion", accepted)
+        await editor.request("workspace/executeCommand", item["command"])
+        [item] = (await editor.request(INLINE, at(1, 4)))["items"]
+        editor.notify("textDocument/didShowCompletion", {"item": item})
+        await editor.request(INLINE, at(2, 4))
+    metrics.close()
+    counts: dict[str, float] = {}
+    for count, amount in store.read().items():
+        counts[count.name] = counts.get(count.name, 0) + amount
+    assert (counts["answered"], counts["shown"], counts["accepted"]) == (3, 2, 1)
+    assert counts["saved"] == len("foo('🎉')") + 1
+    assert counts["glanced"] == 1
+
+
+async def test_nothing_is_counted_where_that_is_switched_off(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with EditorAndServer(FakeBackend("foo"), metrics=metrics) as editor:
+        await editor.start(initializationOptions={"metrics": False})
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+    metrics.close()
+    assert store.read() == {}

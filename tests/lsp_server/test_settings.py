@@ -33,7 +33,7 @@ def test_an_unknown_setting_is_a_mistake_with_a_hint(key: str, meant: str) -> No
 
 def test_an_unknown_setting_that_is_like_none_names_all_there_are() -> None:
     _, [mistake] = read_settings({"zzz": 1}, Settings())
-    assert mistake.startswith("there is no setting `zzz`; there are model, device, dtype, maxTokens")
+    assert mistake.startswith("there is no setting `zzz`; there are model, device, dtype, quantize")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_an_unknown_setting_that_is_like_none_names_all_there_are() -> None:
         ("dtype", ["fp32"], 'one of "auto", "fp32", "fp16", "bf16"'),
         ("model", "", "a folder, or null"),
         ("multiline", 1, "true or false"),
+        ("metrics", "off", "true or false"),
     ],
 )
 def test_a_wrong_value_is_a_mistake_that_says_what_it_has_to_be(key: str, value: object, words: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,14 +22,24 @@ from model_runtime.api import (
     Usage,
 )
 from model_runtime.device import memory_errors, resolve_device, resolve_dtype
-from model_runtime.engine import Engine
+from model_runtime.engine import Engine, EngineOptions
 from tests.model_runtime.factory import train_tokenizer, write_checkpoint
 
 REQUEST = CompletionRequest(prefix="def add(first, second):\n    ret", suffix="\n", max_tokens=16)
 
+PLAIN = EngineOptions(piece=16, ahead=False, draft=False, heal=False)
+"""Nothing but the model: the prompt as it stands, a token a pass, and pieces that are always the same."""
 
-def open_engine(folder: Path, device: Device = "cpu", dtype: Dtype = "auto") -> Engine:
-    return Engine(ModelOptions(model=str(folder), device=device, dtype=dtype), lambda share, what: None)
+
+def open_engine(
+    folder: Path,
+    device: Device = "cpu",
+    dtype: Dtype = "auto",
+    how: EngineOptions = PLAIN,
+    clock: Callable[[], float] = time.monotonic,
+) -> Engine:
+    options = ModelOptions(model=str(folder), device=device, dtype=dtype, quantize="none")
+    return Engine(options, lambda share, what: None, how, clock)
 
 
 @pytest.fixture
@@ -77,7 +90,7 @@ def test_the_pieces_make_the_text_that_decoding_all_at_once_gives(tmp_path: Path
 
 def test_typing_on_computes_only_what_is_new(engine: Engine) -> None:
     first = usage(list(engine.complete(REQUEST)))
-    longer = CompletionRequest(prefix=REQUEST.prefix + "urn first", suffix=REQUEST.suffix, max_tokens=4)
+    longer = replace(REQUEST, prefix=REQUEST.prefix + "urn first", max_tokens=4)
     second = list(engine.complete(longer))
     assert first.reused_tokens == 0
     assert usage(second).reused_tokens >= first.prompt_tokens - 1

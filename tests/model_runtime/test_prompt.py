@@ -61,7 +61,7 @@ def test_any_prompt_keeps_to_its_budget_and_ends_with_the_prefix(
     request = CompletionRequest(prefix=prefix, suffix=suffix, snippets=snippets)
     prompt = build_prompt(request, tokenizer, sentinels, budget)
     assert len(prompt.tokens) <= budget
-    assert prompt.layout == ("prefix" if sentinels is None else "spm" if suffix else "psm")
+    assert prompt.layout == ("prefix" if sentinels is None else "spm")
     before, after = parts(prompt, tokenizer)
     assert suffix.startswith(after.rstrip("\ufffd"))
     assert before or not prefix

@@ -110,7 +110,7 @@ def test_the_candidates_are_the_trained_layouts_written_as_the_papers_have_them(
     if "spm" not in family.trained:
         del expected["spm"]
     assert {prompt.layout: prompt.tokens for prompt in prompts} == expected
-    assert prompts[0].layout == (next(iter(expected)) if suffix else "psm")
+    assert prompts[0].layout == next(iter(expected))
     assert build_prompt(request, tokenizer, found, 200) == prompts[0]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +16,10 @@ from torch import Tensor
 from model_runtime.api import CorruptCheckpoint
 from model_runtime.checkpoints import load
 from model_runtime.checkpoints.families import codegen, family_of
-from model_runtime.checkpoints.loading import Weights
 from model_runtime.checkpoints.reading import CheckpointFolder
+from model_runtime.checkpoints.weights import Weights
 from model_runtime.decoding import Decoder, DecoderConfig, Rotary, weight_shapes
-from tests.model_runtime.checkpoints.test_loading import MEASURE, write_int8
+from tests.model_runtime.checkpoints.test_loading import measured, write_int8
 from tests.model_runtime.decoding.shapes import FAMILIES, SHAPES
 from tests.model_runtime.factory import make_model, train_tokenizer, write_checkpoint
 
@@ -245,8 +244,7 @@ def test_fused_weights_are_put_together_without_a_second_copy(
     save_file(dict(family.export(decoder, random)), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config))
     train_tokenizer().save(str(tmp_path / "tokenizer.json"))
-    run = [sys.executable, "-c", MEASURE, str(tmp_path), str(checkpoint_folder), dtype]
-    output = subprocess.run(run, check=True, capture_output=True, text=True, timeout=100).stdout
+    most, _ = measured(tmp_path, checkpoint_folder, dtype, "restored")
     size = (tmp_path / "model.safetensors").stat().st_size
     assert size > 50e6
-    assert int(output) <= copied * size + 2 * mlp * width * 4 + 4e6
+    assert most <= copied * size + 2 * mlp * width * 4 + 4e6

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,8 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint
-from model_runtime.checkpoints import LoadedModel, load
-from tests.model_runtime.factory import train_tokenizer, write_checkpoint
+from model_runtime.checkpoints import LoadedModel, load, plan
+from model_runtime.checkpoints.loading import facts_of, open_checkpoint
+from model_runtime.checkpoints.placement import Plan
+from model_runtime.checkpoints.weights import Weights
+from model_runtime.decoding import DecoderConfig, Matrices, has_int8_kernel, quantize
+from tests.model_runtime.factory import TINY, train_tokenizer, write_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -78,6 +82,70 @@ def test_int8_weights_are_read_as_what_they_stand_for(tmp_path: Path, multi_quer
     torch.testing.assert_close(*logits, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("family", TINY)
+def test_a_matrix_is_quantised_row_by_row_wherever_its_rows_come_from(tmp_path: Path, family: str) -> None:
+    write_checkpoint(tmp_path, family=family)
+    checkpoint = open_checkpoint(tmp_path)
+    weights = Weights(checkpoint, *facts_of(checkpoint))
+    for name in (name for name, shape in weights.shapes.items() if len(shape) == 2):
+        found, expected = weights.int8(name), quantize(weights[name])
+        assert torch.equal(found.values, expected.values)
+        assert torch.equal(found.scale, expected.scale)
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_matrices_in_int8_are_handed_on_as_they_are(tmp_path: Path, family: str) -> None:
+    write_checkpoint(tmp_path, family=family)
+    write_int8(tmp_path)
+    checkpoint = open_checkpoint(tmp_path)
+    weights = Weights(checkpoint, *facts_of(checkpoint), dtype=torch.float32)
+    for name in (name for name, shape in weights.shapes.items() if len(shape) == 2):
+        assert weights.is_int8(name)
+        assert torch.equal(weights.int8(name).restored(torch.float32), weights[name])
+
+
+@pytest.mark.parametrize(
+    ("matrices", "in_int8", "expected"),
+    [
+        ("restored", True, False),
+        ("stored", True, True),
+        ("int8", True, True),
+        ("restored", False, False),
+        ("stored", False, False),
+        ("int8", False, True),
+    ],
+)
+def test_matrices_are_kept_as_asked(
+    tmp_path: Path, matrices: Matrices, in_int8: bool, expected: bool
+) -> None:
+    write_checkpoint(tmp_path)
+    if in_int8:
+        write_int8(tmp_path)
+    exact = read(tmp_path)
+    model = load(tmp_path, device=CPU, dtype=torch.float32, matrices=matrices)
+    assert (exact.int8, model.int8) == (False, expected)
+    theirs, ours = (each.decoder.forward([10, 20, 30], each.decoder.new_cache()) for each in (exact, model))
+    if expected:  # two blocks of rounded activations, and of rounded weights
+        assert (ours - theirs).norm() < 0.1 * theirs.norm()
+    else:
+        assert torch.equal(ours, theirs)
+
+
+def test_a_plan_is_made_for_the_matrices_that_there_will_be(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    asked: list[bool] = []
+
+    def planner(config: DecoderConfig, dtype: torch.dtype, int8: bool) -> Plan:
+        asked.append(int8)
+        return plan(config, dtype, int8, memory={"cpu": 2**30})
+
+    for _ in range(2):
+        for matrices in get_args(Matrices):
+            load(tmp_path, device=planner, dtype=torch.float32, matrices=matrices)
+        write_int8(tmp_path)
+    assert asked == [False, False, True, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -106,8 +174,9 @@ def anonymous():  # bytes of this process that no file backs
     line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
 
-folder, warm, dtype = Path(sys.argv[1]), Path(sys.argv[2]), getattr(torch, sys.argv[3])
-load(warm, device=torch.device("cpu"), dtype=dtype)  # libraries allocate on first use
+folder, warm = Path(sys.argv[1]), Path(sys.argv[2])
+how = {"device": torch.device("cpu"), "dtype": getattr(torch, sys.argv[3]), "matrices": sys.argv[4]}
+load(warm, **how)  # libraries allocate on first use
 before, samples, done = anonymous(), [], threading.Event()
 
 def watch():
@@ -116,11 +185,23 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-model = load(folder, device=torch.device("cpu"), dtype=dtype)
+model = load(folder, **how)
 done.set()
 watcher.join()
-print(max(*samples, anonymous()) - before)
+print(max(*samples, anonymous()) - before, anonymous() - before)
 """
+
+
+def measured(folder: Path, warm: Path, dtype: str, matrices: str) -> tuple[int, int]:
+    """The bytes that a load takes at most, and that the model takes in the end."""
+    run = [sys.executable, "-c", MEASURE, str(folder), str(warm), dtype, matrices]
+    output = subprocess.run(run, check=True, capture_output=True, text=True, timeout=100).stdout
+    most, last = map(int, output.split())
+    return most, last
+
+
+LARGE = {"n_embd": 768, "n_head": 12, "n_layer": 5, "n_positions": 64, "n_inner": 3072}
+LARGEST_BYTES = 768 * 3072 * 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status, which Linux alone has")
@@ -132,15 +213,27 @@ print(max(*samples, anonymous()) - before)
 def test_a_load_holds_no_second_copy_of_the_weights(
     tmp_path: Path, checkpoint_folder: Path, dtype: str, multi_query: bool, copied: float
 ) -> None:
-    shape = {"n_embd": 768, "n_head": 12, "n_layer": 5, "n_positions": 64, "n_inner": 3072}
-    write_random(tmp_path, multi_query=multi_query, **shape)
+    write_random(tmp_path, multi_query=multi_query, **LARGE)
     size = (tmp_path / "model.safetensors").stat().st_size
     assert size > 100e6
-    run = [sys.executable, "-c", MEASURE, str(tmp_path), str(checkpoint_folder), dtype]
-    output = subprocess.run(run, check=True, capture_output=True, text=True, timeout=100).stdout
     weights = size * copied / (2 if dtype == "bfloat16" else 1)
-    largest = 768 * 3072 * 4
-    assert int(output) <= weights + largest + 8e6
+    most, _ = measured(tmp_path, checkpoint_folder, dtype, "restored")
+    assert most <= weights + LARGEST_BYTES + 8e6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status, which Linux alone has")
+@pytest.mark.skipif(
+    not has_int8_kernel(CPU, torch.float32), reason="without the kernel, weights are restored"
+)
+def test_a_model_quantised_at_load_ends_up_with_one_copy_of_its_weights(
+    tmp_path: Path, checkpoint_folder: Path
+) -> None:
+    # The kernel's layout is in blocks of 512 columns.
+    write_random(tmp_path, n_embd=1024, n_head=16, n_layer=3, n_positions=64, n_inner=4096)
+    int8 = (tmp_path / "model.safetensors").stat().st_size / 4
+    most, last = measured(tmp_path, checkpoint_folder, "float32", "int8")
+    # One copy, the largest weight as it was read, and what the allocator keeps: two copies would be 2.4.
+    assert max(most, last) <= 2.2 * int8
 
 
 def write_random(folder: Path, **config: Any) -> None:

@@ -16,27 +16,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from model_runtime.decoding import Decoder, DecoderConfig, Rotary, weight_shapes
+from model_runtime.decoding import Acceleration, Decoder, DecoderConfig, weight_shapes
+from tests.model_runtime.decoding.steps import LLAMA
 
-CONFIG = DecoderConfig(
-    vocab_size=96,
-    context_length=64,
-    width=32,
-    layers=4,
-    heads=4,
-    kv_heads=2,
-    head_dim=8,
-    mlp_width=64,
-    rotary=Rotary(dim=8, theta=10000.0),
-    block="sequential",
-    norm="rmsnorm",
-    norm_eps=1e-5,
-    mlp="gated",
-    activation="silu",
-    attention_scale=8**-0.5,
-    biases=frozenset(),
-    tied_head=False,
-)
+CONFIG = replace(LLAMA, context_length=64, layers=4)
 LEARNED = replace(
     CONFIG,
     rotary=None,
@@ -57,10 +40,14 @@ def device_of(weight: str, first: str, second: str) -> torch.device:
     return torch.device(first if weight.startswith(early) else second)
 
 
-def split(config: DecoderConfig, weights: dict[str, Tensor], first: str, second: str) -> Decoder:
-    return Decoder(
-        config, {name: tensor.to(device_of(name, first, second)) for name, tensor in weights.items()}
-    )
+def split(
+    config: DecoderConfig,
+    weights: dict[str, Tensor],
+    places: tuple[str, str],
+    accelerated: Acceleration | None = None,
+) -> Decoder:
+    placed = {name: tensor.to(device_of(name, *places)) for name, tensor in weights.items()}
+    return Decoder(config, placed, accelerated)
 
 
 def random_weights(config: DecoderConfig) -> dict[str, Tensor]:
@@ -129,7 +116,7 @@ def test_a_decoder_on_two_devices_gives_the_logits_of_one_on_one(
 ) -> None:
     weights = random_weights(config)
     whole = steps(Decoder(config, weights))
-    decoder = split(config, weights, *places)
+    decoder = split(config, weights, places, Acceleration())
     first, second = map(torch.device, places)
     assert decoder.devices == [first, first, second, second]
     logits = steps(decoder)
@@ -139,18 +126,17 @@ def test_a_decoder_on_two_devices_gives_the_logits_of_one_on_one(
 
 @configs
 def test_keys_and_values_are_where_their_layer_is(config: DecoderConfig, devices: MakeBelieveDevices) -> None:
-    decoder = split(config, random_weights(config), "cuda:0", "cpu")
+    decoder = split(config, random_weights(config), ("cuda:0", "cpu"), Acceleration())
     cache = decoder.new_cache()
     for layer, device in enumerate(decoder.devices):
-        new = torch.ones(config.kv_heads, 1, config.head_dim, device=device)
-        assert [kept.device for kept in cache.write(layer, new, new)] == [device, device]
+        assert [view.device for view in cache.windows(1)[layer]] == [device] * 3
 
 
 @configs
 def test_a_step_changes_the_device_only_where_its_blocks_do(
     config: DecoderConfig, devices: MakeBelieveDevices
 ) -> None:
-    decoder = split(config, random_weights(config), "cuda:0", "cpu")
+    decoder = split(config, random_weights(config), ("cuda:0", "cpu"), Acceleration())
     cache = decoder.new_cache()
     devices.moves.clear()
     decoder.forward(PROMPT, cache)
@@ -160,14 +146,14 @@ def test_a_step_changes_the_device_only_where_its_blocks_do(
 
 @configs
 def test_a_decoder_on_one_device_moves_nothing(config: DecoderConfig, devices: MakeBelieveDevices) -> None:
-    decoder = split(config, random_weights(config), "cuda:0", "cuda:0")
+    decoder = split(config, random_weights(config), ("cuda:0", "cuda:0"), Acceleration())
     devices.moves.clear()
     steps(decoder)
     assert not devices.moves
 
 
 def test_a_missing_move_would_be_seen(devices: MakeBelieveDevices) -> None:
-    decoder = split(CONFIG, random_weights(CONFIG), "cuda:0", "cpu")
+    decoder = split(CONFIG, random_weights(CONFIG), ("cuda:0", "cpu"), Acceleration())
     decoder.devices[2] = torch.device("cuda:0")
     with pytest.raises(AssertionError, match="different devices"):
         steps(decoder)
@@ -182,4 +168,4 @@ def test_on_a_gpu_a_split_decoder_gives_the_logits_of_a_whole_one(
 ) -> None:
     weights = random_weights(config)
     whole = steps(Decoder(config, weights))
-    torch.testing.assert_close(steps(split(config, weights, *places)).cpu(), whole, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(steps(split(config, weights, places)).cpu(), whole, atol=1e-4, rtol=1e-4)

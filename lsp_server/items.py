@@ -1,0 +1,76 @@
+"""Completions as the editor shows them: LSP's items.
+
+completing ▶ **items** ▶ {session, document, messages}. Each item carries a command with its id. An editor
+runs it when the item is accepted, and names it when one was shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lsp_server.document import Document, Position, PositionEncoding, Range, Selection, code_units
+from lsp_server.messages import ACCEPT, encode_range
+from lsp_server.session import Suggestion
+from lsp_server.trim import Piece
+
+_TEXT, _AS_IS = 1, 1  # CompletionItemKind, InsertTextMode
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an item goes: it replaces what is at `where`, begins with `typed`, and `rest` follows it.
+
+    LSP prefers items that replace the word being typed to such that are inserted after it. But some editors
+    draw those over the rest of the line, so where there is one they begin at the cursor.
+    """
+
+    where: Range
+    typed: str
+    rest: str
+    encoding: PositionEncoding
+
+    @classmethod
+    def inline(cls, document: Document, cursor: Position, selected: Selection | None) -> Target:
+        """For ghost text at `cursor`, or after a pop-up's selected item."""
+        if selected is not None:
+            where, typed = selected.where, selected.text
+        elif document.rest_of_line(cursor).strip():
+            where, typed = Range(cursor, cursor), ""
+        else:
+            return cls.word(document, cursor)
+        return cls(where, typed, document.rest_of_line(where.end), document.encoding)
+
+    @classmethod
+    def word(cls, document: Document, cursor: Position) -> Target:
+        """For a pop-up, whose items editors sift by the word that is being typed."""
+        start, word = document.word_before(cursor)
+        return cls(Range(start, cursor), word, document.rest_of_line(cursor), document.encoding)
+
+    def inline_item(self, suggestion: Suggestion) -> dict[str, object]:
+        """An InlineCompletionItem."""
+        return {
+            "insertText": self.typed + suggestion.piece.text,
+            "range": encode_range(self._covering(suggestion.piece)),
+            "command": _command(suggestion),
+        }
+
+    def popup_item(self, suggestion: Suggestion) -> dict[str, object]:
+        """A CompletionItem."""
+        text = self.typed + suggestion.piece.text
+        return {
+            "label": text.strip().partition("\n")[0],
+            "kind": _TEXT,
+            "detail": "fimble",
+            "textEdit": {"range": encode_range(self._covering(suggestion.piece)), "newText": text},
+            "insertTextMode": _AS_IS,
+            "command": _command(suggestion),
+        }
+
+    def _covering(self, piece: Piece) -> Range:
+        end = self.where.end
+        covered = code_units(self.rest[: piece.covers], self.encoding)
+        return Range(self.where.start, Position(end.line, end.character + covered))
+
+
+def _command(suggestion: Suggestion) -> dict[str, object]:
+    return {"title": "Accept", "command": ACCEPT, "arguments": [suggestion.id]}

@@ -1,0 +1,103 @@
+"""What a figure was measured on: the processor, its memory, the system. Standard library alone.
+
+Figures without their machine say nothing, so whatever is measured is printed with this.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_TELLING: Final = (
+    *("sse4_2", "f16c", "fma", "avx", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve", "bf16"),
+)
+"""Instruction sets that matrix products are written for."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine in words and figures; None and nothing are what it does not tell.
+
+    `cores` are those that this process may use, `memory` is in bytes, `load` is the mean number of processes
+    that wanted a core in the last minute.
+    """
+
+    processor: str
+    cores: int
+    instructions: tuple[str, ...]
+    memory: int | None
+    system: str
+    python: str
+    load: float | None
+
+    def __str__(self) -> str:
+        """In one line."""
+        memory = "" if self.memory is None else f", {self.memory / 2**30:.0f} GiB"
+        cores = f"{self.cores} core{'s'[: self.cores != 1]}"
+        return f"{self.processor}, {cores}{memory}, {self.system}"
+
+
+def this_machine() -> Machine:
+    """The machine that this runs on, as it is now."""
+    name, flags = _processor()
+    return Machine(
+        processor=name or platform.processor() or platform.machine() or "unknown processor",
+        cores=_cores(),
+        instructions=tuple(flag for flag in _TELLING if flag in flags),
+        memory=_memory(),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        load=load(),
+    )
+
+
+def load() -> float | None:
+    """The load average of the last minute; None on a system that has none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def _cores() -> int:
+    if sys.platform != "win32" and sys.platform != "darwin":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> tuple[str, frozenset[str]]:
+    """The processor's name and instruction sets."""
+    if sys.platform == "darwin":
+        return _sysctl("machdep.cpu.brand_string"), frozenset(
+            f"{_sysctl('machdep.cpu.features')} {_sysctl('machdep.cpu.leaf7_features')}".lower().split()
+        )
+    if sys.platform == "win32":
+        return os.environ.get("PROCESSOR_IDENTIFIER", ""), frozenset()
+    facts: dict[str, str] = {}
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "", frozenset()
+    for line in lines:
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip().lower(), value.strip())
+    flags = facts.get("flags", facts.get("features", ""))
+    return facts.get("model name", ""), frozenset(flags.split())
+
+
+def _sysctl(name: str) -> str:
+    try:
+        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return None

@@ -1,0 +1,79 @@
+"""On int8 weights a CPU gives a token the same bits, however tokens are grouped and whatever follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_runtime.checkpoints import load
+from model_runtime.decoding import Decoder, NgramDrafter, Sampler, generate
+from model_runtime.decoding.int8 import has_int8_kernel
+from model_runtime.tokenizer import Tokenizer
+from tests.model_runtime.factory import TINY, write_checkpoint
+
+CPU = torch.device("cpu")
+MODEL = Path(__file__).parents[3] / "model_runtime" / "default_model"
+CODE = (Path(__file__).parents[3] / "model_runtime" / "prompt.py").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.skipif(
+    not has_int8_kernel(CPU, torch.float32), reason="this machine's torch has no int8 kernel"
+)
+
+
+@pytest.fixture(scope="module")
+def tokens() -> list[int]:
+    """Enough of real code that attention's blocks of keys are more than one."""
+    return Tokenizer(MODEL).encode(CODE)[:700]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    return load(MODEL, device=CPU, dtype=torch.float32, matrices="int8").decoder
+
+
+def logits(decoder: Decoder, tokens: Sequence[int], widths: Sequence[int]) -> torch.Tensor:
+    """All logits, (tokens, vocab), computed so many tokens at a time, in turns."""
+    cache, found, turn = decoder.new_cache(), [], 0
+    while cache.length < len(tokens):
+        width = widths[turn % len(widths)]
+        found.append(decoder.forward(tokens[cache.length : cache.length + width], cache, "all"))
+        turn += 1
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("widths", [[64], [700], [3, 1, 7, 30], [16, 17]])
+def test_logits_of_real_code_do_not_depend_on_the_pieces(
+    decoder: Decoder, tokens: list[int], widths: list[int]
+) -> None:
+    assert torch.equal(logits(decoder, tokens, widths), logits(decoder, tokens, [1]))
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_nor_do_they_in_any_family(tmp_path: Path, family: str) -> None:
+    write_checkpoint(tmp_path, family=family)
+    decoder = load(tmp_path, device=CPU, dtype=torch.float32, matrices="int8").decoder
+    made = [5 + index * 37 % 370 for index in range(200)]
+    alone = logits(decoder, made, [1])
+    for widths in ([200], [1, 2, 5, 8], [33]):
+        assert torch.equal(logits(decoder, made, widths), alone)
+
+
+def test_what_was_rewound_leaves_no_trace(decoder: Decoder, tokens: list[int]) -> None:
+    cache = decoder.new_cache()
+    decoder.forward(tokens[:300], cache)
+    cache.rewind(120)
+    after = decoder.forward(tokens[120:150], cache, "all")
+    assert torch.equal(after, logits(decoder, tokens[:150], [1])[120:])
+
+
+def test_drafts_change_no_token(decoder: Decoder, tokens: list[int]) -> None:
+    for end in range(60, 660, 40):
+        plain = list(generate(decoder, decoder.new_cache(), tokens[:end], Sampler(), max_tokens=32))
+        drafter = NgramDrafter(tokens[:end], stale=tokens[end : end + 20])
+        drafted = generate(
+            decoder, decoder.new_cache(), tokens[:end], Sampler(), max_tokens=32, drafter=drafter
+        )
+        assert list(drafted) == plain
