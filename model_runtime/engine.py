@@ -167,9 +167,7 @@ class Engine:
         planned = self._planner.plan(replace(request, prefix=kept), self._budget(request), seconds)
         self._look_ahead(request, planned)
         with memory_errors(), self._slots.taken(request.session, planned.choice) as slot:
-            yield from self._answer(
-                request, given_back, planned.choice, slot.cache, self._passes(deadline)
-            )
+            yield from self._answer(request, given_back, planned.choice, slot.cache, self._passes(deadline))
 
     def work_ahead(self) -> bool:
         """Compute a piece of a prompt that nobody waits for; False where nothing is left to do.

@@ -1,0 +1,137 @@
+"""The model that peers are compared on: the same weights, as transformers, CTranslate2 and llama.cpp read.
+
+peers ▶ **checkpoint** ▶ gguf_export. By default a GPTBigCode of 41M parameters with random weights: what it
+writes is garbage, but takes as long as anything else. Its tokenizer is trained on the standard library, with
+the splitting of GPT-2, which all of them know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from benchmarks.gguf_export import export_gguf
+
+SENTINELS = ("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
+LAYERS, WIDTH, VOCABULARY, CONTEXT = 12, 512, 16_384, 2048
+TOKENIZER_FILES = 300
+
+
+@dataclass(frozen=True)
+class Formats:
+    """The same weights in every format; None where what writes it is not installed."""
+
+    transformers: Path
+    ctranslate2: Path | None
+    gguf_q8: Path
+    gguf_f32: Path
+
+
+def prepare(work: Path, model: Path | None, seed: int) -> Formats:
+    """Write what is not in `work` yet; `model` is a transformers folder of the GPTBigCode family."""
+    work.mkdir(parents=True, exist_ok=True)
+    if model is None:
+        model = work / f"gpt_bigcode-{LAYERS}x{WIDTH}-seed{seed}"
+        if not (model / "tokenizer.json").is_file():
+            make_checkpoint(model, seed)
+    files = {kind: work / f"{model.name}-{kind}.gguf" for kind in ("q8_0", "f32")}
+    for kind, path in files.items():
+        if not path.is_file():
+            export_gguf(model, path, kind)
+    return Formats(model, _ctranslate2(model, work), files["q8_0"], files["f32"])
+
+
+def add_model_choice(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, ``--random`` and ``--seed``, for `chosen_model`."""
+    parser.add_argument("--model")
+    parser.add_argument("--random", action="store_true")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+@contextmanager
+def chosen_model(arguments: argparse.Namespace) -> Iterator[str | None]:
+    """What the command line asks for: a random model, made for as long, or what `--model` says."""
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.random:
+            make_checkpoint(Path(folder), arguments.seed)
+        yield folder if arguments.random else arguments.model
+
+
+def make_checkpoint(folder: Path, seed: int) -> None:
+    """Write a random model and a tokenizer, as transformers saves them."""
+    import torch
+
+    transformers: Any = import_module("transformers")  # of which not all is typed
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=train_tokenizer(standard_library()),
+        eos_token="<|endoftext|>",
+        bos_token="<|endoftext|>",
+        unk_token="<|endoftext|>",
+    )
+    torch.manual_seed(seed)
+    config = transformers.GPTBigCodeConfig(
+        vocab_size=VOCABULARY,
+        n_positions=CONTEXT,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=WIDTH // 64,
+        multi_query=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        # Wider than training would begin with, so that greedy decoding is not one token for ever.
+        initializer_range=0.05,
+    )
+    transformers.GPTBigCodeForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def train_tokenizer(texts: Iterator[str]) -> Tokenizer:
+    """A byte-level BPE tokenizer with GPT-2's splitting."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SENTINELS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def standard_library() -> Iterator[str]:
+    """The texts of this Python's own modules, in order."""
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    for path in sorted(folder.glob("*.py"))[:TOKENIZER_FILES]:
+        yield path.read_text(encoding="utf-8", errors="ignore")
+
+
+def _ctranslate2(model: Path, work: Path) -> Path | None:
+    target = work / f"{model.name}-ct2-int8"
+    if (target / "model.bin").is_file():
+        return target
+    if find_spec("ctranslate2") is None:
+        return None
+    program = "import sys; from ctranslate2.converters.transformers import main; sys.exit(main())"
+    subprocess.run(
+        [
+            *(sys.executable, "-c", program, "--model", str(model), "--output_dir", str(target)),
+            *("--quantization", "int8", "--force"),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return target

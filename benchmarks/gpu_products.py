@@ -1,0 +1,149 @@
+"""The products of a step, one by one: how much of the memory's bandwidth each of them gets.
+
+gpu ▶ **gpu_products** ▶ triton_products, torch. Launches are recorded in a graph, and weights taken in
+turn, so that neither Python nor the GPU's own cache is what is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from torch import Tensor
+
+from model_runtime.decoding import Int8Weight, quantize
+from model_runtime.decoding.graphs import CudaCapture
+
+MATRICES = {
+    "16B qkv": (18432, 6144),
+    "16B out": (6144, 6144),
+    "16B up": (24576, 6144),
+    "16B down": (6144, 24576),
+    "1B up": (8192, 2048),
+    "1B down": (2048, 8192),
+}
+"""(out, in) of CodeGen-16B's and StarCoderBase-1B's matrices."""
+
+ROTATED = 400 * 2**20
+"""Bytes of weights that are read before one comes round again: no cache holds that."""
+
+SIZES = ((16, 256, 2), (16, 512, 4), (32, 128, 4), (32, 256, 4), (64, 128, 4), (64, 256, 4))
+"""What `few_rows_sizes` might be: rows of the weight, elements at a time, warps."""
+
+Weight = Tensor | Int8Weight
+Product = Callable[[Tensor], Tensor]
+
+
+class Timer:
+    """The time of work on a device, launches aside."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._capture = CudaCapture(device) if device.type == "cuda" else None
+
+    @torch.inference_mode()
+    def seconds(self, run: Callable[[], None]) -> float:
+        """What `run` takes; the median of nine."""
+        if self._capture is None:
+            begun = time.perf_counter()
+            run()
+            return time.perf_counter() - begun
+        replay = self._capture(run)
+        replay()
+        found: list[float] = []
+        for _ in range(9):
+            start, end = _event(), _event()
+            start.record()
+            replay()
+            end.record()
+            end.synchronize()
+            found.append(start.elapsed_time(end) / 1e3)
+        return sorted(found)[4]
+
+
+def _event() -> Any:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def product_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[tuple[str, float, float]]:
+    """What, bytes of weights in a second, and the relative error, of each product at each number of rows."""
+    timer = Timer(device)
+    for name, size in MATRICES.items():
+        for kind, weights in _weights(size, device, dtype, toy):
+            products = [_product(kind, weight) for weight in weights]
+            for rows in (1, 2, 4, 8, 16):
+                x = torch.randn(rows, weights[0].shape[1], device=device).to(dtype)
+                expected = x.double() @ _exact(weights[0]).double().T
+                error = float((products[0](x).double() - expected).norm() / expected.norm())
+                yield f"{name}, {kind}, {rows} rows", _rate(timer, products, weights[0], x), error
+
+
+def size_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[tuple[str, float]]:
+    """Other sizes of the kernels' programs than those they have, and the bytes of weights in a second."""
+    if not _has_triton():
+        return
+    from model_runtime.decoding import triton_products as kernels
+
+    timer = Timer(device)
+    for name in ("16B up", "16B down", "1B up"):
+        for kind, weights in _weights(MATRICES[name], device, dtype, toy):
+            if not kind.startswith("Triton"):
+                continue
+            products = [_product(kind, weight) for weight in weights]
+            rows = torch.randn(4, weights[0].shape[1], device=device).to(dtype)
+            for warps in (1, 2, 4, 8):
+                with mock.patch.object(kernels, "one_row_warps", return_value=warps):
+                    rate = _rate(timer, products, weights[0], rows[:1])
+                yield f"{name}, {kind}, 1 row, {warps} warps", rate
+            for sizes in SIZES:
+                with mock.patch.object(kernels, "few_rows_sizes", return_value=sizes):
+                    rate = _rate(timer, products, weights[0], rows)
+                yield f"{name}, {kind}, 4 rows, {sizes}", rate
+
+
+def _rate(timer: Timer, products: Sequence[Product], weight: Weight, x: Tensor) -> float:
+    """Bytes of weights in a second."""
+
+    def run() -> None:
+        for product in products:
+            product(x)
+
+    return _bytes(weight) * len(products) / timer.seconds(run)
+
+
+def _weights(
+    size: tuple[int, int], device: torch.device, dtype: torch.dtype, toy: bool
+) -> Iterator[tuple[str, list[Weight]]]:
+    outs, ins = (side // 128 for side in size) if toy else size
+    number = 2 if toy else max(2, ROTATED // (outs * ins * dtype.itemsize))
+    floats = [torch.randn(outs, ins, device=device).to(dtype) / ins**0.5 for _ in range(number)]
+    yield "torch", list(floats)
+    if _has_triton():
+        yield "Triton", list(floats)
+        yield "Triton int8", [quantize(weight) for weight in [*floats, *floats]]
+
+
+def _has_triton() -> bool:
+    return torch.cuda.is_available() and find_spec("triton") is not None
+
+
+def _product(kind: str, weight: Weight) -> Product:
+    if kind == "torch":
+        assert isinstance(weight, Tensor)
+        return lambda x: F.linear(x, weight)
+    from model_runtime.decoding.triton_products import TritonProduct
+
+    return TritonProduct(weight, None)
+
+
+def _exact(weight: Weight) -> Tensor:
+    return weight.restored(torch.float32) if isinstance(weight, Int8Weight) else weight
+
+
+def _bytes(weight: Weight) -> int:
+    return weight.values.nbytes if isinstance(weight, Int8Weight) else weight.nbytes

@@ -1,0 +1,204 @@
+"""Does token healing find more? Lines of held-out code, cut where somebody might be typing.
+
+    python benchmarks/healing.py HELDOUT.jsonl [--lines 500] [--seed 0] [--model MODEL] [--json FILE]
+
+HELDOUT.jsonl is what `python -m model_runtime.training corpus` writes: the files of packages that the
+default model has never seen. The model writes the rest of each line greedily, from the file's real text
+before and after, once with healing and once without, in each layout; "typed" is PSM with the line's beginning
+behind the middle sentinel, "prefix" shows no suffix and no sentinels, as to a model that cannot fill in. A
+line counts where its rest is met exactly, a word where what is left of it is. Of the pairs that differ, p is
+how likely so uneven a split is by chance (sign test, two-sided).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Literal, get_args
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
+
+import torch  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.progress import track  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from model_runtime import CompletionRequest  # noqa: E402
+from model_runtime.checkpoints import default_models_folder, load, resolve  # noqa: E402
+from model_runtime.decoding import Decoder, Sampler, generate  # noqa: E402
+from model_runtime.healing import Healer  # noqa: E402
+from model_runtime.prompt import candidates  # noqa: E402
+from model_runtime.sentinels import Sentinels, find_sentinels  # noqa: E402
+from model_runtime.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
+from model_runtime.training.corpus import read_files  # noqa: E402
+from model_runtime.training.evaluate import LineTask, line_tasks  # noqa: E402
+
+Layout = Literal["spm", "typed", "psm", "prefix"]
+
+CUTS = {
+    "inside a word": r"\w(?=\w)",
+    "after a word": r"\w(?=\W)",
+    "after a space": r"(?<=\S) (?=\S)",
+    "after an opening": r"[(\[{](?=\S)",
+    "after another sign": r"[^\w\s(\[{](?=\S)",
+    "after indentation": r"^(?=\S)",
+}
+"""Where a line, without its indentation, is cut: behind what matches, which is not its end."""
+
+WORD = re.compile(r"\w+|[^\w\s]+|\s+")
+MOST_TOKENS = 48  # of an answer; a line that needs more is counted as missed
+PROMPT_TOKENS = 600
+
+
+@dataclass
+class Outcome:
+    """How many of `lines` were met by both ways, by one alone, and by neither; in words and in lines."""
+
+    layout: Layout
+    cut: str
+    lines: int = 0
+    given_back: int = 0
+    both: int = 0
+    healed: int = 0
+    plain: int = 0
+    word_both: int = 0
+    word_healed: int = 0
+    word_plain: int = 0
+
+    def count(self, answer: str, plain: str, healed: str, given_back: str) -> None:
+        """Add one line; answers are what was written up to its end."""
+        self.lines += 1
+        self.given_back += bool(given_back)
+        met, met_healed = plain.rstrip() == answer.rstrip(), healed.rstrip() == answer.rstrip()
+        self.both += met and met_healed
+        self.healed += met_healed and not met
+        self.plain += met and not met_healed
+        word, word_plain, word_healed = map(_word, (answer, plain, healed))
+        met, met_healed = word_plain == word, word_healed == word
+        self.word_both += met and met_healed
+        self.word_healed += met_healed and not met
+        self.word_plain += met and not met_healed
+
+
+def _word(text: str) -> str:
+    """What a text begins with: the rest of a word, signs, or space."""
+    found = WORD.match(text)
+    return found.group() if found else ""
+
+
+def chance(one: int, other: int) -> float:
+    """That of a split at least so uneven where both sides are as likely (sign test, two-sided)."""
+    count, few = one + other, min(one, other)
+    return min(1.0, sum(math.comb(count, k) for k in range(few + 1)) / 2.0 ** (count - 1))
+
+
+def tasks_of(whole_lines: Iterable[LineTask], cut: str, count: int, random: Random) -> Iterator[LineTask]:
+    """Up to `count` of the lines, each cut at one of the places of a kind."""
+    for line in whole_lines:
+        places = [match.end() for match in re.finditer(CUTS[cut], line.answer)]
+        if places and count:
+            place = random.choice(places)
+            yield LineTask(
+                "rest of line", line.prefix + line.answer[:place], line.answer[place:], line.suffix
+            )
+            count -= 1
+
+
+@dataclass
+class Model:
+    """What writes."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    sentinels: Sentinels
+    stop: frozenset[int]
+
+    def __post_init__(self) -> None:
+        self.healer = Healer(self.tokenizer)
+        self.cache = self.decoder.new_cache()
+
+    def write(self, layout: Layout, prefix: str, given_back: str, suffix: str) -> str:
+        """What follows `prefix` and what was given back of it, up to the line's end."""
+        request = CompletionRequest(prefix, suffix, language="python")
+        sentinels = None if layout == "prefix" else self.sentinels
+        prompts = candidates(request, self.tokenizer, sentinels, PROMPT_TOKENS)
+        prompt = next((prompt for prompt in prompts if prompt.layout == layout), prompts[-1])
+        text, decoder = "", IncrementalDecoder(self.tokenizer, skip=given_back)
+        sample = self.healer.sampler(Sampler(), given_back)
+        for token in generate(
+            self.decoder, self.cache, prompt.tokens, sample, stop=self.stop, max_tokens=MOST_TOKENS
+        ):
+            text += "" if token is None else decoder.feed(token)
+            if "\n" in text:
+                break
+        return text.split("\n")[0]
+
+
+def open_model(name: str | None) -> Model:
+    loaded = load(resolve(name, default_models_folder()), device=torch.device("cpu"), dtype=torch.float32)
+    tokenizer = Tokenizer(loaded.tokenizer, loaded.tokenizer_settings)
+    vocabulary = loaded.decoder.config.vocab_size
+    sentinels = find_sentinels(tokenizer, vocabulary)
+    if sentinels is None:
+        sys.exit("the model has no fill-in-the-middle sentinels: take one that has")
+    stop = frozenset(filter(tokenizer.is_control, range(vocabulary)))
+    return Model(loaded.decoder, tokenizer, sentinels, stop)
+
+
+def measure(model: Model, tasks: list[LineTask], layout: Layout, cut: str) -> Outcome:
+    outcome = Outcome(layout, cut)
+    for task in track(tasks, description=f"{layout}, {cut}", transient=True):
+        kept, given_back = model.healer.cut(task.prefix)
+        plain = model.write(layout, task.prefix, "", task.suffix)
+        healed = model.write(layout, kept, given_back, task.suffix) if given_back else plain
+        outcome.count(task.answer, plain, healed, given_back)
+    return outcome
+
+
+def table_of(outcomes: Sequence[Outcome]) -> Table:
+    table = Table("layout", "cut", "lines", "given back", box=None)
+    for what in ("words", "lines"):
+        for name in (f"{what} plain", "healed", "p"):
+            table.add_column(name, justify="right")
+    for o in outcomes:
+        words = (o.word_both + o.word_plain, o.word_both + o.word_healed)
+        lines = (o.both + o.plain, o.both + o.healed)
+        table.add_row(
+            *(o.layout, o.cut, str(o.lines), f"{o.given_back / o.lines:.0%}"),
+            *(f"{met / o.lines:.1%}" for met in words),
+            f"{chance(o.word_plain, o.word_healed):.3f}",
+            *(f"{met / o.lines:.1%}" for met in lines),
+            f"{chance(o.plain, o.healed):.3f}",
+        )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("heldout", type=Path)
+    parser.add_argument("--lines", type=int, default=500, help="for each layout and cut")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", help="a folder or a name; the default model where not given")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    model, random = open_model(options.model), Random(options.seed)
+    whole = line_tasks(list(read_files(options.heldout)), "whole line", 8 * options.lines, options.seed)
+    outcomes = []
+    for cut in CUTS:
+        tasks = list(tasks_of(whole, cut, options.lines, random))
+        outcomes += [measure(model, tasks, layout, cut) for layout in get_args(Layout)]
+    Console(width=130).print(table_of(outcomes))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(o) for o in outcomes], indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""What computing in int8 costs in quality: the same model in fp32 and in int8, on the same code.
+
+    python -m benchmarks.int8_quality --folder FOLDER [--model MODEL] [--windows 300] [--lines 500]
+
+FOLDER is where `python -m model_runtime.training corpus` has put its files: `heldout.jsonl` in it are
+packages that the default model has never seen. Without it the text is Python's own standard library.
+
+Two things are compared. The loss, over windows of the text that fill the model's context: both see the same
+tokens, so that the difference is far less uncertain than either loss. And lines that are met exactly when the
+model writes them, or their rest, greedily between the real text before and after, through the same door as an
+editor; p is how likely so uneven a split of the lines that only one meets is by chance.
+
+A checkpoint that is stored in int8 is compared with what it stands for, so that the cost is that of rounding
+activations; one in floating point has its weights rounded, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from statistics import mean, stdev
+from typing import get_args
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.healing import chance
+from model_runtime import BackendError, ModelOptions, open_backend
+from model_runtime.checkpoints import default_models_folder, load, resolve
+from model_runtime.decoding import Decoder, Matrices
+from model_runtime.tokenizer import Tokenizer
+from model_runtime.training.corpus import SourceFile, read_files
+from model_runtime.training.evaluate import Kind, LineTask, exactly_met, line_tasks
+
+MOST_TOKENS = 1024
+"""The longest window, where a context is longer."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Nats a token; `difference` is a share of fp32's, and `error` its standard error over windows."""
+
+    tokens: int
+    fp32: float
+    int8: float
+    difference: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Lines:
+    """How many of `lines` are met by both, by one alone."""
+
+    kind: Kind
+    lines: int
+    both: int
+    fp32: int
+    int8: int
+
+
+def files_of(folder: Path | None) -> list[SourceFile]:
+    """The text to measure on.
+
+    Raises:
+        FileNotFoundError: there is none in `folder`.
+    """
+    if folder is None:
+        library = Path(sysconfig.get_path("stdlib"))
+        paths = sorted(path for path in library.glob("*.py") if path.stat().st_size > 2000)
+        texts = ((path.name, path.read_text(encoding="utf-8")) for path in paths)
+        return [SourceFile("python", name, text) for name, text in texts]
+    heldout = folder / "heldout.jsonl"
+    if not heldout.is_file():
+        raise FileNotFoundError(
+            f"there is no {heldout}: run `python -m model_runtime.training --folder {folder} corpus`, or "
+            "leave out --folder for the standard library"
+        )
+    return list(read_files(heldout))
+
+
+def windows_of(
+    files: list[SourceFile], tokenizer: Tokenizer, length: int, count: int, seed: int
+) -> Iterator[list[int]]:
+    """`count` windows of so many tokens, each at a random place of a random file that is long enough."""
+    random = Random(seed)
+    long_enough = [file for file in files if len(file.text) > 8 * length]
+    for _ in range(count):
+        text = random.choice(long_enough).text
+        start = random.randrange(len(text) - 7 * length)
+        yield tokenizer.encode(text[start : start + 7 * length])[:length]
+
+
+def losses_of(decoder: Decoder, window: list[int]) -> float:
+    """The mean over a window, in nats a token."""
+    logits = decoder.forward(window[:-1], decoder.new_cache(len(window)), "all")
+    return float(F.cross_entropy(logits.float(), torch.tensor(window[1:])))
+
+
+def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> Loss:
+    def opened(matrices: Matrices) -> Decoder:
+        return load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices).decoder
+
+    model = load(path, device=torch.device("cpu"), dtype=torch.float32)
+    length = min(model.decoder.config.context_length, MOST_TOKENS)
+    tokenizer = Tokenizer(model.tokenizer, model.tokenizer_settings)
+    windows = list(windows_of(files, tokenizer, length, count, seed))
+    decoders = (model.decoder, opened("int8"))
+    pairs = [
+        [losses_of(decoder, window) for decoder in decoders]
+        for window in track(windows, description="loss", transient=True)
+    ]
+    exact, rounded = (mean(losses) for losses in zip(*pairs, strict=True))
+    differences = [ours - theirs for theirs, ours in pairs]
+    return Loss(
+        tokens=sum(map(len, windows)) - len(windows),
+        fp32=exact,
+        int8=rounded,
+        difference=mean(differences) / exact,
+        error=stdev(differences) / math.sqrt(len(differences)) / exact,
+    )
+
+
+async def measure_lines(model: str | None, tasks: list[LineTask]) -> Lines:
+    async def met(options: ModelOptions) -> list[bool]:
+        backend = open_backend(options)
+        try:
+            return await exactly_met(backend, tasks)
+        finally:
+            await backend.close()
+
+    exact = await met(ModelOptions(model, device="cpu", dtype="fp32"))
+    rounded = await met(ModelOptions(model, device="cpu", quantize="int8"))
+    pairs = list(zip(exact, rounded, strict=True))
+    return Lines(
+        kind=tasks[0].kind,
+        lines=len(tasks),
+        both=pairs.count((True, True)),
+        fp32=pairs.count((True, False)),
+        int8=pairs.count((False, True)),
+    )
+
+
+def table_of(loss: Loss, lines: list[Lines]) -> Table:
+    table = Table("", "fp32", "int8", "difference", box=None)
+    table.add_row(
+        *(f"loss, nats, {loss.tokens:,} tokens", f"{loss.fp32:.4f}", f"{loss.int8:.4f}"),
+        f"{loss.difference:+.2%} ± {loss.error:.2%}",
+    )
+    for found in lines:
+        exact, rounded = found.both + found.fp32, found.both + found.int8
+        table.add_row(
+            *(f"{found.kind}, exact, of {found.lines:,}", f"{exact / found.lines:.1%}"),
+            f"{rounded / found.lines:.1%}",
+            f"+{found.int8} −{found.fp32}, p {chance(found.fp32, found.int8):.2f}",
+        )
+    return table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--model", help="a folder or a name; the default model where not given")
+    parser.add_argument("--windows", type=int, default=300)
+    parser.add_argument("--lines", type=int, default=500, help="of each kind; 0 measures the loss alone")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    try:
+        files = files_of(options.folder)
+        path = resolve(options.model, default_models_folder())
+        loss = measure_loss(path, files, options.windows, options.seed)
+        lines = [
+            asyncio.run(measure_lines(options.model, line_tasks(files, kind, options.lines, options.seed)))
+            for kind in (get_args(Kind) if options.lines else ())
+        ]
+    except (FileNotFoundError, BackendError) as error:
+        Console(stderr=True, soft_wrap=True).print(f"int8_quality: {error}", markup=False)
+        return 2
+    Console().print(table_of(loss, lines))
+    if options.json:
+        figures = {"loss": asdict(loss), "lines": [asdict(each) for each in lines]}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+"""Others beside ours: the same weights, the same prompts, one run; prefill, decoding, three characters more.
+
+    python -m benchmarks.peers --llama-server path/to/llama-server    measure; a file in results/
+    python -m benchmarks.peers --readme                               the newest file's table into the README
+
+Each runtime has a process of its own, and all but one are suspended. Rounds are interleaved, so that a
+machine that changes its speed changes it for all; before each measurement the runtime is warmed up, and what
+others take of the processor meanwhile is recorded. Medians are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from functools import partial
+from importlib import metadata
+from math import prod
+from pathlib import Path
+
+import psutil
+
+from benchmarks import llama_server
+from benchmarks.checkpoint import Formats, prepare, standard_library
+from benchmarks.processes import ROOT, LlamaPeer, Peer, RuntimePeer, awake
+from benchmarks.results import README, Measured, Results, markdown, newest, refreshed
+from lsp_server.machine import load, this_machine
+
+Open = Callable[[int], Peer]
+"""Starts a peer with so many threads."""
+
+TYPED = "sel"
+"""The three characters."""
+
+WARMING_TOKENS = 8
+AGREEING_TOKENS = 16
+
+PLACES = ("--work", "--results")
+"""Options that say only where files go."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, and the one after three more characters."""
+
+    tokens: list[int]
+    typed: list[int]
+
+
+def main() -> int:
+    """What the command line asks for."""
+    arguments = _parser().parse_args()
+    if arguments.readme:
+        return _refresh()
+    threads = [int(count) for count in arguments.threads.split(",")]
+    formats = prepare(arguments.work, arguments.model, arguments.seed)
+    opens, skipped = _peers(formats, arguments.llama_server)
+    for name, why in skipped.items():
+        _say(f"{name}: {why}")
+    prompts = _prompts(formats.transformers, arguments.prompt_tokens, arguments.rounds)
+    machine, began = this_machine(), load()
+    agreement = _agreement(formats, arguments.llama_server, prompts[0])
+    measured, others = _measure(opens, threads, prompts, arguments.decode_tokens)
+    results = Results(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        commit=_commit(),
+        command=f"python -m benchmarks.peers {shlex.join(public(sys.argv[1:]))}".strip(),
+        machine=asdict(machine),
+        versions=_versions(arguments.llama_server),
+        model=_described(formats.transformers, arguments.seed if arguments.model is None else None),
+        protocol={
+            "rounds": arguments.rounds,
+            "prompt_tokens": arguments.prompt_tokens,
+            "decode_tokens": arguments.decode_tokens,
+        },
+        measured=tuple(measured),
+        skipped=skipped,
+        agreement=agreement,
+        noise={"load_before": began, "load_after": load(), "others_percent": others},
+    )
+    path = results.write(arguments.results) if arguments.results else results.write()
+    _say(f"written to {path}")
+    sys.stdout.write(markdown(results))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--llama-server", type=Path, metavar="PATH", help="llama.cpp's server; without: skipped"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="a GPTBigCode folder (default: random weights)"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "build" / "peers", metavar="DIR", help="where formats are kept"
+    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="where the file goes (default: results/)")
+    parser.add_argument("--threads", default="1,2", metavar="N,N", help="thread counts (default: 1,2)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--prompt-tokens", type=int, default=512, metavar="N")
+    parser.add_argument("--decode-tokens", type=int, default=64, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random weights")
+    parser.add_argument("--readme", action="store_true", help="refresh the README's table; measure nothing")
+    return parser
+
+
+def _peers(formats: Formats, server: Path | None) -> tuple[dict[str, Open], dict[str, str]]:
+    """The peers that can be had, by name, and why the others cannot."""
+    opens: dict[str, Open] = {}
+    skipped = {}
+    for name, runtime in (("fimble int8", "fimble-int8"), ("fimble fp32", "fimble-fp32")):
+        opens[name] = partial(RuntimePeer, runtime, formats.transformers)
+    opens["transformers fp32"] = partial(RuntimePeer, "transformers", formats.transformers)
+    if formats.ctranslate2 is None:
+        skipped["CTranslate2 int8"] = "skipped: pip install ctranslate2"
+    else:
+        opens["CTranslate2 int8"] = partial(RuntimePeer, "ctranslate2", formats.ctranslate2)
+    if server is None:
+        skipped["llama.cpp Q8_0"] = "skipped: give --llama-server"
+    elif not server.is_file():
+        skipped["llama.cpp Q8_0"] = "skipped: there is no such --llama-server"
+    else:
+        opens["llama.cpp Q8_0"] = partial(LlamaPeer, server, formats.gguf_q8)
+    return opens, skipped
+
+
+def _prompts(model: Path, length: int, rounds: int) -> list[Prompt]:
+    """For each round `length` tokens of the standard library, to which three letters are added then."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    prompts: list[Prompt] = []
+    for text in standard_library():
+        tokens = tokenizer.encode(text, add_special_tokens=False).ids[:length]
+        typed = tokenizer.encode(tokenizer.decode(tokens) + TYPED, add_special_tokens=False).ids
+        if len(tokens) == length and typed[: length - 1] == tokens[:-1]:
+            prompts.append(Prompt(tokens, typed))
+        if len(prompts) == rounds + 1:  # one to warm up with
+            return prompts
+    raise SystemExit(f"the standard library has no {rounds} files of {length} tokens: ask for fewer")
+
+
+def _measure(
+    opens: dict[str, Open], threads: Sequence[int], prompts: Sequence[Prompt], count: int
+) -> tuple[list[Measured], float]:
+    """All peers at all thread counts, round by round; and the percentage of the processor others took."""
+    times: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    others = []
+    warming, *measuring = prompts
+    for many in threads:
+        with ExitStack() as stack:
+            peers = {}
+            for name, start in opens.items():
+                _say(f"starting {name}, {many} thread{'s'[: many != 1]}")
+                peers[name] = start(many)
+                stack.callback(peers[name].close)
+                peers[name].process.suspend()
+            order = list(peers)
+            for number, prompt in enumerate(measuring):
+                for name in order[number % len(order) :] + order[: number % len(order)]:
+                    others.append(psutil.cpu_percent(interval=0.3))
+                    with awake(peers[name]) as peer:
+                        peer.generate(warming.tokens, WARMING_TOKENS)
+                        _add(times[name, many], peer, prompt, count)
+                    _say(f"round {number + 1}, {many}: {name:<20}{_latest(times[name, many])}")
+    return [_median(*key, found) for key, found in times.items()], statistics.median(others)
+
+
+def _add(times: dict[str, list[float]], peer: Peer, prompt: Prompt, count: int) -> None:
+    """Measure `peer` once."""
+    generated = peer.generate(prompt.tokens, count)
+    typed = peer.typed(prompt.tokens, prompt.typed)
+    times["prefill_ms"].append(1000 * generated.first)
+    times["token_ms"].append(1000 * generated.rest / (count - 1))
+    if typed is not None:
+        times["typed_ms"].append(1000 * typed)
+
+
+def _median(name: str, threads: int, found: dict[str, list[float]]) -> Measured:
+    medians = {measure: statistics.median(values) for measure, values in found.items()}
+    rounded = {measure: [round(value, 3) for value in values] for measure, values in found.items()}
+    return Measured(
+        name, threads, medians["prefill_ms"], medians["token_ms"], medians.get("typed_ms"), rounded
+    )
+
+
+def _latest(found: dict[str, list[float]]) -> str:
+    return ", ".join(f"{values[-1]:.1f} {measure.replace('_', ' ')}" for measure, values in found.items())
+
+
+def _agreement(formats: Formats, server: Path | None, prompt: Prompt) -> dict[str, int]:
+    """How many of the first greedy tokens are transformers' own, in fp32, where rounding is no excuse."""
+    opens: dict[str, Open] = {
+        "transformers fp32": partial(RuntimePeer, "transformers", formats.transformers),
+        "fimble fp32": partial(RuntimePeer, "fimble-fp32", formats.transformers),
+    }
+    if server is not None and server.is_file():
+        opens["llama.cpp F32"] = partial(LlamaPeer, server, formats.gguf_f32)
+    found: dict[str, list[int]] = {}
+    for name, start in opens.items():
+        peer = start(1)
+        try:
+            found[name] = peer.generate(prompt.tokens, AGREEING_TOKENS).tokens
+        finally:
+            peer.close()
+    reference = found.pop("transformers fp32")
+    equal = {name: _equal(reference, tokens) for name, tokens in found.items()}
+    for name, number in equal.items():
+        _say(f"{name}: {number} of {AGREEING_TOKENS} greedy tokens are transformers' own")
+    return equal
+
+
+def _equal(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    same = [mine == theirs for mine, theirs in zip(one, other, strict=True)]
+    return same.index(False) if False in same else len(same)
+
+
+def _versions(server: Path | None) -> dict[str, str]:
+    found = {}
+    for name in ("fimble", "torch", "transformers", "ctranslate2"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    if server is not None and server.is_file():
+        found["llama.cpp"] = llama_server.version(server)
+    return found
+
+
+def _described(model: Path, seed: int | None) -> dict[str, object]:
+    """The model in figures."""
+    from safetensors import safe_open
+
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    with safe_open(model / "model.safetensors", framework="numpy") as tensors:
+        names = [name for name in tensors.keys() if name != "lm_head.weight"]  # noqa: SIM118 - no mapping
+        parameters = sum(prod(tensors.get_slice(name).get_shape()) for name in names)
+    shape = f"GPTBigCode, {config['n_layer']} × {config['n_embd']}, vocabulary of {config['vocab_size']:,}"
+    weights = "a checkpoint's" if seed is None else f"random, seed {seed}"
+    return {"name": model.name, "shape": shape, "parameters": parameters, "weights": weights}
+
+
+def _commit() -> str:
+    """The commit that is measured, with a plus where files have changed since."""
+    git = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        commit = git(["git", "rev-parse", "--short", "HEAD"]).stdout.strip()
+        changed = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
+    except OSError:
+        return "unknown"
+    return f"{commit or 'unknown'}{'+' if changed else ''}"
+
+
+def public(words: Sequence[str]) -> list[str]:
+    """The command line for others to repeat: without the places of this machine."""
+    shown: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        if word in PLACES or before in PLACES:
+            continue
+        shown.append(Path(word).name if "/" in word or "\\" in word else word)
+    return shown
+
+
+def _refresh() -> int:
+    path = newest()
+    if path is None:
+        _say("there is no result yet: measure first")
+        return 2
+    readme = README.read_text(encoding="utf-8")
+    README.write_text(refreshed(readme, markdown(Results.read(path))), encoding="utf-8")
+    _say(f"README.md shows {path.name}")
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"peers: {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""What `peers` has measured, kept as JSON, and the table that the README shows of it.
+
+peers ▶ **results**. The README has the newest file's table between two markers; a test holds it to that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A runtime with so many threads: medians over rounds, in milliseconds; None where it cannot do that.
+
+    `prefill_ms` is a prompt with the first token, `token_ms` each further one, `typed_ms` the first token
+    after three more characters, with whatever it keeps of the prompt before. `rounds` has each round's.
+    """
+
+    name: str
+    threads: int
+    prefill_ms: float
+    token_ms: float
+    typed_ms: float | None
+    rounds: Mapping[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What our figures are to be: so many times as quick as a peer's, in one of the measures."""
+
+    measure: str  # a field of Measured
+    peer: str
+    times: float
+
+
+NOISY_PERCENT = 10
+"""What others may take of the processor before figures mean little."""
+
+TARGETS = (
+    Target("prefill_ms", "llama.cpp Q8_0", 1.5),
+    Target("prefill_ms", "CTranslate2 int8", 1.0),
+    Target("token_ms", "transformers fp32", 2.5),
+    Target("token_ms", "CTranslate2 int8", 1.6),
+)
+OURS = ("fimble int8", "fimble fp32")
+"""The first of these that was measured is what peers are compared with."""
+
+_WORDS = {"prefill_ms": "prefill", "token_ms": "a token", "typed_ms": "3 characters"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run: what was measured, on what, and with what beside it."""
+
+    date: str
+    commit: str
+    command: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    model: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    measured: tuple[Measured, ...]
+    skipped: Mapping[str, str]
+    agreement: Mapping[str, int]
+    noise: Mapping[str, Any]
+
+    def write(self, folder: Path = FOLDER) -> Path:
+        """Write a file of its own into `folder`, named for its date and commit; returns it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp = self.date.replace(":", "").replace("-", "")[:15]
+        path = folder / f"peers-{stamp}-{self.commit.replace(' ', '-').replace('+', '')}.json"
+        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """What `write` wrote."""
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**found, "measured": tuple(Measured(**each) for each in found["measured"])})
+
+
+def newest(folder: Path = FOLDER) -> Path | None:
+    """The file of the latest run: names begin with the date."""
+    return max(folder.glob("peers-*.json"), default=None, key=lambda path: path.name)
+
+
+def markdown(results: Results) -> str:
+    """The tables, and what they were measured on."""
+    return "\n".join(_markdown(results)) + "\n"
+
+
+def refreshed(readme: str, table: str) -> str:
+    """`readme` with `table` between its markers.
+
+    Raises:
+        ValueError: it has no markers.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the README has no {BEGIN} … {END}: put both where the table belongs")
+    return f"{before}{begin}\n{table}{end}{after}"
+
+
+def speedups(results: Results, target: Target) -> Iterator[tuple[int, float]]:
+    """By threads: how many times as quick as the target's peer we are."""
+    ours = _ours(results)
+    for threads in _threads(results):
+        mine = _value(results, ours, threads, target.measure)
+        theirs = _value(results, target.peer, threads, target.measure)
+        if mine is not None and theirs is not None:
+            yield threads, theirs / mine
+
+
+def _markdown(results: Results) -> Iterator[str]:
+    threads = _threads(results)
+    words = " / ".join(str(count) for count in threads) + f" thread{'s'[: threads != [1]]}"
+    prefill = f"prefill {results.protocol['prompt_tokens']}, ms"
+    yield f"| {words} | {prefill} | × ours | a token, ms | × ours | 3 characters more, ms |"
+    yield "|---|---|---|---|---|---|"
+    for name in dict.fromkeys(each.name for each in results.measured):
+        cells = [_cell(results, name, measure) for measure in ("prefill_ms", "token_ms")]
+        ratios = [_ratio(results, name, measure) for measure in ("prefill_ms", "token_ms")]
+        shown = f"**{name}**" if name == _ours(results) else name
+        typed = _cell(results, name, "typed_ms")
+        yield f"| {shown} | {cells[0]} | {ratios[0]} | {cells[1]} | {ratios[1]} | {typed} |"
+    for name, why in results.skipped.items():
+        yield f"| {name} | {why} | | | | |"
+    yield ""
+    yield "| target | " + " | ".join(f"{count} thread{'s'[: count != 1]}" for count in threads) + " |"
+    yield "|---|" + "---|" * len(threads)
+    for target in TARGETS:
+        found = dict(speedups(results, target))
+        if found:
+            cells = [_verdict(found.get(count), target) for count in threads]
+            yield f"| {_WORDS[target.measure]} ≥ {target.times:g}× {target.peer} | {' | '.join(cells)} |"
+    yield ""
+    yield from _conditions(results)
+
+
+def _conditions(results: Results) -> Iterator[str]:
+    machine, model, protocol = results.machine, results.model, results.protocol
+    yield (
+        f"{model['parameters'] / 1e6:.0f}M parameters ({model['shape']}), greedy, "
+        f"{protocol['decode_tokens']} tokens, medians of {protocol['rounds']} interleaved rounds. "
+        "A dash: it keeps nothing between prompts."
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
+    share = results.noise["others_percent"]
+    others = f"others used {share:.0f} % of the processor meanwhile"
+    if share > NOISY_PERCENT:
+        others += " (**noisy: measure again when nothing else runs**)"
+    yield (
+        f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['instructions'])}; "
+        f"{machine['system']}; {versions}; commit {results.commit}, {results.date[:10]}; {others}. "
+        f"`{results.command}`"
+    )
+
+
+def _verdict(times: float | None, target: Target) -> str:
+    if times is None:
+        return "–"
+    return f"{times:.2f}× {'hit' if times >= target.times else 'missed'}"
+
+
+def _cell(results: Results, name: str, measure: str) -> str:
+    values = [_value(results, name, threads, measure) for threads in _threads(results)]
+    return " / ".join(_number(value) for value in values) if any(values) else "–"
+
+
+def _ratio(results: Results, name: str, measure: str) -> str:
+    """How many times as long as ours it takes."""
+    found = []
+    for threads in _threads(results):
+        theirs = _value(results, name, threads, measure)
+        mine = _value(results, _ours(results), threads, measure)
+        found.append("–" if theirs is None or mine is None else f"{theirs / mine:.2f}")
+    return " / ".join(found)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _ours(results: Results) -> str:
+    names = {each.name for each in results.measured}
+    return next((name for name in OURS if name in names), "")
+
+
+def _threads(results: Results) -> list[int]:
+    return sorted({each.threads for each in results.measured})
+
+
+def _value(results: Results, name: str, threads: int, measure: str) -> float | None:
+    for each in results.measured:
+        if (each.name, each.threads) == (name, threads):
+            value: float | None = getattr(each, measure)
+            return value
+    return None

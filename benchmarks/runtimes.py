@@ -1,0 +1,231 @@
+"""The runtimes that are compared, each behind the same two questions; run as a child process of `peers`.
+
+peers ▶ processes ▶ **runtimes**: one JSON object a line on standard input, one answer a line on standard
+output. A runtime is loaded when the process starts. llama.cpp is a server of its own, asked through
+`llama_server`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from model_runtime.api import ModelOptions, Quantize
+from model_runtime.threads import sleep_when_waiting
+
+PIECE = 128
+"""Tokens of a prompt that ours computes at once; an editor's are cut to what takes 40 ms."""
+
+Call = Callable[[], None]
+
+
+class Runtime(Protocol):
+    """Something that continues tokens greedily."""
+
+    def generate(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:
+        """The `count` tokens that follow, whatever they are; the prompt is computed from nothing.
+
+        `first` is called when the first of them is there.
+        """
+        ...
+
+    def typed(self, before: Sequence[int], after: Sequence[int]) -> Callable[[], list[int]] | None:
+        """Compute `before`; returns what computes the token that follows `after`, reusing what it can.
+
+        None where nothing of one prompt can be kept for another.
+        """
+        ...
+
+
+class Ours:
+    """fimble's decoder as the engine opens it, without what guesses tokens.
+
+    On at most as many threads as the environment's OMP_NUM_THREADS says.
+    """
+
+    def __init__(self, model: Path, *, quantize: Quantize) -> None:
+        sleep_when_waiting(os.environ)  # as ours has it, before torch is imported
+        from model_runtime.decoding import generate
+        from model_runtime.engine import Engine
+        from model_runtime.measure import ThreadedPasses
+
+        options = ModelOptions(model=str(model), device="cpu", dtype="fp32", quantize=quantize)
+        self._decoder = ThreadedPasses(Engine(options, lambda share, what: None))
+        self._cache = self._decoder.decoder.new_cache(min(4096, self._decoder.decoder.config.context_length))
+        self._generate = generate
+
+    def generate(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:
+        self._cache.rewind(0)
+        return self._continue(tokens, count, first)
+
+    def typed(self, before: Sequence[int], after: Sequence[int]) -> Callable[[], list[int]] | None:
+        self.generate(before, 1, _nothing)
+        return lambda: self._continue(after, 1, _nothing)
+
+    def _continue(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:
+        made = self._generate(
+            self._decoder,
+            self._cache,
+            tokens,
+            lambda logits: int(logits.argmax()),
+            max_tokens=count,
+            piece=PIECE,
+        )
+        found: list[int] = []
+        for token in made:
+            if token is not None:
+                found.append(token)
+                if len(found) == 1:
+                    first()
+        return found
+
+
+class Transformers:
+    """transformers' own model and its `generate`, in fp32 with eager attention."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        import torch
+
+        transformers: Any = import_module("transformers")  # of which not all is typed
+        torch.set_num_threads(threads)
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        self._torch = torch
+        self._new_cache = transformers.DynamicCache
+        load = transformers.AutoModelForCausalLM.from_pretrained
+        self._model: Any = load(model, dtype=torch.float32, attn_implementation="eager")
+
+    def generate(self, tokens: Sequence[int], count: int, first: Call, cache: Any = None) -> list[int]:
+        ids = self._torch.tensor([list(tokens)])
+        with self._torch.inference_mode():
+            made = self._model.generate(
+                ids,
+                attention_mask=self._torch.ones_like(ids),
+                past_key_values=cache,
+                streamer=_Listener(first),
+                do_sample=False,
+                max_new_tokens=count,
+                min_new_tokens=count,
+                pad_token_id=0,
+            )
+        made_ids: list[int] = made[0, len(tokens) :].tolist()
+        return made_ids
+
+    def typed(self, before: Sequence[int], after: Sequence[int]) -> Callable[[], list[int]] | None:
+        cache = self._new_cache()
+        self.generate(before, 1, _nothing, cache)
+        beyond = cache.get_seq_length() - _common(before, after)
+        if beyond > 0:
+            cache.crop(-beyond)
+        return lambda: self.generate(after, 1, _nothing, cache)
+
+
+class _Listener:
+    """Told of the prompt and then of each token, as transformers tells its streamers."""
+
+    def __init__(self, first: Call) -> None:
+        self._first, self._told = first, 0
+
+    def put(self, value: object) -> None:
+        self._told += 1
+        if self._told == 2:
+            self._first()
+
+    def end(self) -> None:
+        pass
+
+
+class CTranslate2:
+    """CTranslate2's generator in int8."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        ctranslate2 = import_module("ctranslate2")
+        self._spellings = json.loads((model / "vocabulary.json").read_text(encoding="utf-8"))
+        self._ids = {spelling: token for token, spelling in enumerate(self._spellings)}
+        self._generator = ctranslate2.Generator(
+            str(model), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
+        )
+
+    def generate(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:
+        def listen(step: Any) -> bool:
+            if step.step == 0:
+                first()
+            return False  # go on
+
+        [result] = self._generator.generate_batch(
+            [[self._spellings[token] for token in tokens]],
+            max_length=count,
+            min_length=count,
+            sampling_topk=1,
+            include_prompt_in_result=False,
+            callback=listen,
+        )
+        return [self._ids[spelling] for spelling in result.sequences[0]]
+
+    def typed(self, before: Sequence[int], after: Sequence[int]) -> Callable[[], list[int]] | None:
+        return None
+
+
+RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
+    "fimble-int8": lambda model, threads: Ours(model, quantize="int8"),
+    "fimble-fp32": lambda model, threads: Ours(model, quantize="none"),
+    "transformers": Transformers,
+    "ctranslate2": CTranslate2,
+}
+
+
+def answer(runtime: Runtime, question: dict[str, Any]) -> dict[str, Any]:
+    """How many seconds what is asked took, and the tokens that it gave; null for what it cannot do."""
+    if question["ask"] == "generate":
+        times: list[float] = []
+        begun = time.perf_counter()
+        tokens = runtime.generate(
+            question["tokens"], question["count"], lambda: times.append(time.perf_counter())
+        )
+        return {"first": times[0] - begun, "rest": time.perf_counter() - times[0], "tokens": tokens}
+    go_on = runtime.typed(question["before"], question["after"])
+    if go_on is None:
+        return {"seconds": None, "tokens": []}
+    begun = time.perf_counter()
+    tokens = go_on()
+    return {"seconds": time.perf_counter() - begun, "tokens": tokens}
+
+
+def _nothing() -> None:
+    """For when nobody asks when the first token came."""
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with; at least the last one of `other` is left to compute."""
+    same = 0
+    while same < min(len(one), len(other) - 1) and one[same] == other[same]:
+        same += 1
+    return same
+
+
+def main() -> None:
+    """Load a runtime and answer until standard input ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runtime", choices=RUNTIMES)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("threads", type=int)
+    arguments = parser.parse_args()
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # a library that prints must not disturb them
+    runtime = RUNTIMES[arguments.runtime](arguments.model, arguments.threads)
+    answers.write('{"ready": true}\n')
+    answers.flush()
+    for line in sys.stdin:
+        answers.write(json.dumps(answer(runtime, json.loads(line))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What int8 costs: measured on the same windows, and nothing is measured on text that is not there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from benchmarks import int8_quality
+from benchmarks.int8_quality import files_of, measure_loss
+from model_runtime.training.corpus import SourceFile
+
+TEXT = Path(int8_quality.__file__).read_text(encoding="utf-8")
+
+
+def test_int8_costs_little_and_not_nothing(checkpoint_folder: Path) -> None:
+    loss = measure_loss(checkpoint_folder, [SourceFile("ours", "int8_quality.py", TEXT)], count=3, seed=0)
+    assert loss.tokens == 3 * 255
+    assert 0 < abs(loss.int8 - loss.fp32) < 0.05 * loss.fp32
+    assert loss.difference == pytest.approx(loss.int8 / loss.fp32 - 1)
+
+
+def test_held_out_files_are_read_where_there_are_some(tmp_path: Path) -> None:
+    file = SourceFile("package", "a.py", TEXT)
+    (tmp_path / "heldout.jsonl").write_text(json.dumps(asdict(file)) + "\n", encoding="utf-8")
+    assert files_of(tmp_path) == [file]
+
+
+def test_without_a_folder_the_text_is_the_standard_library() -> None:
+    assert "argparse.py" in {file.path for file in files_of(None)}
+
+
+def test_a_corpus_that_is_missing_is_one_line_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["int8_quality", "--folder", str(tmp_path)])
+    assert int8_quality.main() == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "heldout.jsonl" in message
+    assert "model_runtime.training" in message
