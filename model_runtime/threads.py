@@ -59,7 +59,7 @@ def sleep_when_waiting(environment: MutableMapping[str, str]) -> None:
     took 290 to 390 ms, with this 260, and 250 going round. What the user has set stands.
     """
     if "OMP_WAIT_POLICY" not in environment:
-        environment.setdefault("GOMP_SPINCOUNT", "1000")  # GNU's library: some microseconds
+        environment.setdefault("GOMP_SPINCOUNT", "2000")  # GNU's library: some tens of microseconds
         environment.setdefault("KMP_BLOCKTIME", "1")  # Intel's and LLVM's, in milliseconds
 
 
