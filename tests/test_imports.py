@@ -115,6 +115,7 @@ LAYERS = (
         "lsp_server.commands.models",
         "lsp_server.commands.serve",
         "lsp_server.commands.stats",
+        "lsp_server.commands.try_command",
         "lsp_server.commands.verify",
     ),
     ("lsp_server.commands.options",),
