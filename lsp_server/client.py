@@ -114,10 +114,10 @@ class ChildServer(Connection):
             raise ServerGone(f"it can't be started: {error.strerror}") from None
         return cls(process)
 
-    async def stop(self) -> None:
-        """End the server as an editor that quits does, and in any case."""
+    async def stop(self, patience: float = _QUITTING_SECONDS) -> None:
+        """End the server as an editor that quits does; after so many seconds of `patience` in any case."""
         try:
-            await asyncio.wait_for(self._quit(), _QUITTING_SECONDS)
+            await asyncio.wait_for(self._quit(), patience)
         except (asyncio.TimeoutError, ServerGone):
             if self._process.returncode is None:
                 self._process.kill()
@@ -135,7 +135,7 @@ class ChildServer(Connection):
         await asyncio.wait([self._overhearing])
         words = self._errors.decode(errors="replace").strip()
         if not words:
-            return f"it said nothing (exit status {await self._process.wait()})"
+            return f"it said nothing, exit status {await self._process.wait()}"
         return words.splitlines()[-1].removeprefix("fimble: ")
 
     async def _overhear(self) -> None:

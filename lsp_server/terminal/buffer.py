@@ -107,8 +107,15 @@ class Buffer:
         self._replace(Range(self.cursor, end), _LINE_END.sub(self._line_end, text), typed=typed)
 
     def next_line_text(self) -> str:
-        """What Enter inserts here: a line's end and the indentation of the next line."""
+        """What `enter` puts at the cursor: a line's end and the indentation of the next line."""
         return "\n" + indentation_below(self.before)
+
+    def enter(self) -> None:
+        """Begin a line, indented as it should be; of one that is empty, no spaces are left behind."""
+        line, column = self.cursor.line, self.cursor.character
+        start = Position(line, column if self.line(line).strip() else 0)
+        text = self.next_line_text().replace("\n", self._line_end)
+        self._replace(Range(start, self.cursor), text, typed=True)
 
     def indent(self) -> None:
         """Insert what the tabulator key stands for here."""

@@ -33,7 +33,7 @@ class Editor:
     def __init__(self, file: OpenFile, connect: Connect, news: Callable[[], None]) -> None:
         self.file = file
         self.buffer = Buffer(file.text, file.cursor, self._edited)
-        self.completer = Completer(connect, self._document, self._suggest, self._told)
+        self.completer = Completer(connect, self._document, self._opened, self._told)
         self.ghost: Ghost | None = None
         self.candidates: Sequence[Ghost] = ()
         self.message = ""
@@ -66,15 +66,15 @@ class Editor:
 
     def type(self, text: str) -> None:
         """Insert what was typed."""
-        self._insert(text, typed=True)
+        self._insert(text, lambda: self.buffer.insert(text, typed=True))
 
     def paste(self, text: str) -> None:
         """Insert what was pasted, as it is."""
-        self._insert(text)
+        self._insert(text, lambda: self.buffer.insert(text))
 
     def enter(self) -> None:
         """Begin a line, indented as the ones above it."""
-        self._insert(self.buffer.next_line_text(), typed=True)
+        self._insert(self.buffer.next_line_text(), self.buffer.enter)
 
     def tab(self) -> None:
         """Accept the ghost text; indent where there is none."""
@@ -93,7 +93,7 @@ class Editor:
             self._accept(ghost)
         else:
             word = ghost.first_word
-            self._insert(word)
+            self._insert(word, lambda: self.buffer.insert(word))
             self.completer.partly_accepted(ghost.item, ghost.accepted_units(word))
 
     def dismiss(self) -> None:
@@ -174,9 +174,10 @@ class Editor:
         self.message = "there are unsaved changes: Ctrl-S saves them, Ctrl-Q again quits without them"
         return False
 
-    def _insert(self, text: str, *, typed: bool = False) -> None:
+    def _insert(self, text: str, insert: Callable[[], None]) -> None:
+        """Insert `text` at the cursor; the ghost text that goes on after it stays."""
         left = self.ghost.after(text) if self.ghost is not None else None
-        self.buffer.insert(text, typed=typed)
+        insert()
         self.ghost = left
         self.candidates = ()
         self._suggest()
@@ -201,6 +202,11 @@ class Editor:
         loaded = self.completer.state.state in ("ready", "generating")
         self._asked_at = time.perf_counter() if loaded else None
         self.completer.ask(self.buffer.utf16(self.buffer.cursor), self._heard, invoked=invoked)
+
+    def _opened(self) -> None:
+        """A server is there. A file that is only looked at has nothing missing at its start."""
+        if not self.buffer.text or self.buffer.cursor != Position(0, 0):
+            self._suggest()
 
     def _heard(self, answer: Answer) -> None:
         cursor = self.buffer.cursor

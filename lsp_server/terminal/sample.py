@@ -11,25 +11,24 @@ from lsp_server.terminal.files import OpenFile
 
 _CURSOR: Final = "‸"
 _TEXT: Final = '''\
-"""Type, and what may come next appears in grey: Tab takes it, Esc drops it."""
+"""What may come next appears in grey. Tab takes it, Esc drops it."""
 
-from dataclasses import dataclass
+import logging
 
-
-@dataclass
-class Rectangle:
-    width: float
-    height: float
-
-    def area(self) -> float:
-        return self.‸
-
-    def scaled(self, factor: float) -> "Rectangle":
-        return Rectangle(self.width * factor, self.height * factor)
+log = ‸
 
 
-def total_area(rectangles: list[Rectangle]) -> float:
-    return sum(rectangle.area() for rectangle in rectangles)
+def load(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        log.info("reading %s", path)
+        return file.read()
+
+
+def count_words(text: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for word in text.split():
+        counts[word] = counts.get(word, 0) + 1
+    return counts
 '''
 
 

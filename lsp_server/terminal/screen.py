@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import Final
 
@@ -54,15 +55,9 @@ _COLOURS: Final = {
 }
 _NO_COLOURS: Final = {"status": "reverse", "key": "bold", "message": "bold", "ghost": "underline"}
 
-_HINTS: Final = (
-    ("Tab", "accept"),
-    ("Ctrl-→", "a word"),
-    ("Esc", "dismiss"),
-    ("Ctrl-Space", "ask"),
-    ("Alt-]", "next"),
-    ("Ctrl-S", "save"),
-    ("Ctrl-Q", "quit"),
-)
+_HINTS: Final = (("Tab", "accept"), ("Ctrl-→", "word"), ("Esc", "dismiss"))
+_ASK, _NEXT = ("Ctrl-Space", "ask"), ("Alt-]", "next")
+_LAST_HINTS: Final = (("Ctrl-S", "save"), ("Ctrl-Q", "quit"))
 
 
 class ScreenUnusable(Exception):
@@ -155,9 +150,10 @@ class Screen:
     def _last_lines(self) -> StyleAndTextTuples:
         message = self.editor.message or trouble(self.editor.completer.state)
         if message:
-            return [("class:message", f" {message}")]
+            width = self._application.output.get_size().columns
+            return [("class:message", textwrap.indent(textwrap.fill(message, max(width - 2, 1)), " "))]
         hints: StyleAndTextTuples = []
-        for key, does in _HINTS:
+        for key, does in (*_HINTS, _NEXT if len(self.editor.candidates) > 1 else _ASK, *_LAST_HINTS):
             hints += [("", " "), ("class:key", key), ("", f" {does} ")]
         return hints
 

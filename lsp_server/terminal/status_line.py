@@ -6,8 +6,12 @@ screen ▶ **status_line**. What a narrow terminal has no room for is left out, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
 
 from lsp_server.terminal.completer import ServerState
+
+_NAME_WIDTH: Final = 24
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,14 @@ def status_line(
     name: str, server: ServerState, figures: Figures, *, changed: bool, candidate: str, width: int
 ) -> str:
     """The line, as wide as the terminal; `candidate` says which of several is shown."""
+    name = PurePath(name).name
+    name = name if len(name) <= _NAME_WIDTH else name[: _NAME_WIDTH - 1] + "…"
     file = f"{name} *" if changed else name
     parts = [file, _server(server)]
     if figures.last_ms is not None and figures.median_ms is not None:
-        parts.append(f"ghost text after {_ms(figures.last_ms)}, median {_ms(figures.median_ms)}")
+        parts.append(f"ghost {_ms(figures.last_ms)}, median {_ms(figures.median_ms)}")
     if figures.from_memory is not None:
-        parts.append(f"from memory {100 * figures.from_memory:.0f} %")
+        parts.append(f"memory {100 * figures.from_memory:.0f} %")
     if candidate:
         parts.insert(2, candidate)
     while len(parts) > 2 and len(_joined(parts)) > width:
