@@ -122,7 +122,7 @@ LAYERS = (
     ("lsp_server.terminal",),
     ("lsp_server.terminal.sample", "lsp_server.terminal.screen"),
     ("lsp_server.terminal.drawing",),
-    ("lsp_server.terminal.editor",),
+    ("lsp_server.terminal.colours", "lsp_server.terminal.editor"),
     (
         "lsp_server.terminal.buffer",
         "lsp_server.terminal.files",

@@ -1,9 +1,10 @@
 """A small editor in the terminal: what ``fimble try`` opens.
 
-    screen     the screen and its keys; drawing makes the lines of it
+    screen     the screen and its keys; drawing makes its lines, colours their colours
     editor     what a key does: to the text, to the ghost text, to the server
+    files      what is edited, read and written back
     completer  the text at a server, over LSP: a client like any other
-    buffer, ghost, characters, files, status_line    pure: texts in, texts out
+    buffer, ghost, characters, status_line    pure: texts in, texts out
 
 It knows nothing of models, and nothing of the server but what it says.
 """

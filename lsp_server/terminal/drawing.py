@@ -1,23 +1,20 @@
 """The text as it is drawn: lines with their colours, and the ghost text between them.
 
-screen ▶ **drawing** ▶ {editor, characters}
+screen ▶ **drawing** ▶ {colours, editor, characters}
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.data_structures import Point
-from prompt_toolkit.document import Document as Lexed
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.formatted_text.utils import split_lines
 from prompt_toolkit.layout.controls import UIContent, UIControl
-from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 
-from lsp_server.terminal.buffer import Buffer
 from lsp_server.terminal.characters import column_at_drawn, drawn, width
+from lsp_server.terminal.colours import Colours
 from lsp_server.terminal.editor import Editor
 from lsp_server.terminal.ghost import Ghost
 
@@ -30,10 +27,9 @@ GHOST_STYLE = "class:ghost"
 class TextControl(UIControl):
     """Draws an editor's text. `height` is how many lines there was room for."""
 
-    def __init__(self, editor: Editor, lexer: Lexer) -> None:
+    def __init__(self, editor: Editor) -> None:
         self._editor = editor
-        self._lexer = lexer
-        self._lexed: tuple[int, Callable[[int], StyleAndTextTuples]] | None = None
+        self._colours = Colours(editor.file.name)
         self.height = 1
 
     def is_focusable(self) -> bool:
@@ -45,13 +41,14 @@ class TextControl(UIControl):
         self.height = height
         buffer = self._editor.buffer
         cursor = buffer.cursor
-        coloured = self._coloured(buffer)
-        block = rows_at_cursor(coloured(cursor.line), cursor.character, self._editor.ghost)
+        coloured = self._colours
+        coloured.see(buffer, cursor.line - height, cursor.line + height)
+        block = rows_at_cursor(coloured.line(cursor.line), cursor.character, self._editor.ghost)
 
         def line(row: int) -> StyleAndTextTuples:
             if cursor.line <= row < cursor.line + len(block):
                 return as_drawn(block[row - cursor.line])
-            return as_drawn(coloured(row if row < cursor.line else row - len(block) + 1))
+            return as_drawn(coloured.line(row if row < cursor.line else row - len(block) + 1))
 
         return UIContent(
             get_line=line,
@@ -84,13 +81,6 @@ class TextControl(UIControl):
     def ghost_rows(self) -> int:
         """How many lines the ghost text adds below the cursor's."""
         return self._editor.ghost.text.count("\n") if self._editor.ghost is not None else 0
-
-    def _coloured(self, buffer: Buffer) -> Callable[[int], StyleAndTextTuples]:
-        """The lines with their colours, found anew only when the text has changed."""
-        if self._lexed is None or self._lexed[0] != buffer.revision:
-            text = buffer.text.replace("\r\n", "\n")
-            self._lexed = buffer.revision, self._lexer.lex_document(Lexed(text))
-        return self._lexed[1]
 
 
 def rows_at_cursor(line: StyleAndTextTuples, column: int, ghost: Ghost | None) -> list[StyleAndTextTuples]:

@@ -26,7 +26,6 @@ from prompt_toolkit.layout import (
     ScrollOffsets,
     Window,
 )
-from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import TextArea
@@ -80,7 +79,7 @@ class Screen:
         self, file: OpenFile, connect: Connect, *, output: Output, source: Input | None = None
     ) -> None:
         self.editor = Editor(file, connect, self._changed)
-        self._text = TextControl(self.editor, PygmentsLexer.from_filename(file.name))
+        self._text = TextControl(self.editor)
         self._name = TextArea(height=1, multiline=False, prompt="Save as: ", accept_handler=self._named)
         self._naming = False
         depth = ColorDepth.from_env() or output.get_default_color_depth()

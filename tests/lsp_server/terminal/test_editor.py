@@ -66,9 +66,12 @@ def items(request: dict[str, Any], *texts: str) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def person(text: str = "", *more: FakeServer, path: Path | None = None) -> AsyncGenerator[Person, None]:
+async def person(
+    text: str = "", *more: FakeServer, path: Path | None = None, cursor: int | None = None
+) -> AsyncGenerator[Person, None]:
     server = FakeServer()
-    someone = Person(OpenFile("a.py", path, text, cursor=len(text)), server, *more)
+    file = OpenFile("a.py", path, text, cursor=len(text) if cursor is None else cursor)
+    someone = Person(file, server, *more)
     serving = asyncio.get_running_loop().create_task(someone.editor.completer.run())
     try:
         await server.said("textDocument/didOpen")
@@ -92,6 +95,12 @@ async def test_a_suggestion_appears_by_itself_and_is_accepted() -> None:
         command = await someone.server.said("workspace/executeCommand")
         assert command["params"] == {"command": "fimble.accept", "arguments": ["id of b + c"]}
         assert (await someone.asked())["params"]["position"] == {"line": 0, "character": 9}
+
+
+async def test_nothing_is_suggested_at_the_start_of_a_file_that_is_only_looked_at() -> None:
+    async with person("a = 1", cursor=0) as someone:
+        someone.editor.type("#")
+        assert (await someone.asked())["params"]["position"] == {"line": 0, "character": 1}
 
 
 async def test_ghost_text_stays_while_it_is_typed_and_until_the_answer_says_otherwise() -> None:
