@@ -26,6 +26,7 @@ keys:
   Ctrl-Z, Ctrl-Y      undo, redo
   Ctrl-S              save
   F2                  completions off, and on again
+  F5                  start the server again, if it has ended
   Ctrl-Q, Ctrl-C      quit"""
 
 

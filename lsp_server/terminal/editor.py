@@ -112,6 +112,11 @@ class Editor:
             return
         self._show(self.candidates[(self.candidate + step) % len(self.candidates)], final=True)
 
+    def toggle(self) -> None:
+        """Switch completions off, or on again."""
+        self.dismiss()
+        self.completer.toggle()
+
     def backspace(self) -> None:
         """Delete before the cursor."""
         self._delete(self.buffer.backspace)

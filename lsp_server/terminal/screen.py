@@ -14,7 +14,6 @@ from typing import Final
 from prompt_toolkit.application import Application
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
@@ -69,15 +68,13 @@ def edit(file: OpenFile, connect: Connect) -> None:
     Raises:
         ScreenUnusable: the terminal can't show it.
     """
-    asyncio.run(Screen(file, connect, output=_terminal()).run())
+    asyncio.run(Screen(file, connect, _terminal()).run())
 
 
 class Screen:
-    """An editor on a terminal; `source` and `output` are that of the process if not told otherwise."""
+    """An editor on the terminal that `output` draws on."""
 
-    def __init__(
-        self, file: OpenFile, connect: Connect, *, output: Output, source: Input | None = None
-    ) -> None:
+    def __init__(self, file: OpenFile, connect: Connect, output: Output) -> None:
         self.editor = Editor(file, connect, self._changed)
         self._text = TextControl(self.editor)
         self._name = TextArea(height=1, multiline=False, prompt="Save as: ", accept_handler=self._named)
@@ -91,7 +88,6 @@ class Screen:
             color_depth=depth,
             full_screen=True,
             mouse_support=True,
-            input=source,
             output=output,
         )
         self._application.ttimeoutlen = _ESCAPE_SECONDS
@@ -210,7 +206,7 @@ class Screen:
         on("c-z", editor.undo)
         on("c-y", editor.redo)
         on("c-s", self._save)
-        on("f2", editor.completer.toggle)
+        on("f2", editor.toggle)
         on("f5", editor.completer.restart)
         moves("left", buffer.move_left)
         moves("right", buffer.move_right)
