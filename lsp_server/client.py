@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from lsp_server.jsonrpc import NotificationHandler, Peer
+from lsp_server.jsonrpc import NotificationHandler, Peer, RpcError
 from lsp_server.transport import FramingError, framed, read_message
 
 _log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class ChildServer(Connection):
         """End the server as an editor that quits does; after so many seconds of `patience` in any case."""
         try:
             await asyncio.wait_for(self._quit(), patience)
-        except (asyncio.TimeoutError, ServerGone):
+        except (asyncio.TimeoutError, RpcError, ServerGone):
             if self._process.returncode is None:
                 self._process.kill()
         await self._process.wait()

@@ -99,7 +99,8 @@ class Completer:
 
     def restart(self) -> None:
         """Start a server where there is none any more."""
-        self._wanted.set()
+        if self.state.state == "gone":
+            self._wanted.set()
 
     def edited(self, edit: Edit) -> None:
         """The text is about to be changed so; what was asked of it as it was is worth nothing any more."""

@@ -72,6 +72,12 @@ async def test_the_last_words_of_a_server_that_dies_are_kept() -> None:
     await server.stop()
 
 
+async def test_a_server_that_was_never_spoken_to_is_ended() -> None:
+    server = await ChildServer.start()
+    await server.stop()
+    assert "exit status" in await server.gone()
+
+
 async def test_a_server_that_does_not_listen_is_ended_all_the_same() -> None:
     pipe = asyncio.subprocess.PIPE
     deaf = "import time; time.sleep(100)"
