@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.child import FIMBLE, ROOT
+from tests.e2e.child import FIMBLE
 from tests.e2e.terminal import TMUX, Terminal
 
 pytestmark = pytest.mark.skipif(
@@ -182,15 +181,6 @@ def test_ghost_text_can_be_told_from_text_with_few_colours_and_none(
 def test_a_model_that_can_t_be_used_is_told_with_what_to_do(tmp_path: Path) -> None:
     with Terminal([*FIMBLE, "try", "--model", str(tmp_path)]) as terminal:
         terminal.shows("error", "config.json")
-
-
-@pytest.mark.parametrize("words", [["try"], ["try", "a.py"]])
-def test_without_a_terminal_it_is_one_line_and_status_2(words: list[str]) -> None:
-    run = subprocess.run(
-        [*FIMBLE, *words], cwd=ROOT, input="", capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
-    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
-    assert "needs a terminal" in run.stderr
 
 
 def test_what_can_t_be_edited_is_one_line_and_status_2(tmp_path: Path) -> None:
