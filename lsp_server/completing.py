@@ -23,8 +23,9 @@ _NOTHING: Final[Mapping[str, object]] = {"items": []}
 class Completing:
     """Answers one editor's requests for completions.
 
-    `sessions` are the open documents by URI. `failed` is told what the user can mend. `enabled` may be
-    switched off: then there is nothing to show anywhere.
+    `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
+    lists of items say whether they came from memory. `enabled` may be switched off: then there is nothing to
+    show anywhere.
     """
 
     def __init__(
@@ -33,12 +34,15 @@ class Completing:
         outcomes: Outcomes,
         peer: Peer,
         failed: Callable[[BackendError], None],
+        *,
+        tells_source: bool = False,
     ) -> None:
         self.enabled = True
         self._sessions = sessions
         self._outcomes = outcomes
         self._peer = peer
         self._failed = failed
+        self._tells_source = tells_source
 
     async def inline(self, params: object) -> object:
         """``textDocument/inlineCompletion``; None, not an empty list, where a newer request has come.
@@ -68,7 +72,8 @@ class Completing:
         if answer is None:
             return None
         suggestions = self._remember(session, cursor, answer, target)
-        return {"items": [target.inline_item(suggestion) for suggestion in suggestions]}
+        items = [target.inline_item(suggestion) for suggestion in suggestions]
+        return {"items": items, "source": answer.source} if self._tells_source else {"items": items}
 
     async def popup(self, params: object) -> object:
         """``textDocument/completion``."""

@@ -60,7 +60,9 @@ class Workspace:
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
         self._outcomes = Outcomes(self._sessions, metrics, self._status.model)
-        self._completing = Completing(self._sessions, self._outcomes, peer, self._failed)
+        self._completing = Completing(
+            self._sessions, self._outcomes, peer, self._failed, tells_source=client.source
+        )
         self._surroundings = Surroundings(
             self._model.backend,
             self._initial,

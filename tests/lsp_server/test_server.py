@@ -589,6 +589,17 @@ async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model()
     assert told == {"state": "error", "enabled": True, "message": "there is no model: name one"}
 
 
+async def test_an_editor_that_asks_for_it_is_told_what_came_from_memory() -> None:
+    async with EditorAndServer(FakeBackend("abc")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleSource": True}})
+        editor.open("x = ")
+        first = await editor.request(INLINE, at(0, 4))
+        editor.type("a", character=4)
+        second = await editor.request(INLINE, at(0, 5))
+    assert (first["source"], second["source"]) == ("model", "memory")
+    assert second["items"][0]["insertText"] == "abc"
+
+
 async def test_other_editors_are_not_bothered_with_the_status() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start()
