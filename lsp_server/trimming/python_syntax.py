@@ -22,6 +22,7 @@ _LARGEST: Final = 10_000  # characters on either side; parsing twice as many tak
 _MOST_LINES: Final = 200
 _CONTINUES: Final = re.compile(r"(?:else|elif|except|finally|case)\b|[)\]}\"']")
 _DEFINES: Final = re.compile(r"(?:async\s+)?def\s+\w+\s*[\[(]|class\s+\w+\s*[\[(:]|@\w")
+_ITEM_ENDS: Final = (",", "(", "[", "{", '"', "'")  # of lines in brackets: strings may be put together
 _STATES: Final = re.compile(
     r"@|(?:async|def|class|for|with|from|import|return|raise|if|elif|while|try|assert|del|pass)\b"
 )
@@ -93,7 +94,7 @@ def _in_brackets(
     start = next((number for number in items if above[number].strip()), None)
     if start is None or width(above[start]) < level:
         start = len(above)  # the first item
-    elif _STATES.match(above[start].lstrip()):
+    elif _STATES.match(above[start].lstrip()) or not _last(above).endswith(_ITEM_ENDS):
         return
     end = seen = 0
     while end < len(below) and seen < 2:
@@ -106,6 +107,12 @@ def _in_brackets(
         before = "\n".join(["f" * (mark == "(") + mark, *above[start:], cursor.before])
         after = "\n".join([cursor.rest, *below[:end], CLOSERS[mark]])
         yield Region(before, after, _fillers(cursor))
+
+
+def _last(lines: Sequence[str]) -> str:
+    """The last of `lines` that has more than a comment in it, without white space around it."""
+    code = (line.strip() for line in reversed(lines))
+    return next((line for line in code if line and not line.startswith("#")), "")
 
 
 def _statement_above(above: Sequence[str], before: str) -> int | None:
