@@ -74,8 +74,8 @@ class Session:
 
         With a `selection`, that is what follows it. A user who has `invoked` it gets several candidates.
         `show` is called with the first one each time it has grown, as the answer so far; whoever sees it
-        grow is answered when it is whole, everybody else when the latency budget is spent and there is a whole
-        piece of it.
+        grow is answered when it is whole, everybody else when the latency budget is spent and a
+        piece of it is whole.
 
         Raises:
             BackendError: the model cannot be used.
