@@ -16,7 +16,7 @@ from lsp_server.counts import CountStore
 from lsp_server.jsonrpc import ErrorCode
 from lsp_server.metrics import Metrics
 from lsp_server.settings import Settings
-from model_runtime.api import Chunk, CompletionRequest, ModelNotFound
+from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelInfo, ModelNotFound
 from tests.lsp_server.fakes import EditorAndServer, FakeBackend
 
 A = {"uri": "file:///a.py"}
@@ -589,6 +589,22 @@ async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
     assert [one["state"] for one in told] == ["loading", "ready", "generating", "ready"]
     assert (told[0]["share"], told[0]["message"]) == (0.5, "half")
     assert told[-1] == {"state": "ready", "enabled": True, "model": "fake"}
+
+
+async def test_a_model_that_is_ready_is_not_told_to_be_loading() -> None:
+    class Telling(FakeBackend):
+        async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
+            info = await super().load(progress)
+            if progress is not None:
+                progress(1.0, "ready")  # with its last breath, as the local backend does
+            return info
+
+    async with EditorAndServer(Telling()) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("window/logMessage")
+        await editor.error("no/such/method")
+        told = await editor.seen("fimble/status")
+    assert told[-1]["state"] == "ready"
 
 
 async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model() -> None:
