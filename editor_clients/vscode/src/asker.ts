@@ -1,9 +1,8 @@
-/** Our questions to the server, and what we tell it, as LSP and its extension have them (docs/protocol.md). */
+/** Our questions to the server, as LSP and its extension have them (docs/protocol.md). */
 import * as vscode from "vscode";
 import {
   InlineCompletionRequest,
   ProgressType,
-  State,
   type InlineCompletionItem,
   type InlineCompletionList,
   type LanguageClient,
@@ -57,24 +56,3 @@ function cancel(source: vscode.CancellationTokenSource): () => void {
   };
 }
 
-/** Tells that an item is on the screen. */
-export function tellShown(client: LanguageClient, item: InlineCompletionItem): void {
-  tell(client, "textDocument/didShowCompletion", { item });
-}
-
-/** Tells that so many UTF-16 units of an item are accepted. */
-export function tellPartlyAccepted(client: LanguageClient, item: InlineCompletionItem, acceptedLength: number): void {
-  tell(client, "textDocument/didPartiallyAcceptCompletion", { item, acceptedLength });
-}
-
-/** Tells that the user works in this document now. */
-export function tellFocus(client: LanguageClient, document: vscode.TextDocument): void {
-  const textDocument = client.code2ProtocolConverter.asTextDocumentIdentifier(document);
-  tell(client, "textDocument/didFocus", { textDocument });
-}
-
-function tell(client: LanguageClient, method: string, params: object): void {
-  if (client.state === State.Running) {
-    client.sendNotification(method, params).catch(() => undefined); // the connection has ended; that is told elsewhere
-  }
-}

@@ -3,12 +3,12 @@ import * as os from "node:os";
 import * as vscode from "vscode";
 import {
   LanguageClient,
-  State,
   type ClientCapabilities,
   type DynamicFeature,
   type FeatureState,
   type StaticFeature,
 } from "vscode-languageclient/node";
+import { tell } from "./telling";
 import { chosenSettings, SECTION } from "./settings";
 import type { ServerStatus } from "./status";
 
@@ -64,11 +64,9 @@ export function makeClient({ command, log, settings, status }: ClientOptions): L
       middleware: {
         workspace: {
           configuration: ({ items }) => items.map(() => chosenSettings(settings)),
-          didChangeConfiguration: async () => {
-            if (client.state === State.Running) {
-              const changed = { settings: { [SECTION]: chosenSettings(settings) } };
-              await client.sendNotification("workspace/didChangeConfiguration", changed);
-            }
+          didChangeConfiguration: () => {
+            const changed = { settings: { [SECTION]: chosenSettings(settings) } };
+            return tell(client, "workspace/didChangeConfiguration", changed);
           },
         },
       },

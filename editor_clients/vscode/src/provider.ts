@@ -6,10 +6,11 @@
  */
 import * as vscode from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
-import { askServer, tellFocus, tellPartlyAccepted, tellShown } from "./asker";
+import { askServer } from "./asker";
 import { Asking, type Items } from "./asking";
 import { isHere, placeOf, samePlace, type Place } from "./place";
 import { Shown } from "./shown";
+import { tellFocus, tellPartlyAccepted, tellShown } from "./telling";
 
 /** The first version of VS Code that is seen to take a longer text without hiding the shorter one for a moment. */
 const GROWS_SINCE = 139;

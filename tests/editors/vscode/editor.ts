@@ -192,6 +192,33 @@ export class Window {
     return this.page.evaluate(() => (globalThis as unknown as InPage).fimbleGhost());
   }
 
+  /** Press `key`; what ghost text there is behind it, and after how many milliseconds, if there is within `patience`. */
+  async ghostAfterKey(key: string, patience: number): Promise<{ milliseconds: number | undefined; ghost: string }> {
+    await this.page.evaluate((most) => {
+      const page = globalThis as unknown as InPage;
+      page.fimbleTimed = new Promise((resolve) => {
+        const before = page.fimbleCode();
+        const pressed = (event: KeyboardEvent): void => {
+          const look = (): void => {
+            const milliseconds = performance.now() - event.timeStamp;
+            const ghost = page.fimbleGhost();
+            if (ghost !== "" && page.fimbleCode() !== before) {
+              resolve({ milliseconds, ghost });
+            } else if (milliseconds > most) {
+              resolve({ milliseconds: undefined, ghost: "" });
+            } else {
+              requestAnimationFrame(() => setTimeout(look));
+            }
+          };
+          requestAnimationFrame(() => setTimeout(look));
+        };
+        window.addEventListener("keydown", pressed, { capture: true, once: true });
+      });
+    }, patience);
+    await this.press(key);
+    return this.page.evaluate(() => (globalThis as unknown as InPage).fimbleTimed);
+  }
+
   /** Note the ghost text of every frame from now on, where it differs from that of the last one. */
   async watch(): Promise<() => Promise<string[]>> {
     await this.page.evaluate(() => {
@@ -276,15 +303,24 @@ export class Window {
 interface InPage {
   fimbleGhost(): string;
   fimbleSeen: string[];
+  /** The code on the screen, without ghost text. */
+  fimbleCode(): string;
+  fimbleTimed: Promise<{ milliseconds: number | undefined; ghost: string }>;
 }
 
 /** Runs in the page: how to read ghost text, whose parts are in no order but that on the screen. */
 function prepare(): void {
   Object.assign(globalThis, {
+    fimbleCode(): string {
+      const spans = document.querySelectorAll(".monaco-editor .view-lines .view-line span > span");
+      const lines = document.querySelectorAll(".monaco-editor .view-lines .view-line").length;
+      const code = [...spans].filter((span) => !span.className.includes("ghost-text"));
+      return `${lines} ${code.map((span) => span.textContent).join("")}`;
+    },
     fimbleGhost(): string {
       const parts = [...document.querySelectorAll(".monaco-editor [class*=ghost-text]")]
         .filter((part) => !part.parentElement?.closest("[class*=ghost-text]"))
-        .map((part) => ({ text: part.textContent ?? "", box: part.getBoundingClientRect() }))
+        .map((part) => ({ text: part.textContent, box: part.getBoundingClientRect() }))
         .map(({ text, box }) => ({ text, row: Math.round(box.top / 10), left: box.left }))
         .sort((one, other) => one.row - other.row || one.left - other.left);
       const text = parts.map((part, index) => {
