@@ -30,7 +30,8 @@ def manifest_with_settings(text: str) -> str:
     """`text`, a ``package.json``, with the server's settings as they are now."""
     manifest: dict[str, Any] = json.loads(text)
     configuration = manifest["contributes"]["configuration"]
-    own = {key: configuration["properties"][key] for key in (f"{_SECTION}.{name}" for name in _EXTENSIONS_OWN)}
+    keys = [f"{_SECTION}.{name}" for name in _EXTENSIONS_OWN]
+    own = {key: configuration["properties"][key] for key in keys}
     configuration["properties"] = own | {
         f"{_SECTION}.{name}": _property(name, schema, order)
         for order, (name, schema) in enumerate(settings_schema().items(), start=len(own))

@@ -1,6 +1,6 @@
 """Frames as an animated GIF; those that are alike are one, shown longer.
 
-    python tests/editors/vscode/make_gif.py OUT MILLISECONDS FRAME.png …
+python tests/editors/vscode/make_gif.py OUT MILLISECONDS FRAME.png …
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def main(out: str, milliseconds: int, files: list[str]) -> None:
             durations.append(milliseconds)
     palette = max(frames, key=lambda frame: len(frame.getcolors(1 << 24) or ())).quantize(COLOURS)
     pictures = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True)
+    first, *others = pictures
+    first.save(out, save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import path from "node:path";
 import { PICTURES, ROOT, VSCode } from "./editor.ts";
 
 const FRAME = 100; // milliseconds
-const ABOVE = 'import sys\n\n\ndef read_lines(path):\n    with open(path) as file:\n        return file.read().split("\\n")\n\n\n';
+const ABOVE = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n        self.y = y\n\n\ndef main():\n    pass\n\n\n";
 
 const code = await VSCode.start({
   "fimble.command": [path.join(ROOT, ".venv", "bin", "fimble")],

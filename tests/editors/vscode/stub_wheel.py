@@ -14,7 +14,7 @@ from pathlib import Path
 
 NAME = "fimble-0.0.0"
 FILES = {
-    "fimble_stub.py": "import os, sys\n\n\ndef main():\n    os.execv({command!r}, [{command!r}, *sys.argv[1:]])\n",
+    "fimble_stub.py": "import os, sys\n\ndef main():\n    os.execv(COMMAND, [COMMAND, *sys.argv[1:]])\n",
     f"{NAME}.dist-info/METADATA": "Metadata-Version: 2.1\nName: fimble\nVersion: 0.0.0\n",
     f"{NAME}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     f"{NAME}.dist-info/entry_points.txt": "[console_scripts]\nfimble = fimble_stub:main\n",
@@ -27,7 +27,7 @@ def main(command: str) -> Path:
     wheel = Path(tempfile.gettempdir()) / f"{NAME}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in FILES.items():
-            archive.writestr(name, text.replace("{command!r}", repr(command)))
+            archive.writestr(name, text.replace("COMMAND", repr(command)))
     return wheel
 
 
