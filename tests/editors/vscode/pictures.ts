@@ -9,29 +9,31 @@ import path from "node:path";
 import { PICTURES, ROOT, VSCode } from "./editor.ts";
 
 const FRAME = 100; // milliseconds
-const ABOVE = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n        self.y = y\n\n\ndef main():\n    pass\n\n\n";
+const ABOVE = "import sys\n\n\ndef main():\n    print(sys.argv)\n\n\n";
 
 const code = await VSCode.start({
   "fimble.command": [path.join(ROOT, ".venv", "bin", "fimble")],
+  "fimble.multiline": false,
   "editor.fontSize": 15,
   "editor.lineNumbers": "off",
   "workbench.activityBar.location": "hidden",
   "workbench.layoutControl.enabled": false,
   "window.commandCenter": false,
   "breadcrumbs.enabled": false,
+  "editor.stickyScroll.enabled": false,
 });
 try {
   const window = await code.open("read.py", ABOVE);
   const { page } = window;
-  await page.setViewportSize({ width: 760, height: 400 });
+  await page.setViewportSize({ width: 720, height: 330 });
   await window.statusThat("ready, with the model default");
   await window.command("View: Toggle Primary Side Bar Visibility");
   await window.toEnd();
 
   const frames: Buffer[] = [];
-  let recording = true;
+  const ending = new AbortController();
   const recorder = (async (): Promise<void> => {
-    while (recording) {
+    while (!ending.signal.aborted) {
       const [frame] = await Promise.all([page.screenshot(), new Promise((resolve) => setTimeout(resolve, FRAME))]);
       frames.push(frame);
     }
@@ -44,12 +46,14 @@ try {
   await window.ghostThat("is what is left", (text) => text === ghost.slice(3));
   await window.press("Tab");
   await window.noGhost().catch(() => undefined); // the next one may be there already
-  await window.type("\nfor line in ", 170);
+  await window.press("Enter");
   await window.anyGhost();
   await new Promise((resolve) => setTimeout(resolve, 900));
   await window.press("Control+ArrowRight");
-  await new Promise((resolve) => setTimeout(resolve, 1200));
-  recording = false;
+  await new Promise((resolve) => setTimeout(resolve, 900));
+  await window.press("Tab");
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  ending.abort();
   await recorder;
 
   fs.mkdirSync(path.join(PICTURES, "frames"), { recursive: true });
