@@ -6,18 +6,23 @@ import type { Server } from "./server";
 import { SECTION } from "./settings";
 
 const INSTALL = "Install";
+const INSTALL_FOR_CPU = "Install for the CPU Only";
 const SETTING = "I Have It Already…";
+
+/** On Linux, pip's PyTorch brings CUDA along, which is gigabytes; here are builds without it. */
+const CPU_BUILDS = ["--extra-index-url", "https://download.pytorch.org/whl/cpu"];
 
 /** Offers it; `folder` is where it would go. */
 export async function offerInstallation(server: Server, log: vscode.LogOutputChannel, folder: string): Promise<void> {
+  const linux = process.platform === "linux";
+  const size = linux ? "gigabytes, hundreds of megabytes for the CPU only" : "hundreds of megabytes";
   const answer = await vscode.window.showInformationMessage(
-    "fimble is not installed. Install it into a folder of this extension's own? " +
-      "With PyTorch, pip downloads some hundred megabytes, more where there is an NVIDIA GPU.",
-    INSTALL,
+    `fimble is not installed. Install it into a folder of this extension's own? With PyTorch, pip downloads ${size}.`,
+    ...(linux ? [INSTALL, INSTALL_FOR_CPU] : [INSTALL]),
     SETTING,
   );
-  if (answer === INSTALL) {
-    await installWithProgress(server, log, folder);
+  if (answer === INSTALL || answer === INSTALL_FOR_CPU) {
+    await installWithProgress(server, log, folder, answer === INSTALL ? [] : CPU_BUILDS);
   } else if (answer === SETTING) {
     await vscode.commands.executeCommand("workbench.action.openSettings", "fimble.command");
   }
@@ -32,7 +37,12 @@ export async function installOnRequest(server: Server, log: vscode.LogOutputChan
   }
 }
 
-async function installWithProgress(server: Server, log: vscode.LogOutputChannel, folder: string): Promise<void> {
+async function installWithProgress(
+  server: Server,
+  log: vscode.LogOutputChannel,
+  folder: string,
+  more: readonly string[] = [],
+): Promise<void> {
   const where = { location: vscode.ProgressLocation.Notification, title: "Installing fimble", cancellable: true };
   try {
     await vscode.window.withProgress(where, async (progress, token) => {
@@ -46,7 +56,7 @@ async function installWithProgress(server: Server, log: vscode.LogOutputChannel,
       await server.exchange("installing", () =>
         install({
           folder,
-          arguments: installArguments(),
+          arguments: [...more, ...installArguments()],
           interpreters: python === undefined ? named : [[python], ...named],
           windows,
           signal: aborting.signal,

@@ -13,7 +13,7 @@ const SLOW_TEXT = "if item is None:\n            continue\n        result += ite
 const MAIN = "def main():\n    pass\n\n\n";
 const LOOP = "def total(items):\n    result = 0\n    for item in items:\n";
 
-describe("fimble in VS Code", { timeout: 170_000 }, () => {
+describe("fimble in VS Code", { timeout: 240_000 }, () => {
   let code: VSCode;
   let window: Window;
   let number = 0;
@@ -28,6 +28,13 @@ describe("fimble in VS Code", { timeout: 170_000 }, () => {
   /** A new file in the window, with the cursor at its end. */
   async function file(text: string): Promise<void> {
     await window.show(`file${++number}.py`, text);
+  }
+
+  /** The ghost text of a file in which something is begun that every model knows the end of. */
+  async function begun(): Promise<string> {
+    await file(MAIN);
+    await window.type("if __name__ ");
+    return window.ghostThat("completes the line", (text) => text.startsWith('== "__main__"'));
   }
 
   before(async () => {
@@ -55,14 +62,12 @@ describe("fimble in VS Code", { timeout: 170_000 }, () => {
   scenario("where there is no fimble, it is offered, and installed when the user agrees", async () => {
     await window.statusThat("not installed");
     await window.picture("offer");
-    await window.page.click('.notification-toast .monaco-button:text("Install")');
+    await window.page.click('.notification-toast .monaco-button:text-is("Install")');
     await window.statusThat("ready, with the model default", 50);
   });
 
   scenario("ghost text comes, is typed through, and is accepted with Tab", async () => {
-    await file(MAIN);
-    await window.type("if __name__ ");
-    const ghost = await window.ghostThat("completes the line", (text) => text.startsWith('== "__main__"'));
+    const ghost = await begun();
     await window.picture("ghost");
     for (const [index, key] of ["=", "=", " "].entries()) {
       await window.type(key);
@@ -73,9 +78,7 @@ describe("fimble in VS Code", { timeout: 170_000 }, () => {
   });
 
   scenario("a word is accepted, and the rest stays", async () => {
-    await file(MAIN);
-    await window.type("if __name__ ");
-    const ghost = await window.ghostThat("completes the line", (text) => text.startsWith('== "__main__"'));
+    const ghost = await begun();
     await window.press("Control+ArrowRight");
     const rest = await window.ghostThat("is shorter", (text) => text !== "" && text !== ghost && ghost.endsWith(text));
     const word = ghost.slice(0, ghost.length - rest.length);
@@ -84,9 +87,7 @@ describe("fimble in VS Code", { timeout: 170_000 }, () => {
   });
 
   scenario("Escape takes ghost text away until the next key", async () => {
-    await file(MAIN);
-    await window.type("if __name__ ");
-    const ghost = await window.ghostThat("completes the line", (text) => text.startsWith('== "__main__"'));
+    const ghost = await begun();
     await window.press("Escape");
     await window.noGhost();
     await window.saved("has only what was typed", (text) => text === `${MAIN}if __name__ `);
@@ -96,9 +97,7 @@ describe("fimble in VS Code", { timeout: 170_000 }, () => {
   });
 
   scenario("who types something else is not shown what would have been there", async () => {
-    await file(MAIN);
-    await window.type("if __name__ ");
-    await window.ghostThat("completes the line", (text) => text.startsWith('== "__main__"'));
+    await begun();
     await window.type("in sys.modules", 20);
     await window.ghostThat("does not claim the old", (text) => !text.includes('== "__main__"'));
     await window.statusThat("ready");
