@@ -20,5 +20,6 @@ export default tseslint.config(
     files: ["tests/editors/**/*.ts"],
     rules: { "@typescript-eslint/no-floating-promises": ["error", { allowForKnownSafeCalls: NODE_TEST }] },
   },
+  { files: ["**/*.js"], languageOptions: { sourceType: "commonjs" } },
   { files: ["**/*.mjs"], languageOptions: { globals: { process: "readonly" } } },
 );

@@ -76,8 +76,9 @@ export class VSCode {
       XDG_DATA_HOME: path.join(home, "data"), FIMBLE_DATA_DIR: path.join(home, "fimble"), ...variables };
     const folders = ["--user-data-dir", path.join(home, "user"), "--extensions-dir", path.join(home, "extensions")];
     writeSettings(home, settings);
-    const vsix = path.join(EXTENSION, "out", "fimble.vsix");
-    await ended(spawn(process.execPath, [CODE_SERVER, ...folders, "--install-extension", vsix], { env: environment }));
+    const extensions = [path.join(EXTENSION, "out", "fimble.vsix"), path.join(BUILD, "python-stub.vsix")];
+    const install = extensions.flatMap((vsix) => ["--install-extension", vsix]);
+    await ended(spawn(process.execPath, [CODE_SERVER, ...folders, ...install], { env: environment }));
     const log = fs.openSync(path.join(home, "log"), "a");
     const server = spawn(
       process.execPath,

@@ -49,4 +49,6 @@ fi
 cd editor_clients/vscode
 [[ -e node_modules/.package-lock.json && ! package-lock.json -nt node_modules/.package-lock.json ]] \
     || npm ci "${QUIET[@]}" > "$BUILD/npm-ci.log" 2>&1 || skip "npm is out of reach (build/editors/npm-ci.log)"
+(cd "$ROOT/tests/editors/vscode/python_stub" && "$ROOT/editor_clients/vscode/node_modules/.bin/vsce" package \
+    --no-dependencies --allow-missing-repository --skip-license --out "$BUILD/python-stub.vsix") > "$BUILD/stub.log" 2>&1
 npm run --silent package > "$BUILD/package.log" 2>&1 || { cat "$BUILD/package.log"; exit 1; }

@@ -59,6 +59,15 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     });
   }
 
+  scenario("fimble is found in the Python environment that is selected, and only while it is", async () => {
+    await window.statusThat("not installed");
+    set({ "python.defaultInterpreterPath": PYTHON });
+    await window.statusThat("ready, with the model default");
+    set({ "python.defaultInterpreterPath": undefined });
+    await window.statusThat("not installed");
+    await until("the end of the server", () => code.servers().length === 0);
+  });
+
   scenario("where there is no fimble, it is offered, and installed when the user agrees", async () => {
     await window.statusThat("not installed");
     await window.picture("offer");
