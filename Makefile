@@ -26,7 +26,7 @@ types: $(VENV)/dev.stamp
 
 check: lint types test
 
-# The VS Code extension: format, types, tests and bundle of its own. Python is enough for all else.
+# The VS Code extension has a gate of its own: lint, types, tests, bundle. Python is enough for all else.
 check-vscode:
 	cd editor_clients/vscode && npm ci --no-audit --no-fund --loglevel=error && npm run check
 

@@ -91,7 +91,7 @@ export class Asking {
     if (this.shown === undefined) {
       this.resolve(items);
     } else if (items?.[0] !== undefined && textOf(items[0]) !== textOf(this.shown)) {
-      this.show(items);
+      this.show(items); // nothing is taken back where the answer is none: what was seen may be accepted yet
     }
   }
 
