@@ -58,8 +58,10 @@ class Completing:
         cursor = session.document.clamp(asked.position)
         target = Target.inline(session.document, cursor, asked.selected)
 
-        def show(suggestion: Suggestion) -> None:
-            value = {"items": [target.inline_item(suggestion)]}
+        def show(answer: Answer) -> None:
+            # What is seen can be accepted, before it is whole.
+            suggestions = self._remember(session, cursor, answer, target)
+            value = {"items": [target.inline_item(suggestion) for suggestion in suggestions]}
             self._peer.notify("$/progress", {"token": asked.partial_result_token, "value": value})
 
         answer = await self._complete(
@@ -127,13 +129,23 @@ class Completing:
                 other.rest()
         loop = asyncio.get_running_loop()
         asked = loop.time()
+        seen: list[float] = []
+
+        def show_and_note(answer: Answer) -> None:
+            assert show is not None
+            seen.append(loop.time())
+            show(answer)
+
         try:
-            answer = await session.complete(cursor, selected, invoked=invoked, show=show)
+            answer = await session.complete(
+                cursor, selected, invoked=invoked, show=show_and_note if show else None
+            )
         except BackendError as error:
             self._failed(error)
             return None
         if answer is not None:
-            self._outcomes.answered(session, answer, loop.time() - asked)
+            # Who sees it grow has waited for its beginning only.
+            self._outcomes.answered(session, answer, (seen[0] if seen else loop.time()) - asked)
         return answer
 
     def _remember(

@@ -119,6 +119,7 @@ class ModelInUse:
         except BackendError as error:
             self._failed(error)
             return
+        await asyncio.sleep(0)  # what the backend has told of its progress comes first
         self._status.ready(info.name)
         message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
         self._peer.notify("window/logMessage", {"type": _INFO, "message": message})
