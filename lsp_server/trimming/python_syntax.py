@@ -21,6 +21,7 @@ from lsp_server.trimming.nesting import CLOSERS
 _LARGEST: Final = 10_000  # characters on either side; parsing twice as many takes 2 to 4 ms
 _MOST_LINES: Final = 200
 _CONTINUES: Final = re.compile(r"(?:else|elif|except|finally|case)\b|[)\]}\"']")
+_DEFINING: Final = frozenset("acd@")  # what `_DEFINES` can begin with
 _DEFINES: Final = re.compile(r"(?:async\s+)?def\s+\w+\s*[\[(]|class\s+\w+\s*[\[(:]|@\w")
 _ITEM_ENDS: Final = (",", "(", "[", "{", '"', "'")  # of lines in brackets: strings may be put together
 _STATES: Final = re.compile(
@@ -135,7 +136,8 @@ def _level(indented: int, line: str) -> int:
 def _definition_above(above: Sequence[str], level: int) -> int:
     """The line at which the function or class around a line indented by `level` begins, or else the first."""
     for number in range(len(above) - 1, -1, -1):
-        if _DEFINES.match(above[number].lstrip()) and width(above[number]) < max(level, 1):
+        line = above[number].lstrip()
+        if line[:1] in _DEFINING and _DEFINES.match(line) and width(above[number]) < max(level, 1):
             return number
     return 0
 
@@ -169,11 +171,12 @@ def _end(below: Sequence[str], first: int, level: int) -> int:
         previous = line
         if not can_end:
             continue
-        if width(text) < first:
+        indented = width(text)
+        if indented < first:
             return number
-        if width(text) <= level or _DEFINES.match(line):
+        if indented <= level or (line[0] in _DEFINING and _DEFINES.match(line)):
             ends.append(number)
-        others.append((width(text), -number))
+        others.append((indented, -number))
         if len(ends) == 2 or (ends and size > _LARGEST // 2):
             return ends[-1]
     if not below or not below[-1]:

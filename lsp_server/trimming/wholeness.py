@@ -37,6 +37,7 @@ def whole(text: str, cursor: Cursor, regions: Iterable[Region], *, cut: bool, he
     pieces += [fitted(part, cursor) for part in islice(_parts(text, cursor), _MOST_TRIED) if cut]
     balanced = [piece for piece in dict.fromkeys(pieces) if _balanced(piece, cursor)]
     unfinished: list[Region] = []
+    unclosed = any(opening.owner == "anyone" for opening in cursor.nesting.brackets)  # nothing can parse then
     for region in regions:
         broken = False
         for piece in balanced:
@@ -47,7 +48,7 @@ def whole(text: str, cursor: Cursor, regions: Iterable[Region], *, cut: bool, he
                 break
         if broken:
             continue
-        if region.can_parse():
+        if not unclosed and region.can_parse():
             return _header(lines, region, cursor) if header and cursor.nesting.inside is None else Piece("")
         if region.may_go_on("", _closing(cursor.nesting)):
             unfinished.append(region)
