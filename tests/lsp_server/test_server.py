@@ -16,7 +16,7 @@ from lsp_server.counts import CountStore
 from lsp_server.jsonrpc import ErrorCode
 from lsp_server.metrics import Metrics
 from lsp_server.settings import Settings
-from model_runtime.api import Chunk, CompletionRequest, ModelNotFound
+from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelInfo, ModelNotFound
 from tests.lsp_server.fakes import EditorAndServer, FakeBackend
 
 A = {"uri": "file:///a.py"}
@@ -587,6 +587,23 @@ async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model()
         await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
         [told] = await editor.seen("fimble/status")
     assert told == {"state": "error", "enabled": True, "message": "there is no model: name one"}
+
+
+async def test_a_model_that_is_ready_does_not_seem_to_load_again() -> None:
+    class SaysSoLast(FakeBackend):
+        async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
+            info = await super().load(progress)
+            if progress is not None:
+                progress(1.0, "ready")
+            return info
+
+    async with EditorAndServer(SaysSoLast("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+        await editor.request(INLINE, at(0, 4))
+        states = [one["state"] for one in await editor.seen("fimble/status", 2)]
+    assert "loading" not in states[states.index("ready") :]
 
 
 async def test_other_editors_are_not_bothered_with_the_status() -> None:
