@@ -88,20 +88,24 @@ class ModelInUse:
         self._status = status
         self._failed = failed
         self._loading: asyncio.Task[None] | None = None
+        self._report = False
 
     def exchange(self, options: ModelOptions) -> bool:
-        """Use another model from now on; False where it is the same one."""
+        """Use another model from now on, and load it unless loading has not begun; False where it is the same."""
         if options == self._options:
             return False
         self._cancel()
         self.backend = self._backends.get(options)
         self._backends.release(self._options)
         self._options = options
+        if self._loading is not None:
+            self.load(report=self._report)
         return True
 
     def load(self, *, report: bool) -> None:
         """Begin to load it, with a `report` in the editor if that has the capability for it."""
         self._cancel()
+        self._report = report
         self._loading = asyncio.get_running_loop().create_task(self._load(report=report))
 
     def leave(self) -> None:

@@ -215,7 +215,6 @@ class Workspace:
             )
         else:
             self._use(replace(settings, model=model))
-            self._model.load(report=self._client.work_done_progress)
         return {"model": model}
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:

@@ -47,7 +47,9 @@ def neovim(series: str) -> Path:
         _install(series, folder, program)
         version = _version(program)
     if not version.startswith(f"{series}."):
-        raise CannotInstall(f"Neovim {series} is not to be had here any more: {version or 'none'} was installed")
+        raise CannotInstall(
+            f"Neovim {series} is not to be had here any more: {version or 'none'} was installed"
+        )
     return program
 
 

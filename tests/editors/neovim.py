@@ -58,7 +58,7 @@ def lua_list(words: Sequence[str]) -> str:
 class Neovim:
     """A Neovim in a terminal of tmux, where `init` has been run and `file` is open."""
 
-    def __init__(self, program: Path, init: str, file: Path, *, rows: int = 20, columns: int = 90) -> None:
+    def __init__(self, program: Path, init: str, file: Path, *, rows: int = 20, columns: int = 110) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fimble-"))
         (self._folder / "init.lua").write_text(INIT + init, encoding="utf-8")
         self._socket = str(self._folder / "nvim.sock")
@@ -72,7 +72,9 @@ class Neovim:
             "FIMBLE_DATA_DIR": os.environ.get("FIMBLE_DATA_DIR", str(self._folder / "data")),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
         }
-        settings = [word for name, value in environment.items() if value for word in ("-e", f"{name}={value}")]
+        settings = [
+            word for name, value in environment.items() if value for word in ("-e", f"{name}={value}")
+        ]
         self._run("new-session", "-d", *size, *settings, "-c", str(file.parent), *command, str(file))
         until(lambda: Path(self._socket).exists(), "Neovim")
         self.rpc = pynvim.attach("socket", path=self._socket)

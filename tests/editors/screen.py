@@ -1,6 +1,6 @@
 """What stands on a terminal's screen, with its colours, and a picture of it.
 
-    tmux capture-pane -e -p | python -m tests.editors.screen > picture.svg
+tmux capture-pane -e -p | python -m tests.editors.screen > picture.svg
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def cells(captured: str) -> list[list[Cell]]:
 
 def text_in(captured: str, colour: str) -> str:
     """What is drawn in `colour`, line by line; lines without any are left out."""
-    lines = ("".join(cell.character for cell in line if cell.style.colour == colour) for line in cells(captured))
+    lines = (
+        "".join(cell.character for cell in line if cell.style.colour == colour) for line in cells(captured)
+    )
     return "\n".join(line for line in lines if line.strip())
 
 

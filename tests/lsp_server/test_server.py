@@ -606,6 +606,15 @@ async def test_a_model_that_is_ready_does_not_seem_to_load_again() -> None:
     assert "loading" not in states[states.index("ready") :]
 
 
+async def test_a_model_that_is_set_is_loaded_before_it_is_asked() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("fimble/status", 2)
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": "/m"}}})
+        told = await editor.seen("fimble/status", 4)
+    assert [one["state"] for one in told] == ["loading", "ready"] * 2
+
+
 async def test_other_editors_are_not_bothered_with_the_status() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start()

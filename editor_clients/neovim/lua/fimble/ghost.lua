@@ -26,7 +26,7 @@ function M.draw(buf, rest, hint)
     api.nvim_buf_set_extmark(buf, namespace, rest.row, rest.col + piece.at, {
       virt_text = { { text.without_tabs(piece.text, first + piece.at, tabstop), COLOUR } },
       virt_text_pos = "inline",
-      hl_mode = "combine",
+      hl_mode = "replace", -- "combine" loses the grey beside a bracket that is highlighted with its pair
     })
   end
   if #lines == 1 then

@@ -78,6 +78,7 @@ end
 --- Begin to complete. Called again, it changes the options.
 ---@param given fimble.GivenOptions?
 function M.setup(given)
+  vim.cmd.runtime("plugin/fimble.lua") -- which is not read where this folder came to the path too late
   local options = require("fimble.options").read(given)
   if app then
     app.display:left()

@@ -186,13 +186,9 @@ function Server:start(buf)
   local command = self.options.cmd
   if vim.fn.executable(command[1]) == 0 then
     self.halted = true
-    self:become({ state = "error", message = ("there is no command `%s`"):format(command[1]) })
-    self:tell(
-      ("there is no command `%s`: install fimble, or name it in setup{ cmd = … } (`:checkhealth fimble` tells more)"):format(
-        command[1]
-      ),
-      vim.log.levels.ERROR
-    )
+    self:become({ state = "error", message = ("no command `%s`"):format(command[1]) })
+    local remedy = "install it, or set `cmd` (:checkhealth fimble)"
+    self:tell(("no command `%s`: %s"):format(command[1], remedy), vim.log.levels.ERROR)
     return
   end
   self:become({ state = "starting" })
@@ -200,7 +196,7 @@ function Server:start(buf)
   if not self.id then
     self.halted = true
     self:become({ state = "error", message = "the server cannot be started" })
-    self:tell("the server cannot be started: `:Fimble log` says why", vim.log.levels.ERROR)
+    self:tell("the server cannot be started (:Fimble log)", vim.log.levels.ERROR)
   else
     self:attach_all()
   end
@@ -213,9 +209,17 @@ function Server:config(buf)
   local capabilities = lsp.protocol.make_client_capabilities()
   capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
   capabilities.experimental = { fimbleStatus = true }
+  local code, signal = 0, 0
   return {
     name = NAME,
-    cmd = self.options.cmd,
+    cmd = function(dispatchers)
+      local on_exit = dispatchers.on_exit
+      dispatchers.on_exit = function(...)
+        code, signal = ...
+        on_exit(0, 0) -- else Neovim says that it has ended too, and two messages have to be confirmed
+      end
+      return lsp.rpc.start(self.options.cmd, dispatchers)
+    end,
     root_dir = vim.fs.root(buf, self.options.root_markers) or vim.fn.getcwd(),
     capabilities = capabilities,
     settings = { [NAME] = self:settings() },
@@ -228,7 +232,7 @@ function Server:config(buf)
     on_attach = function(client, attached)
       self.listeners.attached(client, attached)
     end,
-    on_exit = vim.schedule_wrap(function(code, signal, id)
+    on_exit = vim.schedule_wrap(function(_, _, id)
       self:ended(code, signal, id)
     end),
   }
@@ -288,12 +292,11 @@ function Server:ended(code, signal, id)
   local delay = self.restarts:died(vim.uv.now() / 1000)
   if not delay then
     self:become({ state = "error", message = ("the server has ended (%s)"):format(why) })
-    local again = "`:Fimble log` says why, `:Fimble restart` tries again"
-    self:tell(("the server has ended too often (%s): %s"):format(why, again), vim.log.levels.ERROR)
+    self:tell(("the server keeps ending (%s): see :Fimble log, then :Fimble restart"):format(why), vim.log.levels.ERROR)
     return
   end
   self:become({ state = "starting" })
-  self:tell(("the server has ended (%s); it is started again in %g s"):format(why, delay), vim.log.levels.WARN)
+  self:tell(("the server has ended (%s) and is started again in %g s"):format(why, delay), vim.log.levels.WARN)
   vim.defer_fn(function()
     if not self.id and self.status.state == "starting" then
       self.halted = false
