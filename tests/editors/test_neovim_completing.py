@@ -189,13 +189,16 @@ def test_positions_are_read_as_the_server_counts_them(start: Start) -> None:
     assert editor.lua("return fake.requests[#fake.requests].params.position.character") == 11
 
 
-def test_line_ends_of_windows_are_read_as_line_ends(start: Start) -> None:
-    editor = start()
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_line_ends_of_windows_are_read_and_kept(start: Start, tmp_path: Path, line_end: str) -> None:
+    editor = start(before="vim.o.fileformat = 'dos'")
     editor.press("ix")
     editor.asked(1)
-    editor.answer(["x = 1\r\ny = 2"], 0)
+    editor.answer([f"x = 1{line_end}y = 2"], 0)
     editor.press("<Tab>")
     editor.has("x = 1", "y = 2")
+    editor.rpc.command(f"write {tmp_path / 'a.py'}")
+    assert (tmp_path / "a.py").read_bytes() == b"x = 1\r\ny = 2\r\n"
 
 
 def test_tabs_are_drawn_as_wide_as_they_will_be(start: Start) -> None:

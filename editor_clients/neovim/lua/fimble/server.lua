@@ -165,7 +165,15 @@ end
 function Server:tell(message, level)
   message = "fimble: " .. message:gsub("^fimble: ", "")
   self:note(message)
-  vim.notify(message, level or vim.log.levels.INFO)
+  local function notify()
+    vim.cmd.redraw() -- a message that comes after another one has to be confirmed
+    vim.notify(message, level or vim.log.levels.INFO)
+  end
+  if vim.v.vim_did_enter == 1 then
+    notify()
+  else
+    api.nvim_create_autocmd("VimEnter", { once = true, callback = vim.schedule_wrap(notify) })
+  end
 end
 
 ---@private
