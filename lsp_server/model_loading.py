@@ -91,7 +91,7 @@ class ModelInUse:
         self._report = False
 
     def exchange(self, options: ModelOptions) -> bool:
-        """Use another model from now on, and load it unless loading has not begun; False where it is the same."""
+        """Use another model from now on; False where it is the same one. It is loaded if the old one was."""
         if options == self._options:
             return False
         self._cancel()

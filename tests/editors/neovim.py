@@ -146,9 +146,7 @@ class Neovim:
     def __enter__(self) -> Neovim:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _run(self, *arguments: str) -> str:

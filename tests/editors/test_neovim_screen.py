@@ -22,7 +22,8 @@ MAIN = "if __name__ == "
 
 def setup(settings: str = "") -> str:
     """One line suffices here, and a small model that writes several may come to nothing."""
-    return f"require('fimble').setup {{ cmd = {lua_list(SERVER)}, settings = {{ multiline = false, {settings} }} }}"
+    settings = f"multiline = false, {settings}"
+    return f"require('fimble').setup {{ cmd = {lua_list(SERVER)}, settings = {{ {settings} }} }}"
 
 
 @pytest.fixture(scope="module")
@@ -220,10 +221,12 @@ def test_where_the_server_is_missing_one_message_says_what_to_do(nvim: Path, tmp
     file = tmp_path / "main.py"
     file.write_text("\n")
     with Neovim(nvim, "require('fimble').setup { cmd = { 'no-such-fimble', 'serve' } }", file) as editor:
-        editor.see("no command `no-such-fimble`: install it, or set `cmd`")
+        editor.see("no command `no-such-fimble`: see :checkhealth fimble")
         editor.rpc.command(f"silent edit {tmp_path / 'other.py'}")
         said = editor.rpc.command_output("messages")
         assert said.count("no-such-fimble") == 1
+        editor.rpc.command("checkhealth fimble")
+        editor.see("install fimble, so that")
 
 
 def test_what_becomes_of_suggestions_is_counted(

@@ -50,19 +50,33 @@ def test_the_package_manager_of_neovim_installs_it(nvim: Path, tmp_path: Path) -
     inner = repository / "editor_clients" / "neovim"
     inner.parent.mkdir(parents=True)
     inner.symlink_to(PLUGIN)
-    for step in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
+    for step in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+    ):
         subprocess.run(["git", *step], cwd=repository, check=True, timeout=30)
     init = tmp_path / "init.lua"
     init.write_text(
-        f"vim.pack.add({{ {{ src = 'file://{repository}', name = 'fimble' }} }}, {{ confirm = false, load = function(plugin)\n"
+        f"local source = {{ src = 'file://{repository}', name = 'fimble' }}\n"
+        "vim.pack.add({ source }, { confirm = false, load = function(plugin)\n"
         "  vim.opt.runtimepath:append(plugin.path .. '/editor_clients/neovim')\n"
-        "end }})\n"
+        "end })\n"
         "require('fimble').setup { cmd = { 'true', 'serve' } }\n"
         "io.stdout:write(vim.fn.exists(':Fimble') .. require('fimble').statusline())\n"
     )
     environment = {"XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     done = subprocess.run(
-        ["env", *(f"{name}={value}" for name, value in environment.items()), str(nvim), "-u", str(init), "--headless", "-c", "qall!"],
+        [
+            "env",
+            *(f"{name}={value}" for name, value in environment.items()),
+            str(nvim),
+            "-u",
+            str(init),
+            "--headless",
+            "-c",
+            "qall!",
+        ],
         capture_output=True,
         encoding="utf-8",
         timeout=60,

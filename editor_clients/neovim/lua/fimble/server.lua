@@ -144,19 +144,23 @@ function Server:stop(after)
   client:stop()
   local patience = assert(vim.uv.new_timer())
   local waited = 0
-  patience:start(20, 20, vim.schedule_wrap(function()
-    waited = waited + 20
-    if patience:is_closing() or not (client:is_stopped() or waited > 3000) then
-      return
-    end
-    patience:close()
-    if not client:is_stopped() then
-      client:stop(true)
-    end
-    if after then
-      after()
-    end
-  end))
+  patience:start(
+    20,
+    20,
+    vim.schedule_wrap(function()
+      waited = waited + 20
+      if patience:is_closing() or not (client:is_stopped() or waited > 3000) then
+        return
+      end
+      patience:close()
+      if not client:is_stopped() then
+        client:stop(true)
+      end
+      if after then
+        after()
+      end
+    end)
+  )
 end
 
 --- Tell the user something.
@@ -166,7 +170,6 @@ function Server:tell(message, level)
   message = "fimble: " .. message:gsub("^fimble: ", "")
   self:note(message)
   local function notify()
-    vim.cmd.redraw() -- a message that comes after another one has to be confirmed
     vim.notify(message, level or vim.log.levels.INFO)
   end
   if vim.v.vim_did_enter == 1 then
@@ -195,8 +198,8 @@ function Server:start(buf)
   if vim.fn.executable(command[1]) == 0 then
     self.halted = true
     self:become({ state = "error", message = ("no command `%s`"):format(command[1]) })
-    local remedy = "install it, or set `cmd` (:checkhealth fimble)"
-    self:tell(("no command `%s`: %s"):format(command[1], remedy), vim.log.levels.ERROR)
+    -- Short: what does not fit beside the ruler has to be confirmed before Neovim can be used.
+    self:tell(("no command `%s`: see :checkhealth fimble"):format(command[1]), vim.log.levels.WARN)
     return
   end
   self:become({ state = "starting" })
