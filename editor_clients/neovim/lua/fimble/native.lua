@@ -8,6 +8,8 @@ local api = vim.api
 
 local M = {}
 
+local NAMESPACE = "nvim.lsp.inline_completion"
+
 ---@class fimble.Native
 ---@field private server fimble.Server
 local Native = {}
@@ -30,7 +32,7 @@ function Native:forget() end
 
 ---@return boolean
 function Native:visible()
-  local namespace = api.nvim_get_namespaces()["nvim.lsp.inline_completion"]
+  local namespace = api.nvim_get_namespaces()[NAMESPACE]
   return namespace ~= nil and #api.nvim_buf_get_extmarks(0, namespace, 0, -1, { limit = 1 }) > 0
 end
 
@@ -49,14 +51,12 @@ function Native:choose(step)
   vim.lsp.inline_completion.select({ count = step })
 end
 
---- Neovim has no such thing: its ghost text is taken away and comes back with the next key.
+--- Neovim has no such thing: what it has drawn is taken away, and comes back with the next key.
 ---@return boolean
 function Native:dismiss()
   local visible = self:visible()
   if visible then
-    local buf = api.nvim_get_current_buf()
-    vim.lsp.inline_completion.enable(false, { bufnr = buf })
-    vim.lsp.inline_completion.enable(true, { bufnr = buf })
+    api.nvim_buf_clear_namespace(0, api.nvim_get_namespaces()[NAMESPACE], 0, -1)
   end
   return visible
 end
