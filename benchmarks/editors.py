@@ -2,9 +2,9 @@
 
     python -m benchmarks.editors --neovim
 
-A passage of code is typed into Neovim in a terminal, with the default model, and after each key the terminal's
-screen is read until ghost text stands there or none is to come. Reading the screen takes a few milliseconds,
-which are in the figures.
+A passage of code is typed into Neovim in a terminal, with the default model, and after each key the
+terminal's screen is read until ghost text stands there or none is to come. Reading the screen takes a few
+milliseconds, which are in the figures.
 """
 
 from __future__ import annotations

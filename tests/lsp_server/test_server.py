@@ -622,6 +622,28 @@ async def test_other_editors_are_not_bothered_with_the_status() -> None:
         assert not [one for one in editor.received if one.get("method") == "fimble/status"]
 
 
+async def test_a_completion_that_is_accepted_word_by_word_is_counted_to_its_end(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with EditorAndServer(FakeBackend("one + two + three + four"), metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        column = 4
+        for word in ("one", " + two", " + three"):
+            [item] = (await editor.request(INLINE, at(0, column)))["items"]
+            editor.notify("textDocument/didShowCompletion", {"item": item})
+            typed = column - item["range"]["start"]["character"]
+            editor.type(word, 0, column)
+            column += len(word)
+            accepted = {"item": item, "acceptedLength": typed + len(word)}
+            editor.notify("textDocument/didPartiallyAcceptCompletion", accepted)
+        await editor.request(INLINE, at(0, column))
+    metrics.close()
+    counts = {count.name: amount for count, amount in store.read().items()}
+    assert (counts["shown"], counts["partly_accepted"]) == (1, 1)
+    assert counts["saved"] == len("one + two + three")
+
+
 async def test_what_becomes_of_a_completion_is_counted(tmp_path: Path) -> None:
     store = CountStore(tmp_path / "counts.db")
     metrics = Metrics(store)
