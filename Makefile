@@ -19,7 +19,7 @@ test: $(VENV)/dev.stamp
 
 # In real editors, which it brings into build/editors; what cannot be had is skipped with a line that says why.
 test-editors: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m editors tests/editors
+	$(BIN)/python -m pytest -m editors -r fE tests/editors
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.editors.install_neovim import SERIES, CannotInstall, neovim
+
+MISSING = pytest.StashKey[set[str]]()
+
+
+def skip(request: pytest.FixtureRequest, why: str) -> NoReturn:
+    """Skip a test for want of an editor, which is said once at the end."""
+    request.config.stash.setdefault(MISSING, set()).add(why)
+    pytest.skip(why)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    missing: set[str] = config.stash[MISSING] if MISSING in config.stash else set()
+    for why in sorted(missing):
+        terminalreporter.write_line(f"skipped: {why}")
 
 
 @pytest.fixture(scope="session", params=SERIES)
@@ -16,11 +31,11 @@ def nvim(request: pytest.FixtureRequest) -> Path:
     try:
         return neovim(request.param)
     except CannotInstall as why:
-        pytest.skip(f"no Neovim {request.param}: {why}")
+        skip(request, f"no Neovim {request.param}: {why}")
 
 
 @pytest.fixture(scope="session")
-def tmux() -> None:
+def tmux(request: pytest.FixtureRequest) -> None:
     """A terminal for editors."""
     if shutil.which("tmux") is None:
-        pytest.skip("no terminal for Neovim: install tmux")
+        skip(request, "no terminal for Neovim: install tmux")
