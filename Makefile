@@ -9,7 +9,7 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP = $(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
-.PHONY: demo test test-editors lint types check clean
+.PHONY: demo test test-editors lint types check check-vscode test-editors-vscode latency-vscode pictures-vscode clean
 
 demo: $(VENV)/runtime.stamp
 	@$(BIN)/python editor_clients/terminal_demo.py
@@ -29,6 +29,20 @@ types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 check: lint types test
+
+# The VS Code extension has a gate of its own: lint, types, tests, bundle. Python is enough for all else.
+check-vscode:
+	cd editor_clients/vscode && npm ci --no-audit --no-fund --loglevel=error && npm run check
+
+# In the real VS Code, which is installed into build/editors; skips, with a line that says why, where it cannot be.
+test-editors-vscode: $(VENV)/dev.stamp
+	@tests/editors/vscode/run.sh scenarios
+
+latency-vscode: $(VENV)/dev.stamp
+	@tests/editors/vscode/run.sh latency
+
+pictures-vscode: $(VENV)/dev.stamp
+	@tests/editors/vscode/run.sh pictures
 
 clean:
 	$(PYTHON) -c "import shutil; shutil.rmtree('$(VENV)', ignore_errors=True)"

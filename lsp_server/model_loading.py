@@ -88,24 +88,20 @@ class ModelInUse:
         self._status = status
         self._failed = failed
         self._loading: asyncio.Task[None] | None = None
-        self._report = False
 
     def exchange(self, options: ModelOptions) -> bool:
-        """Use another model from now on; False where it is the same one. It is loaded if the old one was."""
+        """Use another model from now on; False where it is the same one."""
         if options == self._options:
             return False
         self._cancel()
         self.backend = self._backends.get(options)
         self._backends.release(self._options)
         self._options = options
-        if self._loading is not None:
-            self.load(report=self._report)
         return True
 
     def load(self, *, report: bool) -> None:
         """Begin to load it, with a `report` in the editor if that has the capability for it."""
         self._cancel()
-        self._report = report
         self._loading = asyncio.get_running_loop().create_task(self._load(report=report))
 
     def leave(self) -> None:
@@ -123,6 +119,7 @@ class ModelInUse:
         except BackendError as error:
             self._failed(error)
             return
+        await asyncio.sleep(0)  # what the backend has told of its progress comes first
         self._status.ready(info.name)
         message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
         self._peer.notify("window/logMessage", {"type": _INFO, "message": message})

@@ -25,7 +25,7 @@ _MOST_REMEMBERED: Final = 64
 class Sent:
     """An item that an editor has: `typed` and then `piece`, at `place`, which is at `cursor`.
 
-    Of the suggestion, `taken` UTF-16 units were accepted before: what is left of it is an item anew.
+    `taken` UTF-16 units of the suggestion were accepted before, and are no part of `piece` any more.
     """
 
     session: Session
@@ -46,7 +46,6 @@ class Outcomes:
         self._metrics = metrics
         self._model = model
         self._sent: dict[str, Sent] = {}
-        self._taken: dict[str, int] = {}  # UTF-16 units of what is in `_sent`
         self._checks = KeptChecks()
         self._alarm: asyncio.TimerHandle | None = None
         self._tells_shown = False
@@ -66,9 +65,9 @@ class Outcomes:
     def sent(self, suggestion: Suggestion, item: Sent) -> None:
         """The editor has been given `item`."""
         self._sent.pop(suggestion.id, None)
-        self._sent[suggestion.id] = replace(item, taken=self._taken.get(suggestion.id, 0))
+        self._sent[suggestion.id] = replace(item, taken=self._metrics.taken(suggestion.id))
         while len(self._sent) > _MOST_REMEMBERED:
-            self._forget(next(iter(self._sent)))
+            del self._sent[next(iter(self._sent))]
         if not self._tells_shown:
             self._show(suggestion.id, item)
 
@@ -80,11 +79,10 @@ class Outcomes:
 
     def accepted(self, id_: object) -> Sent | None:
         """The user has accepted the item; None where that is known already, or nothing of the item is."""
-        sent = self._sent.get(id_) if isinstance(id_, str) else None
+        sent = self._sent.pop(id_, None) if isinstance(id_, str) else None
         if sent is None:
             return None
         assert isinstance(id_, str)
-        self._forget(id_)
         self._metrics.accepted(id_)
         document = sent.session.document
         accepted = Accepted(
@@ -107,7 +105,6 @@ class Outcomes:
         length -= code_units(sent.typed, "utf-16")
         if length >= code_units(sent.piece.text, "utf-16"):
             return self.accepted(id_)
-        self._taken[id_] = sent.taken + length
         self._metrics.partly_accepted(id_, sent.taken + length)
         return None
 
@@ -133,13 +130,9 @@ class Outcomes:
         still = {suggestion.id for suggestion in answer.suggestions}
         for id_, sent in list(self._sent.items()):
             if sent.session is session and id_ not in still:
-                self._forget(id_)
+                del self._sent[id_]
                 if not answer.place.prefix.startswith(sent.place.after(sent.piece).prefix):
                     self._metrics.dismissed(id_)
-
-    def _forget(self, id_: str) -> None:
-        del self._sent[id_]
-        self._taken.pop(id_, None)
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:

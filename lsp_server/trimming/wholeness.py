@@ -38,9 +38,15 @@ def whole(text: str, cursor: Cursor, regions: Iterable[Region], *, cut: bool, he
     balanced = [piece for piece in dict.fromkeys(pieces) if _balanced(piece, cursor)]
     unfinished: list[Region] = []
     for region in regions:
+        broken = False
         for piece in balanced:
-            if region.parses(piece.text, piece.covers):
+            mistake = region.mistake(piece.text, piece.covers)
+            if mistake is None:
                 return piece
+            if broken := region.is_broken_by(mistake):
+                break
+        if broken:
+            continue
         if region.can_parse():
             return _header(lines, region, cursor) if header and cursor.nesting.inside is None else Piece("")
         if region.may_go_on("", _closing(cursor.nesting)):
@@ -105,7 +111,7 @@ def _header(lines: list[str], region: Region, cursor: Cursor) -> Piece:
     for line in lines[-1:]:
         last = (cursor.before + line).rpartition("\n")[2]
         body = "\n" + last[: len(last) - len(last.lstrip())] + " pass"
-        if region.parses(line + body):
+        if region.mistake(line + body) is None:
             return Piece(line)
     return Piece("")
 

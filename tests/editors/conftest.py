@@ -15,13 +15,16 @@ MISSING = pytest.StashKey[set[str]]()
 
 def skip(request: pytest.FixtureRequest, why: str) -> NoReturn:
     """Skip a test for want of an editor, which is said once at the end."""
-    request.config.stash.setdefault(MISSING, set()).add(why)
+    request.config.stash[MISSING].add(why)
     pytest.skip(why)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MISSING] = set()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    missing: set[str] = config.stash[MISSING] if MISSING in config.stash else set()
-    for why in sorted(missing):
+    for why in sorted(config.stash[MISSING]):
         terminalreporter.write_line(f"skipped: {why}")
 
 

@@ -566,6 +566,15 @@ async def test_a_model_that_is_set_anew_takes_the_place_of_this_one() -> None:
     assert [options.model for options in both.backends.released] == ["/one", "/two"]
 
 
+async def test_a_model_that_is_set_anew_is_loaded_before_the_next_key() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("fimble/status", 2)
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": "/two"}}})
+        told = await editor.seen("fimble/status", 4)
+    assert [one["state"] for one in told] == ["loading", "ready", "loading", "ready"]
+
+
 async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
     backend = FakeBackend("a")
     backend.may_finish.clear()
@@ -580,6 +589,22 @@ async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
     assert [one["state"] for one in told] == ["loading", "ready", "generating", "ready"]
     assert (told[0]["share"], told[0]["message"]) == (0.5, "half")
     assert told[-1] == {"state": "ready", "enabled": True, "model": "fake"}
+
+
+async def test_a_model_that_is_ready_is_not_told_to_be_loading() -> None:
+    class Telling(FakeBackend):
+        async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
+            info = await super().load(progress)
+            if progress is not None:
+                progress(1.0, "ready")  # with its last breath, as the local backend does
+            return info
+
+    async with EditorAndServer(Telling()) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("window/logMessage")
+        await editor.error("no/such/method")
+        told = await editor.seen("fimble/status")
+    assert told[-1]["state"] == "ready"
 
 
 async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model() -> None:
@@ -613,6 +638,17 @@ async def test_a_model_that_is_set_is_loaded_before_it_is_asked() -> None:
         editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": "/m"}}})
         told = await editor.seen("fimble/status", 4)
     assert [one["state"] for one in told] == ["loading", "ready"] * 2
+
+
+async def test_an_editor_that_asks_for_it_is_told_what_came_from_memory() -> None:
+    async with EditorAndServer(FakeBackend("abc")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleSource": True}})
+        editor.open("x = ")
+        first = await editor.request(INLINE, at(0, 4))
+        editor.type("a", character=4)
+        second = await editor.request(INLINE, at(0, 5))
+    assert (first["source"], second["source"]) == ("model", "memory")
+    assert second["items"][0]["insertText"] == "abc"
 
 
 async def test_other_editors_are_not_bothered_with_the_status() -> None:
@@ -659,12 +695,56 @@ async def test_what_becomes_of_a_completion_is_counted(tmp_path: Path) -> None:
         editor.notify("textDocument/didShowCompletion", {"item": item})
         await editor.request(INLINE, at(2, 4))
     metrics.close()
-    counts: dict[str, float] = {}
-    for count, amount in store.read().items():
-        counts[count.name] = counts.get(count.name, 0) + amount
+    counts = counted(store)
     assert (counts["answered"], counts["shown"], counts["accepted"]) == (3, 2, 1)
     assert counts["saved"] == len("foo('🎉')") + 1
     assert counts["glanced"] == 1
+
+
+def counted(store: CountStore) -> dict[str, float]:
+    """What is counted, by name."""
+    counts: dict[str, float] = {}
+    for count, amount in store.read().items():
+        counts[count.name] = counts.get(count.name, 0) + amount
+    return counts
+
+
+async def test_what_is_seen_to_grow_can_be_accepted_before_it_is_whole(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    backend = FakeBackend("foo", "(1)")
+    backend.may_finish.clear()
+    async with EditorAndServer(backend, metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        id_, _ = editor.ask(INLINE, at(0, 4, partialResultToken="t"))
+        item = (await editor.seen("$/progress", 2))[-1]["value"]["items"][0]
+        editor.notify("textDocument/didShowCompletion", {"item": item})
+        editor.notify("$/cancelRequest", {"id": id_})
+        await editor.request("workspace/executeCommand", item["command"])
+    metrics.close()
+    counts = counted(store)
+    assert (counts["shown"], counts["accepted"], counts["saved"]) == (1, 1, len("foo(1)"))
+
+
+async def test_words_that_are_accepted_one_after_another_are_each_counted(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with EditorAndServer(FakeBackend("one.two.three"), metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        column = 4
+        for word in ("one", ".two"):
+            [item] = (await editor.request(INLINE, at(0, column)))["items"]
+            editor.type(word, 0, column)
+            typed = column - item["range"]["start"]["character"]
+            accepted = {"item": item, "acceptedLength": typed + len(word)}
+            editor.notify("textDocument/didPartiallyAcceptCompletion", accepted)
+            column += len(word)
+        await editor.error("no/such/method")
+    metrics.close()
+    counts = counted(store)
+    assert (counts["shown"], counts["partly_accepted"], counts["saved"]) == (1, 1, len("one.two"))
 
 
 async def test_nothing_is_counted_where_that_is_switched_off(tmp_path: Path) -> None:
