@@ -24,7 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for why in sorted(config.stash[MISSING]):
+    missing = config.stash[MISSING]
+    for why in sorted(missing):
         terminalreporter.write_line(f"skipped: {why}")
 
 
