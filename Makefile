@@ -9,13 +9,17 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP = $(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
-.PHONY: demo test lint types check check-vscode test-editors-vscode latency-vscode pictures-vscode clean
+.PHONY: demo test test-editors lint types check check-vscode test-editors-vscode latency-vscode pictures-vscode clean
 
 demo: $(VENV)/runtime.stamp
 	@$(BIN)/python editor_clients/terminal_demo.py
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+# In real editors, which it brings into build/editors; what cannot be had is skipped with a line that says why.
+test-editors: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m editors -r fE tests/editors
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

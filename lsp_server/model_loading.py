@@ -145,12 +145,17 @@ class ModelInUse:
         return info
 
     def _in_this_thread(self, progress: LoadProgress) -> LoadProgress:
-        """`progress` as something that the backend's thread can call."""
-        loop = asyncio.get_running_loop()
+        """`progress` as something that the backend's thread can call, for as long as the load goes on."""
+        loop, loading = asyncio.get_running_loop(), asyncio.current_task()
+        assert loading is not None
+
+        def tell(share: float, message: str) -> None:
+            if not loading.done():  # else the model was told to be ready, and would seem to load again
+                progress(share, message)
 
         def call(share: float, message: str) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-                loop.call_soon_threadsafe(progress, share, message)
+                loop.call_soon_threadsafe(tell, share, message)
 
         return call
 

@@ -614,6 +614,32 @@ async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model()
     assert told == {"state": "error", "enabled": True, "message": "there is no model: name one"}
 
 
+async def test_a_model_that_is_ready_does_not_seem_to_load_again() -> None:
+    class SaysSoLast(FakeBackend):
+        async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
+            info = await super().load(progress)
+            if progress is not None:
+                progress(1.0, "ready")
+            return info
+
+    async with EditorAndServer(SaysSoLast("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+        await editor.request(INLINE, at(0, 4))
+        states = [one["state"] for one in await editor.seen("fimble/status", 2)]
+    assert "loading" not in states[states.index("ready") :]
+
+
+async def test_a_model_that_is_set_is_loaded_before_it_is_asked() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("fimble/status", 2)
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": "/m"}}})
+        told = await editor.seen("fimble/status", 4)
+    assert [one["state"] for one in told] == ["loading", "ready"] * 2
+
+
 async def test_an_editor_that_asks_for_it_is_told_what_came_from_memory() -> None:
     async with EditorAndServer(FakeBackend("abc")) as editor:
         await editor.start(capabilities={"experimental": {"fimbleSource": True}})
@@ -630,6 +656,28 @@ async def test_other_editors_are_not_bothered_with_the_status() -> None:
         await editor.start()
         await editor.seen("window/logMessage")
         assert not [one for one in editor.received if one.get("method") == "fimble/status"]
+
+
+async def test_a_completion_that_is_accepted_word_by_word_is_counted_to_its_end(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with EditorAndServer(FakeBackend("one + two + three + four"), metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        column = 4
+        for word in ("one", " + two", " + three"):
+            [item] = (await editor.request(INLINE, at(0, column)))["items"]
+            editor.notify("textDocument/didShowCompletion", {"item": item})
+            typed = column - item["range"]["start"]["character"]
+            editor.type(word, 0, column)
+            column += len(word)
+            accepted = {"item": item, "acceptedLength": typed + len(word)}
+            editor.notify("textDocument/didPartiallyAcceptCompletion", accepted)
+        await editor.request(INLINE, at(0, column))
+    metrics.close()
+    counts = {count.name: amount for count, amount in store.read().items()}
+    assert (counts["shown"], counts["partly_accepted"]) == (1, 1)
+    assert counts["saved"] == len("one + two + three")
 
 
 async def test_what_becomes_of_a_completion_is_counted(tmp_path: Path) -> None:
