@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, MutableMapping
 from functools import partial
 from statistics import median
 
-PREFILL_ROWS = 32
+PREFILL_ROWS = 64
 """Passes of so many rows stand for all that compute a prompt."""
 
 FEW_ROWS = 8
