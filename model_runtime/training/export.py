@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -19,6 +18,7 @@ from torch import Tensor
 from model_runtime.checkpoints import INT8
 from model_runtime.decoding import quantize
 from model_runtime.training.network import Shape
+from model_runtime.training.pieces import load_pieces
 from model_runtime.training.vocabulary import END_OF_TEXT, token_id
 
 
@@ -50,8 +50,14 @@ def checkpoint_config(shape: Shape, end_of_text: int) -> dict[str, Any]:
 
 
 def export_model(run: Path, target: Path, quantized: bool = True) -> None:
-    """Write the run's last weights to the folder `target`: config, weights, tokenizer."""
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    """Write the run's last weights to the folder `target`: config, weights, tokenizer.
+
+    Raises:
+        FileNotFoundError: nothing has been trained in the folder `run`.
+    """
+    state = load_pieces(run / "checkpoint")
+    if state is None:
+        raise FileNotFoundError(f"there is no {run / 'checkpoint'}: run the step `train` first")
     shape = Shape(**state["shape"])
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
     config = checkpoint_config(shape, token_id(tokenizer, END_OF_TEXT))

@@ -1,0 +1,51 @@
+"""What training makes smaller, and what it is watched by.
+
+network ▶ **loss** ▶ train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from model_runtime.training.rows import MIDDLE
+
+Network = Callable[[Tensor], Tensor]
+"""Tokens (rows, length) to logits (rows, length, vocab_size)."""
+
+
+def loss_of(
+    network: Network, rows: Tensor, padding: int, z_loss: float = 0.0, middle_weight: float = 1.0
+) -> Tensor:
+    """Mean cross-entropy in nats a token over rows (rows, length) that are not padding.
+
+    Args:
+        network: what is trained.
+        rows: as packed, with the bit of middles.
+        padding: the token that counts nothing.
+        z_loss: how much the squared logarithm of the softmax's sum adds, which keeps logits small (PaLM).
+        middle_weight: how much more a middle's token counts. In SPM whoever reads on learns to write middles.
+            In PSM only they teach to take up the prefix again, and they are few.
+    """
+    tokens = rows & (MIDDLE - 1)
+    targets = tokens[:, 1:].flatten()
+    logits = network(tokens[:, :-1]).flatten(0, 1).float()  # (rows · (length - 1), vocab_size)
+    sums = logits.logsumexp(-1)
+    losses = sums - logits.gather(1, targets[:, None])[:, 0]
+    weights = 1.0 + (middle_weight - 1.0) * (rows[:, 1:].flatten() >= MIDDLE)
+    weights = torch.where(targets == padding, 0.0, weights)
+    loss = (losses * weights).sum() / weights.sum()
+    return loss + z_loss * sums.square().mean() if z_loss else loss
+
+
+def middles_met(network: Network, rows: Tensor) -> Tensor:
+    """Of each row (rows, length), whether its middle is what the network writes greedily; (rows,).
+
+    Given the true tokens before it, each is the likeliest: then so they are without being given. What is
+    written in other tokens than the tokenizer's own counts as missed.
+    """
+    tokens = rows & (MIDDLE - 1)
+    likeliest = network(tokens[:, :-1]).argmax(-1)
+    return ((likeliest == tokens[:, 1:]) | (rows[:, 1:] < MIDDLE)).all(-1)
