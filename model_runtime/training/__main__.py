@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from model_runtime import BackendError
+from model_runtime.api import BackendError
 from model_runtime.training.sizes import SIZES, Size
 
 if TYPE_CHECKING:

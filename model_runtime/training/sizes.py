@@ -1,6 +1,6 @@
 """The recipe in two sizes: what one GPU trains in half an hour, and what two CPU cores do in little more.
 
-On a CPU a token of the smaller one costs 22 MFLOP, of which the head takes almost half; a larger vocabulary
+On a CPU a token of the smaller one costs 18 MFLOP, of which the head takes half; a larger vocabulary
 would make text shorter, but cost more than it saves. The GPU's has 31M parameters: in int8 as much as the
 package may hold.
 """
@@ -30,6 +30,6 @@ class Size:
 
 
 SIZES: dict[SizeName, Size] = {
-    "cpu": Size(8192, 1024, 192, 6, 3, 8, 2, 75, 120, 1.5),
+    "cpu": Size(8192, 1024, 192, 4, 3, 4, 2, 75, 120, 1.5),
     "gpu": Size(16384, 2048, 512, 8, 8, 64, 16, 23, 2000, 40),
 }

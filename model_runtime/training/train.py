@@ -51,7 +51,7 @@ class Recipe:
     middle_weight: float = 3.0
     clip: float = 1.0
     seed: int = 0
-    checkpoint_minutes: float = 3.0
+    checkpoint_minutes: float = 5.0
     held_out_rows: int = 32
 
 

@@ -7,7 +7,8 @@ import torch
 
 from model_runtime.training.pieces import load_pieces, save_pieces
 
-STATE = {"weights": torch.arange(5000.0), "step": 7}
+WEIGHTS = torch.arange(5000.0)
+STATE = {"weights": WEIGHTS, "step": 7}
 
 
 def test_what_was_saved_in_pieces_comes_back(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_what_was_saved_in_pieces_comes_back(tmp_path: Path) -> None:
     loaded = load_pieces(tmp_path / "checkpoint")
     assert loaded is not None
     assert loaded["step"] == 7
-    assert torch.equal(loaded["weights"], STATE["weights"])
+    assert torch.equal(loaded["weights"], WEIGHTS)
 
 
 def test_a_smaller_state_leaves_no_piece_of_the_one_before(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def trainer(folder: Path, **recipe: float) -> Trainer:
 
 
 def silent(share: float, text: str) -> None:
-    assert 0 <= share
+    assert share >= 0
     assert text
 
 
