@@ -10,6 +10,7 @@ from model_runtime.checkpoints import load
 from model_runtime.training.export import checkpoint_config, export_model
 from model_runtime.training.network import Network, Shape
 from model_runtime.training.optimizers import orthogonalise
+from model_runtime.training.pieces import save_pieces
 from model_runtime.training.vocabulary import train_tokenizer
 from tests.model_runtime.training.wheels import module
 
@@ -40,7 +41,7 @@ def test_what_is_exported_is_what_the_runtime_computes(
     network: Network, tmp_path: Path, quantized: bool, tolerance: float
 ) -> None:
     state = {"network": network.state_dict(), "shape": vars(SHAPE)}
-    torch.save(state, tmp_path / "checkpoint.pt")
+    save_pieces(state, tmp_path / "checkpoint")
     train_tokenizer([module(1)], SHAPE.vocab_size).save(str(tmp_path / "tokenizer.json"))
     export_model(tmp_path, tmp_path / "model", quantized)
     loaded = load(tmp_path / "model", device=torch.device("cpu"), dtype=torch.float32)
@@ -51,7 +52,7 @@ def test_what_is_exported_is_what_the_runtime_computes(
 
 
 def test_an_exported_config_says_that_its_weights_are_int8(network: Network, tmp_path: Path) -> None:
-    torch.save({"network": network.state_dict(), "shape": vars(SHAPE)}, tmp_path / "checkpoint.pt")
+    save_pieces({"network": network.state_dict(), "shape": vars(SHAPE)}, tmp_path / "checkpoint")
     train_tokenizer([module(1)], SHAPE.vocab_size).save(str(tmp_path / "tokenizer.json"))
     export_model(tmp_path, tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
