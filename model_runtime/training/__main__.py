@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -42,8 +43,8 @@ def run_all(arguments: argparse.Namespace) -> None:
     """all steps in order, leaving out what is there already"""
     done = {
         corpus: arguments.folder / "manifest.json",
-        tokenizer: arguments.folder / "tokenizer.json",
-        pack: arguments.folder / "probes-000.npy",
+        tokenizer: _place(arguments) / "tokenizer.json",
+        pack: _place(arguments) / "probes-000.npy",
     }
     for step in (corpus, tokenizer, pack, train, curves, export):
         if step not in done or not done[step].exists():
@@ -62,25 +63,29 @@ def tokenizer(arguments: argparse.Namespace) -> None:
     """learn the vocabulary on the corpus"""
     from model_runtime.training.vocabulary import save_tokenizer, train_tokenizer
 
+    _place(arguments).mkdir(parents=True, exist_ok=True)
+    if arguments.start:
+        shutil.copy(arguments.start / "tokenizer.json", _place(arguments))
+        return
     files = _sample(_made(arguments.folder, "train.jsonl"), TOKENIZER_MEGABYTES, 1.5)
-    size = _size(arguments)
-    save_tokenizer(train_tokenizer((file.text for file in files), size.vocab_size), arguments.folder)
+    made = train_tokenizer((file.text for file in files), _size(arguments).vocab_size)
+    save_tokenizer(made, _place(arguments))
 
 
 def pack(arguments: argparse.Namespace) -> None:
     """turn files into rows of tokens, most of them as fill-in-the-middle examples"""
     from model_runtime.training.packing import write_probes, write_rows
 
-    vocabulary, size, folder = _tokenizer(arguments.folder), _size(arguments), arguments.folder
+    vocabulary, size, place = _tokenizer(arguments), _size(arguments), _place(arguments)
     for name in ("train", "heldout"):
-        files = _sample(_made(folder, f"{name}.jsonl"), size.megabytes, size.package_megabytes)
-        rows, used = write_rows(files, vocabulary, size.context + 1, arguments.seed, folder, name)
+        files = _sample(_made(arguments.folder, f"{name}.jsonl"), size.megabytes, size.package_megabytes)
+        rows, used = write_rows(files, vocabulary, size.context + 1, arguments.seed, place, name)
         tokens = rows * size.context * used / 1e6
-        print(f"{folder / name}-*.npy: {rows:,} rows, {tokens:.1f}M tokens, {used:.1%} used")
-    files = _sample(_made(folder, "heldout.jsonl"), size.megabytes, size.package_megabytes)
+        print(f"{place / name}-*.npy: {rows:,} rows, {tokens:.1f}M tokens, {used:.1%} used")
+    files = _sample(_made(arguments.folder, "heldout.jsonl"), size.megabytes, size.package_megabytes)
     length = min(PROBE_TOKENS, size.context) + 1
-    count = write_probes(files, vocabulary, length, PROBES, arguments.seed, folder)
-    print(f"{folder / 'probes'}-*.npy: {count} lines, each in PSM and in SPM")
+    count = write_probes(files, vocabulary, length, PROBES, arguments.seed, place)
+    print(f"{place / 'probes'}-*.npy: {count} lines, each in PSM and in SPM")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -95,8 +100,8 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.set_float32_matmul_precision("high")
-    vocabulary, size, folder = _tokenizer(arguments.folder), _size(arguments), arguments.folder
-    train_rows, heldout, probes = (read_row_files(folder, name) for name in ("train", "heldout", "probes"))
+    vocabulary, size, place = _tokenizer(arguments), _size(arguments), _place(arguments)
+    train_rows, heldout, probes = (read_row_files(place, name) for name in ("train", "heldout", "probes"))
     data = Data(train_rows, heldout, probes, token_id(vocabulary, FIM_PAD))
     context = train_rows.length - 1
     shape = Shape(vocabulary.get_vocab_size(), context, size.width, size.layers, size.heads)
@@ -105,11 +110,18 @@ def train(arguments: argparse.Namespace) -> None:
         steps=arguments.steps,
         rows_per_step=size.rows_per_step,
         rows_at_once=size.rows_at_once,
+        rate=arguments.rate,
         seed=arguments.seed,
     )
+    start = None
+    if arguments.start:
+        from model_runtime.training.export import read_weights
+
+        start = read_weights(arguments.start, shape)
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     low_precision = device == "cuda" or _has_bf16_units()
-    trainer = Trainer(folder, data, shape, recipe, device, low_precision, compiled=device == "cuda")
+    compiled = device == "cuda"
+    trainer = Trainer(place, data, shape, recipe, device, low_precision, compiled, start)
     with _progress() as show:
         trainer.run(show, arguments.slice_minutes)
     if trainer.progress < 1.0:
@@ -120,8 +132,8 @@ def curves(arguments: argparse.Namespace) -> None:
     """draw how loss and exact match went"""
     from model_runtime.training.curves import draw_curves
 
-    target = arguments.drawing or arguments.folder / "curves.svg"
-    draw_curves(_made(arguments.folder, "log.jsonl"), target)
+    target = arguments.drawing or _place(arguments) / "curves.svg"
+    draw_curves(_made(_place(arguments), "log.jsonl"), target)
     print(target)
 
 
@@ -129,7 +141,7 @@ def export(arguments: argparse.Namespace) -> None:
     """write the trained model as an int8 checkpoint that fimble runs"""
     from model_runtime.training.export import export_model
 
-    export_model(arguments.folder, arguments.target)
+    export_model(_place(arguments), arguments.target)
     print(f"{arguments.target}: {sum(f.stat().st_size for f in arguments.target.iterdir()) / 2**20:.1f} MiB")
 
 
@@ -137,7 +149,8 @@ def _has_bf16_units() -> bool:
     """Whether this CPU multiplies bf16 itself; elsewhere it is slower than fp32."""
     import torch
 
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public ones
+    return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 
 def _made(folder: Path, name: str) -> Path:
@@ -148,10 +161,16 @@ def _made(folder: Path, name: str) -> Path:
     return path
 
 
-def _tokenizer(folder: Path) -> Tokenizer:
+def _place(arguments: argparse.Namespace) -> Path:
+    """Where what belongs to one size is kept; the corpus is everybody's."""
+    place: Path = arguments.folder / arguments.size
+    return place
+
+
+def _tokenizer(arguments: argparse.Namespace) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(_made(folder, "tokenizer.json")))
+    return Tokenizer.from_file(str(_made(_place(arguments), "tokenizer.json")))
 
 
 def _sample(path: Path, megabytes: float, package_megabytes: float) -> Iterator[SourceFile]:
@@ -241,6 +260,14 @@ def _add_corpus_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_tokenizer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab-size", type=int, help="how many tokens there are")
+    _add_start_option(parser)
+
+
+def _add_start_option(parser: argparse.ArgumentParser) -> None:
+    if "--start" not in parser._option_string_actions:  # `all` has the options of every step
+        parser.add_argument(
+            "--start", type=Path, metavar="MODEL", help="begin with a checkpoint's vocabulary and weights"
+        )
 
 
 def _add_pack_options(parser: argparse.ArgumentParser) -> None:
@@ -255,6 +282,10 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slice-minutes", type=float, help="save and end after so long, however far it is")
     for name in ("width", "layers", "heads", "rows-per-step", "rows-at-once"):
         parser.add_argument(f"--{name}", type=int)
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="the learning rate, in shares of the recipe's"
+    )
+    _add_start_option(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (as many as there are cores)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="cuda where there is one")
 

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -46,6 +46,36 @@ def checkpoint_config(shape: Shape, end_of_text: int) -> dict[str, Any]:
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
         "dtype": "float32",
+    }
+
+
+def read_weights(folder: Path, shape: Shape) -> dict[str, Tensor]:
+    """What `export_model` wrote, in fp32, for a network of this shape.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        ValueError: it is of another shape.
+    """
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"there is no {folder / 'model.safetensors'} to begin with")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    wanted = checkpoint_config(shape, config["eos_token_id"])
+    different = [
+        name
+        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+        if config[name] != wanted[name]
+    ]
+    if different:
+        said = ", ".join(f"{name} is {config[name]}, not {wanted[name]}" for name in different)
+        raise ValueError(f"{folder} has another shape: {said}")
+    tensors = load_file(folder / "model.safetensors")
+    scales = {
+        name.removesuffix(".scale"): scale for name, scale in tensors.items() if name.endswith(".scale")
+    }
+    return {
+        name: weight.float() * scales[name].float()[:, None] if name in scales else weight.float()
+        for name, weight in tensors.items()
+        if not name.endswith(".scale")
     }
 
 

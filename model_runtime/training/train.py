@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +45,7 @@ class Recipe:
     rows_at_once: int = 2  # what one forward pass takes; gradients add up
     muon_lr: float = 0.02
     adam_lr: float = 0.003
+    rate: float = 1.0  # of both
     warm_up: float = 0.02  # share of the run
     decay: float = 0.45  # share of the run, at the end
     z_loss: float = 1e-4
@@ -69,7 +70,7 @@ def schedule(progress: float, recipe: Recipe) -> float:
     """The learning rate's factor when the share `progress` of the run is done."""
     rising = progress / recipe.warm_up if recipe.warm_up else 1.0
     falling = (1.0 - progress) / recipe.decay if recipe.decay else 1.0
-    return max(0.0, min(1.0, rising, falling))
+    return recipe.rate * max(0.0, min(1.0, rising, falling))
 
 
 class Clock:
@@ -98,6 +99,7 @@ class Trainer:
         device: `cpu` or `cuda`.
         low_precision: whether products are made in bf16; weights are in fp32 all the same.
         compiled: whether the network is compiled first, which takes a minute or so.
+        start: the weights to begin with; a run that has begun goes on with its own.
     """
 
     def __init__(
@@ -109,12 +111,15 @@ class Trainer:
         device: str,
         low_precision: bool = False,
         compiled: bool = False,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.folder, self.data, self.recipe, self.device = folder, data, recipe, device
-        self._low_precision = low_precision
+        self._low_precision, self._compiled = low_precision, compiled
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.network = Network(shape).to(device)
+        if start is not None:
+            self.network.load_state_dict(start)
         self._loss_of = torch.compile(loss_of) if compiled else loss_of
         self.optimizers = make_optimizers(self.network, recipe.muon_lr, recipe.adam_lr)
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
@@ -133,6 +138,8 @@ class Trainer:
     def run(self, show: Progress, slice_minutes: float | None = None) -> None:
         """Train to the run's end, or, however far it is, for a slice; logs and saves as it goes."""
         began = saved = time.monotonic()
+        if self._compiled:
+            self._compile()
         while self.progress < 1.0:
             start = time.monotonic()
             loss = self._train_step()
@@ -162,6 +169,12 @@ class Trainer:
             met = torch.cat([middles_met(self.network, part) for part in self._batches(rows)]).float()
         half = len(met) // 2
         return float(met[:half].mean()), float(met[half:].mean())
+
+    def _compile(self) -> None:
+        """Have everything compiled before the clock runs."""
+        rows = next(self._batches(self._next_rows()))
+        self._loss(rows, self.recipe.z_loss, self.recipe.middle_weight).backward()  # type: ignore[no-untyped-call]
+        self.network.zero_grad()
 
     def _train_step(self) -> float:
         factor = schedule(self.progress, self.recipe)

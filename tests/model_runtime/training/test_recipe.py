@@ -108,7 +108,7 @@ def test_all_steps_in_one_command_end_in_a_model_that_the_runtime_opens(corpus: 
     for step in ("tokenizer:", "pack:", "train:", "curves:", "export:"):
         assert step in said
     assert "corpus:" not in said, "it is there already"
-    assert (tmp_path / "run" / "curves.svg").stat().st_size > 1000
+    assert (tmp_path / "run" / "cpu" / "curves.svg").stat().st_size > 1000
 
     async def answer() -> str:
         backend = open_backend(ModelOptions(str(tmp_path / "model")))
@@ -130,7 +130,7 @@ def test_training_in_slices_ends_where_one_run_does(corpus: Path, tmp_path: Path
     for _ in range(3):
         said = run(tmp_path / "sliced", "train", "--steps", "3", "--slice-minutes", "0", *SHAPE)
     assert "of the run" not in said
-    first, second = (load_pieces(tmp_path / name / "checkpoint") for name in ("whole", "sliced"))
+    first, second = (load_pieces(tmp_path / name / "cpu" / "checkpoint") for name in ("whole", "sliced"))
     assert first is not None
     assert second is not None
     assert first["step"] == second["step"] == 3
@@ -143,9 +143,7 @@ def test_training_needs_neither_the_corpus_nor_what_made_it(corpus: Path, tmp_pa
     run(tmp_path / "run", "tokenizer", "--vocab-size", "400")
     run(tmp_path / "run", "pack", "--context", "768")
     bare = tmp_path / "bare"
-    bare.mkdir()
-    for path in (*(tmp_path / "run").glob("*.npy"), tmp_path / "run" / "tokenizer.json"):
-        shutil.copy(path, bare)
+    shutil.copytree(tmp_path / "run" / "cpu", bare / "cpu")
     missing = ("datasketch", "rich", "accelerate", "gguf", "psutil", "huggingface_hub", "matplotlib")
     code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import runpy; " + (
         "sys.argv[0] = 'training'; runpy.run_module('model_runtime.training', run_name='__main__')"
@@ -154,7 +152,7 @@ def test_training_needs_neither_the_corpus_nor_what_made_it(corpus: Path, tmp_pa
     done = subprocess.run(command, capture_output=True, timeout=100, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     assert "100 %" in done.stdout
-    assert (bare / "checkpoint" / "pieces.json").exists()
+    assert (bare / "cpu" / "checkpoint" / "pieces.json").exists()
 
 
 def test_a_step_out_of_order_says_what_is_missing(tmp_path: Path) -> None:
