@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from model_runtime.training.cleaning import SourceFile
+    from model_runtime.training.rows import Rows
     from model_runtime.training.train import Progress
 
 # Steps import what they need themselves: a machine that only trains needs torch, numpy and tokenizers.
@@ -46,7 +47,7 @@ def run_all(arguments: argparse.Namespace) -> None:
         tokenizer: _place(arguments) / "tokenizer.json",
         pack: _place(arguments) / "probes-000.npy",
     }
-    for step in (corpus, tokenizer, pack, train, curves, export):
+    for step in (corpus, tokenizer, pack, train, curves, layouts, export):
         if step not in done or not done[step].exists():
             print(f"{step.__name__}: {step.__doc__}")
             step(arguments)
@@ -74,7 +75,8 @@ def tokenizer(arguments: argparse.Namespace) -> None:
 
 def pack(arguments: argparse.Namespace) -> None:
     """turn files into rows of tokens, most of them as fill-in-the-middle examples"""
-    from model_runtime.training.packing import write_probes, write_rows
+    from model_runtime.training.packing import write_rows
+    from model_runtime.training.rows import write_row_files
 
     vocabulary, size, place = _tokenizer(arguments), _size(arguments), _place(arguments)
     for name in ("train", "heldout"):
@@ -82,10 +84,9 @@ def pack(arguments: argparse.Namespace) -> None:
         rows, used = write_rows(files, vocabulary, size.context + 1, arguments.seed, place, name)
         tokens = rows * size.context * used / 1e6
         print(f"{place / name}-*.npy: {rows:,} rows, {tokens:.1f}M tokens, {used:.1%} used")
-    files = _sample(_made(arguments.folder, "heldout.jsonl"), size.megabytes, size.package_megabytes)
-    length = min(PROBE_TOKENS, size.context) + 1
-    count = write_probes(files, vocabulary, length, PROBES, arguments.seed, place)
-    print(f"{place / 'probes'}-*.npy: {count} lines, each in PSM and in SPM")
+    probes = _probes(arguments, PROBES)
+    write_row_files(probes, place, "probes")
+    print(f"{place / 'probes'}-*.npy: {len(probes) // 2} lines, each in PSM and in SPM")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -135,6 +136,22 @@ def curves(arguments: argparse.Namespace) -> None:
     target = arguments.drawing or _place(arguments) / "curves.svg"
     draw_curves(_made(_place(arguments), "log.jsonl"), target)
     print(target)
+
+
+def layouts(arguments: argparse.Namespace) -> None:
+    """measure what was trained in PSM and in SPM, on the same rests of held-out lines"""
+    from model_runtime.training.loss import layouts_met
+    from model_runtime.training.network import Network, Shape
+    from model_runtime.training.pieces import load_pieces
+
+    state = load_pieces(_place(arguments) / "checkpoint")
+    if state is None:
+        raise FileNotFoundError(f"there is no {_place(arguments) / 'checkpoint'}: run the step `train` first")
+    network = Network(Shape(**state["shape"]))
+    network.load_state_dict(state["network"])
+    probes = _probes(arguments, arguments.lines)
+    psm, spm = layouts_met(network, probes, rows_at_once=8)
+    print(f"{len(probes) // 2} rests of lines, met exactly: PSM {psm:.1%}, SPM {spm:.1%}")
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -191,6 +208,15 @@ def _sample(path: Path, megabytes: float, package_megabytes: float) -> Iterator[
     yield from taken
 
 
+def _probes(arguments: argparse.Namespace, count: int) -> Rows:
+    from model_runtime.training.packing import make_probes
+
+    size = _size(arguments)
+    files = _sample(_made(arguments.folder, "heldout.jsonl"), size.megabytes, size.package_megabytes)
+    length = min(PROBE_TOKENS, size.context) + 1
+    return make_probes(files, _tokenizer(arguments), length, count, arguments.seed)
+
+
 def _size(arguments: argparse.Namespace) -> Size:
     """The size that was named, with what was said otherwise."""
     size = SIZES[arguments.size]
@@ -236,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
         pack: (_add_pack_options,),
         train: (_add_train_options,),
         curves: (_add_curves_options,),
+        layouts: (_add_layouts_options,),
         export: (_add_export_options,),
     }
     every = tuple(add for adds in options.values() for add in adds)
@@ -292,6 +319,10 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_curves_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drawing", type=Path, metavar="FILE.svg|png", help="FOLDER/curves.svg if not named")
+
+
+def _add_layouts_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lines", type=int, default=1000, help="how many lines, at most (1000)")
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:

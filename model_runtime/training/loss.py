@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from model_runtime.training.rows import MIDDLE
+from model_runtime.training.rows import MIDDLE, Rows
 
 Network = Callable[[Tensor], Tensor]
 """Tokens (rows, length) to logits (rows, length, vocab_size)."""
@@ -49,3 +50,15 @@ def middles_met(network: Network, rows: Tensor) -> Tensor:
     tokens = rows & (MIDDLE - 1)
     likeliest = network(tokens[:, :-1]).argmax(-1)
     return ((likeliest == tokens[:, 1:]) | (rows[:, 1:] < MIDDLE)).all(-1)
+
+
+@torch.no_grad()
+def layouts_met(
+    network: Network, probes: Rows, rows_at_once: int, device: str = "cpu"
+) -> tuple[float, float]:
+    """The shares of probes, whose first half is in PSM and second in SPM, that are met exactly."""
+    starts = range(0, len(probes), rows_at_once)
+    parts = (probes[start : start + rows_at_once].astype(np.int64) for start in starts)
+    met = torch.cat([middles_met(network, torch.from_numpy(part).to(device)) for part in parts]).float()
+    half = len(met) // 2
+    return float(met[:half].mean()), float(met[half:].mean())

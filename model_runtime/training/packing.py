@@ -103,12 +103,13 @@ def write_rows(
     return len(rows), float((rows != padding).mean())
 
 
-def write_probes(
-    files: Iterable[SourceFile], tokenizer: Tokenizer, length: int, count: int, seed: int, folder: Path
-) -> int:
-    """Write the same rests of lines in PSM and in SPM, each in a row of its own; returns how many of each.
+def make_probes(
+    files: Iterable[SourceFile], tokenizer: Tokenizer, length: int, count: int, seed: int
+) -> Rows:
+    """At most `count` rests of lines in PSM, then the same in SPM, each in a row of its own.
 
-    The first half of the rows is PSM, the second SPM: what training measures exact match on.
+    Raises:
+        ValueError: there is no line that fits.
     """
     padding = token_id(tokenizer, FIM_PAD)
     random = Random(seed)
@@ -124,8 +125,7 @@ def write_probes(
     rows = [_padded(pair[layout], length, padding) for layout in (0, 1) for pair in pairs]
     if not rows:
         raise ValueError("no line in the held-out packages can measure exact match: hold out more of them")
-    write_row_files(np.stack(rows), folder, "probes")
-    return len(pairs)
+    return np.stack(rows)
 
 
 def _is_line(example: Example) -> bool:

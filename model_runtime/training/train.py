@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_runtime.training.loss import loss_of, middles_met
+from model_runtime.training.loss import layouts_met, loss_of
 from model_runtime.training.network import Network, Shape
 from model_runtime.training.optimizers import make_optimizers
 from model_runtime.training.pieces import load_pieces, save_pieces
@@ -161,14 +161,11 @@ class Trainer:
         parts = [self._loss(part, z_loss=0.0, middle_weight=1.0) for part in self._batches(rows)]
         return float(torch.stack(parts).mean())
 
-    @torch.no_grad()
     def exact_match(self) -> tuple[float, float]:
         """The shares of the probes that are met in PSM and in SPM."""
-        rows = self.data.probes[np.arange(len(self.data.probes))]
+        probes = self.data.probes[np.arange(len(self.data.probes))]
         with self._precision():
-            met = torch.cat([middles_met(self.network, part) for part in self._batches(rows)]).float()
-        half = len(met) // 2
-        return float(met[:half].mean()), float(met[half:].mean())
+            return layouts_met(self.network, probes, self.recipe.rows_at_once, self.device)
 
     def _compile(self) -> None:
         """Have everything compiled before the clock runs."""

@@ -105,8 +105,9 @@ def test_the_corpus_comes_out_the_same_when_it_is_made_again(corpus: Path) -> No
 def test_all_steps_in_one_command_end_in_a_model_that_the_runtime_opens(corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(corpus, tmp_path / "run")
     said = run(tmp_path / "run", "all", *SMALL, "--target", str(tmp_path / "model"))
-    for step in ("tokenizer:", "pack:", "train:", "curves:", "export:"):
+    for step in ("tokenizer:", "pack:", "train:", "curves:", "layouts:", "export:"):
         assert step in said
+    assert "rests of lines, met exactly: PSM " in said
     assert "corpus:" not in said, "it is there already"
     assert (tmp_path / "run" / "cpu" / "curves.svg").stat().st_size > 1000
 
