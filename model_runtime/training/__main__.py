@@ -96,14 +96,15 @@ def train(arguments: argparse.Namespace) -> None:
     from model_runtime.training.network import Shape
     from model_runtime.training.rows import read_row_files
     from model_runtime.training.train import Data, Recipe, Trainer
-    from model_runtime.training.vocabulary import FIM_PAD, token_id
+    from model_runtime.training.vocabulary import END_OF_TEXT, FIM_PAD, token_id
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.set_float32_matmul_precision("high")
     vocabulary, size, place = _tokenizer(arguments), _size(arguments), _place(arguments)
     train_rows, heldout, probes = (read_row_files(place, name) for name in ("train", "heldout", "probes"))
-    data = Data(train_rows, heldout, probes, token_id(vocabulary, FIM_PAD))
+    padding, end = (token_id(vocabulary, name) for name in (FIM_PAD, END_OF_TEXT))
+    data = Data(train_rows, heldout, probes, padding, end)
     context = train_rows.length - 1
     shape = Shape(vocabulary.get_vocab_size(), context, size.width, size.layers, size.heads)
     recipe = Recipe(
@@ -143,6 +144,7 @@ def layouts(arguments: argparse.Namespace) -> None:
     from model_runtime.training.loss import layouts_met
     from model_runtime.training.network import Network, Shape
     from model_runtime.training.pieces import load_pieces
+    from model_runtime.training.vocabulary import END_OF_TEXT, token_id
 
     state = load_pieces(_place(arguments) / "checkpoint")
     if state is None:
@@ -150,8 +152,9 @@ def layouts(arguments: argparse.Namespace) -> None:
     network = Network(Shape(**state["shape"]))
     network.load_state_dict(state["network"])
     probes = _probes(arguments, arguments.lines)
-    psm, spm = layouts_met(network, probes, rows_at_once=8)
-    print(f"{len(probes) // 2} rests of lines, met exactly: PSM {psm:.1%}, SPM {spm:.1%}")
+    met = layouts_met(network, probes, token_id(_tokenizer(arguments), END_OF_TEXT), rows_at_once=8)
+    print(f"{len(probes) // 2} rests of lines, met exactly: PSM {met.psm:.1%}, SPM {met.spm:.1%}")
+    print(f"and ended after the true ones: PSM {met.psm_ended:.1%}, SPM {met.spm_ended:.1%}")
 
 
 def export(arguments: argparse.Namespace) -> None:

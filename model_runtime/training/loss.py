@@ -6,6 +6,7 @@ network ▶ **loss** ▶ train.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -41,24 +42,36 @@ def loss_of(
     return loss + z_loss * sums.square().mean() if z_loss else loss
 
 
-def middles_met(network: Network, rows: Tensor) -> Tensor:
-    """Of each row (rows, length), whether its middle is what the network writes greedily; (rows,).
+def middles_met(network: Network, rows: Tensor, end: int) -> tuple[Tensor, Tensor]:
+    """Of each row (rows, length), whether its middle is what the network writes greedily, and whether it then
+    ends; both (rows,).
 
     Given the true tokens before it, each is the likeliest: then so they are without being given. What is
     written in other tokens than the tokenizer's own counts as missed.
     """
     tokens = rows & (MIDDLE - 1)
-    likeliest = network(tokens[:, :-1]).argmax(-1)
-    return ((likeliest == tokens[:, 1:]) | (rows[:, 1:] < MIDDLE)).all(-1)
+    right = network(tokens[:, :-1]).argmax(-1) == tokens[:, 1:]
+    in_middle, is_end = rows[:, 1:] >= MIDDLE, tokens[:, 1:] == end
+    return (right | ~in_middle | is_end).all(-1), (right | ~in_middle | ~is_end).all(-1)
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """Shares of probes: in each layout those met exactly, and those after which the network ends."""
+
+    psm: float
+    spm: float
+    psm_ended: float
+    spm_ended: float
 
 
 @torch.no_grad()
-def layouts_met(
-    network: Network, probes: Rows, rows_at_once: int, device: str = "cpu"
-) -> tuple[float, float]:
-    """The shares of probes, whose first half is in PSM and second in SPM, that are met exactly."""
+def layouts_met(network: Network, probes: Rows, end: int, rows_at_once: int, device: str = "cpu") -> Layouts:
+    """How far probes are met, whose first half is in PSM and second in SPM."""
     starts = range(0, len(probes), rows_at_once)
     parts = (probes[start : start + rows_at_once].astype(np.int64) for start in starts)
-    met = torch.cat([middles_met(network, torch.from_numpy(part).to(device)) for part in parts]).float()
+    found = [middles_met(network, torch.from_numpy(part).to(device), end) for part in parts]
+    met, ended = (torch.cat(each).float() for each in zip(*found, strict=True))
     half = len(met) // 2
-    return float(met[:half].mean()), float(met[half:].mean())
+    halves = (met[:half], met[half:], ended[:half], ended[half:])
+    return Layouts(*(float(each.mean()) for each in halves))

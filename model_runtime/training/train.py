@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_runtime.training.loss import layouts_met, loss_of
+from model_runtime.training.loss import Layouts, layouts_met, loss_of
 from model_runtime.training.network import Network, Shape
 from model_runtime.training.optimizers import make_optimizers
 from model_runtime.training.pieces import load_pieces, save_pieces
@@ -64,6 +64,7 @@ class Data:
     heldout: RowFiles
     probes: RowFiles
     padding: int
+    end: int  # of text
 
 
 def schedule(progress: float, recipe: Recipe) -> float:
@@ -161,11 +162,11 @@ class Trainer:
         parts = [self._loss(part, z_loss=0.0, middle_weight=1.0) for part in self._batches(rows)]
         return float(torch.stack(parts).mean())
 
-    def exact_match(self) -> tuple[float, float]:
-        """The shares of the probes that are met in PSM and in SPM."""
+    def exact_match(self) -> Layouts:
+        """How far the probes are met in PSM and in SPM."""
         probes = self.data.probes[np.arange(len(self.data.probes))]
         with self._precision():
-            return layouts_met(self.network, probes, self.recipe.rows_at_once, self.device)
+            return layouts_met(self.network, probes, self.data.end, self.recipe.rows_at_once, self.device)
 
     def _compile(self) -> None:
         """Have everything compiled before the clock runs."""
@@ -217,15 +218,17 @@ class Trainer:
             yield torch.from_numpy(part).to(self.device, non_blocking=True)
 
     def _log(self, loss: float) -> None:
-        psm, spm = self.exact_match()
+        met = self.exact_match()
         record = {
             "step": self.step,
             "minutes": round(self.clock.seconds / 60, 2),
             "tokens": self.step * self.recipe.rows_per_step * (self.data.train.length - 1),
             "train_loss": round(loss, 4),
             "held_out_loss": round(self.held_out_loss(), 4),
-            "exact_match_psm": round(psm, 4),
-            "exact_match_spm": round(spm, 4),
+            "exact_match_psm": round(met.psm, 4),
+            "exact_match_spm": round(met.spm, 4),
+            "ended_psm": round(met.psm_ended, 4),
+            "ended_spm": round(met.spm_ended, 4),
         }
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             print(json.dumps(record), file=log)

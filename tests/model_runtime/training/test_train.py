@@ -13,7 +13,7 @@ from model_runtime.training.rows import MIDDLE, RowFiles, Rows
 from model_runtime.training.train import Clock, Data, Recipe, Trainer, schedule
 
 SHAPE = Shape(vocab_size=32, context=16, width=32, layers=1, heads=2)
-PAD = 4
+END, PAD = 0, 4
 
 
 def counting_rows(count: int) -> Rows:
@@ -29,7 +29,7 @@ def counting_rows(count: int) -> Rows:
 
 def trainer(folder: Path, **recipe: float) -> Trainer:
     rows = RowFiles([counting_rows(40), counting_rows(24)])
-    data = Data(rows, RowFiles([counting_rows(8)]), RowFiles([counting_rows(10)]), PAD)
+    data = Data(rows, RowFiles([counting_rows(8)]), RowFiles([counting_rows(10)]), PAD, END)
     return Trainer(folder, data, SHAPE, Recipe(**recipe), "cpu")  # type: ignore[arg-type]
 
 
@@ -119,12 +119,16 @@ def test_padding_counts_nothing_and_middles_what_they_are_said_to_count() -> Non
     assert float(thrice) == pytest.approx(float(weighted), abs=1e-5)
 
 
-def test_a_middle_is_met_when_every_token_of_it_is() -> None:
+def test_a_middle_is_met_when_every_token_of_it_is_and_its_end_counts_apart() -> None:
     def adds_one(tokens: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.one_hot(tokens + 1, 40).float()
+        following = torch.where(tokens == 14, END, tokens + 1)
+        return torch.nn.functional.one_hot(following, 40).float()
 
-    right, wrong, elsewhere = (torch.arange(5, 15) for _ in range(3))
-    wrong[-1], elsewhere[3] = 30, 30
-    rows = torch.stack([right, wrong, elsewhere])
-    rows[:, -3:] |= MIDDLE
-    assert middles_met(adds_one, rows).tolist() == [True, False, True]
+    right, wrong, elsewhere, endless = (torch.arange(5, 16) for _ in range(4))
+    wrong[-2], elsewhere[3], endless[-3:-1] = 30, 30, torch.tensor([13, 20])
+    rows = torch.stack([right, wrong, elsewhere, endless])
+    rows[:, -1] = END
+    rows[:, -4:] |= MIDDLE
+    met, ended = middles_met(adds_one, rows, END)
+    assert met.tolist() == [True, False, True, False]
+    assert ended.tolist() == [True, False, True, False]
