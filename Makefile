@@ -9,13 +9,17 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP = $(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test test-editors lint types check check-vscode test-editors-vscode latency-vscode pictures-vscode clean
 
 demo: $(VENV)/runtime.stamp
 	@$(BIN)/python editor_clients/terminal_demo.py
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+# In real editors, which it brings into build/editors; what cannot be had is skipped with a line that says why.
+test-editors: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m editors -r fE tests/editors
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -25,6 +29,20 @@ types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 check: lint types test
+
+# The VS Code extension has a gate of its own: lint, types, tests, bundle. Python is enough for all else.
+check-vscode:
+	cd editor_clients/vscode && npm ci --no-audit --no-fund --loglevel=error && npm run check
+
+# In the real VS Code, which is installed into build/editors; skips, with a line that says why, where it cannot be.
+test-editors-vscode: $(VENV)/dev.stamp
+	@tests/editors/vscode/run.sh scenarios
+
+latency-vscode: $(VENV)/dev.stamp
+	@tests/editors/vscode/run.sh latency
+
+pictures-vscode: $(VENV)/dev.stamp
+	@tests/editors/vscode/run.sh pictures
 
 clean:
 	$(PYTHON) -c "import shutil; shutil.rmtree('$(VENV)', ignore_errors=True)"

@@ -27,16 +27,26 @@ FREED_WITHIN = 0.06
 
 
 class WatchedEngine(Engine):
-    """Says when it was let go: `freed` is set by the worker at the end of each completion."""
+    """Says when the worker takes up a completion, and when it lets go: `begun` and `freed` are set then."""
 
+    begun: asyncio.Future[float]
     freed: asyncio.Future[float]
 
+    def watch(self) -> None:
+        """Look at the next completion."""
+        loop = asyncio.get_running_loop()
+        self.begun, self.freed = loop.create_future(), loop.create_future()
+
     def complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
+        _tell(self.begun)
         try:
             yield from super().complete(request)
         finally:
-            freed = self.freed
-            freed.get_loop().call_soon_threadsafe(freed.set_result, time.monotonic())
+            _tell(self.freed)
+
+
+def _tell(moment: asyncio.Future[float]) -> None:
+    moment.get_loop().call_soon_threadsafe(moment.set_result, time.monotonic())
 
 
 def main() -> None:
@@ -72,9 +82,9 @@ async def _seconds(
     backend: LocalBackend, engine: WatchedEngine, request: CompletionRequest, moment: float | None
 ) -> float:
     """From closing the stream, so many seconds after it began, until the worker let go; None: to its end."""
-    engine.freed = asyncio.get_running_loop().create_future()
-    begun = time.monotonic()
+    engine.watch()
     reading = asyncio.create_task(_read(backend, request))
+    begun = await engine.begun  # what is closed before that never reaches the model
     if moment is not None:
         await asyncio.wait([reading], timeout=moment)
         begun = time.monotonic()
@@ -86,7 +96,7 @@ async def _seconds(
 
 async def _reused(backend: LocalBackend, engine: WatchedEngine, request: CompletionRequest) -> int:
     """How many tokens of a prompt are there when it is asked again."""
-    engine.freed = asyncio.get_running_loop().create_future()
+    engine.watch()
     stream = backend.complete(request)
     first = await anext(stream)
     await stream.aclose()

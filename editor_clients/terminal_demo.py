@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
 from lsp_server.arguments import CommandError, Location  # noqa: E402
-from lsp_server.jsonrpc import Peer, RpcError  # noqa: E402
-from lsp_server.transport import framed, read_message  # noqa: E402
+from lsp_server.client import ChildServer, Connection, ServerGone  # noqa: E402
+from lsp_server.jsonrpc import RpcError  # noqa: E402
 
 DEFAULT_FILE = ROOT / "lsp_server" / "document.py"
 DEFAULT_PLACE = "self.uri = "
@@ -60,69 +60,14 @@ class View:
             self._rows = sum(max(1, -(-len(line) // columns)) for line in lines)
 
 
-class Server:
-    """A language server in a child process, and what it has said."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        self._process = process
-        stdin = process.stdin
-        self.peer = Peer(lambda body: stdin.write(framed(body)), admit=lambda method: None)
-        self.peer.on_notification("window/showMessage", self._told)
-        self.peer.on_notification("window/logMessage", self._told)
-        self.ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._listening = asyncio.create_task(self._listen())
-
-    @classmethod
-    async def start(cls, model: str | None) -> Server:
-        """Start the server, for `model` or its default one."""
-        command = [sys.executable, "-m", "lsp_server", "serve", *(["--model", model] if model else [])]
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        pipe = asyncio.subprocess.PIPE
-        return cls(
-            await asyncio.create_subprocess_exec(
-                *command, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, "PYTHONPATH": path}
-            )
-        )
-
-    async def ask(self, method: str, params: object) -> Any:
-        """The server's answer, unless it dies before it gives one."""
-        asking = asyncio.ensure_future(self.peer.request(method, params))
-        await asyncio.wait([asking, self._listening], return_when=asyncio.FIRST_COMPLETED)
-        if not asking.done():
-            asking.cancel()
-            assert self._process.stderr is not None
-            errors = (await self._process.stderr.read()).decode(errors="replace").strip()
-            raise DemoError(f"the server has died: {errors.splitlines()[-1] if errors else 'without a word'}")
-        return asking.result()
-
-    async def stop(self) -> None:
-        """End the server as an editor that quits does."""
-        if self._process.returncode is None and not self._listening.done():
-            await self.ask("shutdown", None)
-            self.peer.notify("exit", None)
-        await asyncio.wait_for(self._process.wait(), 10)
-        self._listening.cancel()
-
-    async def _listen(self) -> None:
-        assert self._process.stdout is not None
-        while (body := await read_message(self._process.stdout)) is not None:
-            await self.peer.receive(body)
-
-    def _told(self, params: Any) -> None:
-        """The server says that the model is ready, or else what is wrong with it."""
-        if not self.ready.done():
-            if params["type"] == 1:
-                self.ready.set_exception(DemoError(params["message"].removeprefix("fimble: ")))
-            else:
-                self.ready.set_result(params["message"].removeprefix("fimble: "))
-
-
 class Demo:
     """One file, open in the editor, with a cursor."""
 
-    def __init__(self, server: Server, path: Path, above: str, below: str) -> None:
+    def __init__(self, server: Connection, path: Path, above: str, below: str) -> None:
         self._server = server
+        self.ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        server.on_notification("window/showMessage", self._told)
+        server.on_notification("window/logMessage", self._told)
         self._uri = path.absolute().as_uri()
         self._above, self._below = above, below
 
@@ -130,10 +75,9 @@ class Demo:
         """Introduce ourselves and open the file."""
         general = {"positionEncodings": ["utf-32"]}
         capabilities = {"general": general, "textDocument": {"inlineCompletion": {}}}
-        await self._server.ask("initialize", {"processId": os.getpid(), "capabilities": capabilities})
-        self._server.peer.notify("initialized", {})
+        await self._server.initialize(capabilities)
         document = {"uri": self._uri, "languageId": "python", "version": 1, "text": self._above + self._below}
-        self._server.peer.notify("textDocument/didOpen", {"textDocument": document})
+        self._server.notify("textDocument/didOpen", {"textDocument": document})
 
     async def complete(self, show: Callable[[str], None]) -> tuple[str, float, float]:
         """Ask for a completion at the cursor: its text, and when its beginning and its end came, in ms.
@@ -148,7 +92,7 @@ class Demo:
             first.append(_milliseconds(started))
             show(self._ghost(params["value"], column))
 
-        self._server.peer.on_notification("$/progress", grown)
+        self._server.on_notification("$/progress", grown)
         answer = await self._server.ask(
             "textDocument/inlineCompletion",
             {
@@ -161,6 +105,14 @@ class Demo:
         total = _milliseconds(started)
         text = self._ghost(answer or {"items": []}, column)
         return text, first[0] if first else total, total
+
+    def _told(self, params: Any) -> None:
+        """The server says that the model is ready, or else what is wrong with it."""
+        if not self.ready.done():
+            if params["type"] == 1:
+                self.ready.set_exception(DemoError(params["message"].removeprefix("fimble: ")))
+            else:
+                self.ready.set_result(params["message"].removeprefix("fimble: "))
 
     @staticmethod
     def _ghost(items: Any, column: int) -> str:
@@ -175,12 +127,12 @@ async def run(model: str | None, path: Path, above: str, below: str) -> None:
     """Show one completion, and how long it took."""
     view = View(above, below)
     started = time.perf_counter()
-    server = await Server.start(model)
+    server = await ChildServer.start(["--model", model] if model else [])
     try:
         demo = Demo(server, path, above, below)
         await demo.open()
         view.show("")
-        ready = await server.ready
+        ready = await demo.ready
         loaded = time.perf_counter() - started
         text, *cold = await demo.complete(view.show)
         view.show(text, final=True)
@@ -226,6 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except (DemoError, CommandError, RpcError) as error:
         sys.stderr.write(f"demo: {error}\n")
+        return 2
+    except ServerGone as error:
+        sys.stderr.write(f"demo: the server has ended: {error}\n")
         return 2
     return 0
 

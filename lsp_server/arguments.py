@@ -45,7 +45,8 @@ class Location:
 
     def open(self) -> tuple[Document, Position]:
         """The file, and this place in it."""
-        document = Document(read_text(self.file), uri=_uri(self.file), encoding="utf-32")
+        text, language = read_text(self.file), language_of(self.file)
+        document = Document(text, uri=_uri(self.file), language=language, encoding="utf-32")
         if self.line > document.line_count:
             has = _count(document.line_count, "line")
             raise CommandError(f"{self.file} has {has}, so there is no line {self.line}")
@@ -83,6 +84,11 @@ def read_text(name: str) -> str:
         raise CommandError(
             f"{name} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8 first"
         ) from None
+
+
+def language_of(name: str) -> str:
+    """The language of a file as LSP names it, if it is one that trimming knows; else nothing."""
+    return "python" if Path(name).suffix in (".py", ".pyi") else ""
 
 
 def _uri(name: str) -> str:

@@ -14,7 +14,18 @@ from collections.abc import Sequence
 
 from lsp_server import __version__
 from lsp_server.arguments import CommandError
-from lsp_server.commands import bench, complete, convert, doctor, evaluation, models, serve, stats, verify
+from lsp_server.commands import (
+    bench,
+    complete,
+    convert,
+    doctor,
+    evaluation,
+    models,
+    serve,
+    stats,
+    try_command,
+    verify,
+)
 from lsp_server.commands.options import Command, Parser
 from lsp_server.server import OpenBackend
 from model_runtime import open_backend as open_local_backend
@@ -23,11 +34,13 @@ from model_runtime.api import BackendError
 _DESCRIPTION = """\
 Code completion from a model on your own machine: nothing you type leaves it.
 
-Editors start `fimble serve`; `fimble complete` tries a completion without one;
-`fimble doctor` finds out what is wrong when something does not work."""
+`fimble try` shows them in a small editor in the terminal; other editors start
+`fimble serve`; `fimble complete` prints a completion without one; `fimble doctor`
+finds out what is wrong when something does not work."""
 
 _EXAMPLES = """\
 examples:
+  fimble try                        see completions now, in a small editor in the terminal
   fimble doctor                     is everything in place?
   fimble complete app.py:12         what comes at the end of line 12?
   fimble complete app.py:12:5       … and before its fifth character?
@@ -85,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show tracebacks, and log more to standard error"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each in (serve, complete, models, convert, verify, bench, evaluation, doctor, stats):
+    for each in (try_command, serve, complete, models, convert, verify, bench, evaluation, doctor, stats):
         command = each.add(commands)
         # Also after the command's name; what was said before it stands.
         command.add_argument(

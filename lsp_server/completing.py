@@ -23,8 +23,9 @@ _NOTHING: Final[Mapping[str, object]] = {"items": []}
 class Completing:
     """Answers one editor's requests for completions.
 
-    `sessions` are the open documents by URI. `failed` is told what the user can mend. `enabled` may be
-    switched off: then there is nothing to show anywhere.
+    `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
+    lists of items say whether they came from memory. `enabled` may be switched off: then there is nothing to
+    show anywhere.
     """
 
     def __init__(
@@ -33,12 +34,15 @@ class Completing:
         outcomes: Outcomes,
         peer: Peer,
         failed: Callable[[BackendError], None],
+        *,
+        tells_source: bool = False,
     ) -> None:
         self.enabled = True
         self._sessions = sessions
         self._outcomes = outcomes
         self._peer = peer
         self._failed = failed
+        self._tells_source = tells_source
 
     async def inline(self, params: object) -> object:
         """``textDocument/inlineCompletion``; None, not an empty list, where a newer request has come.
@@ -54,8 +58,10 @@ class Completing:
         cursor = session.document.clamp(asked.position)
         target = Target.inline(session.document, cursor, asked.selected)
 
-        def show(suggestion: Suggestion) -> None:
-            value = {"items": [target.inline_item(suggestion)]}
+        def show(answer: Answer) -> None:
+            # What is seen can be accepted, before it is whole.
+            suggestions = self._remember(session, cursor, answer, target)
+            value = {"items": [target.inline_item(suggestion) for suggestion in suggestions]}
             self._peer.notify("$/progress", {"token": asked.partial_result_token, "value": value})
 
         answer = await self._complete(
@@ -68,7 +74,8 @@ class Completing:
         if answer is None:
             return None
         suggestions = self._remember(session, cursor, answer, target)
-        return {"items": [target.inline_item(suggestion) for suggestion in suggestions]}
+        items = [target.inline_item(suggestion) for suggestion in suggestions]
+        return {"items": items, "source": answer.source} if self._tells_source else {"items": items}
 
     async def popup(self, params: object) -> object:
         """``textDocument/completion``."""
@@ -122,13 +129,23 @@ class Completing:
                 other.rest()
         loop = asyncio.get_running_loop()
         asked = loop.time()
+        seen: list[float] = []
+
+        def show_and_note(answer: Answer) -> None:
+            assert show is not None
+            seen.append(loop.time())
+            show(answer)
+
         try:
-            answer = await session.complete(cursor, selected, invoked=invoked, show=show)
+            answer = await session.complete(
+                cursor, selected, invoked=invoked, show=show_and_note if show else None
+            )
         except BackendError as error:
             self._failed(error)
             return None
         if answer is not None:
-            self._outcomes.answered(session, answer, loop.time() - asked)
+            # Who sees it grow has waited for its beginning only.
+            self._outcomes.answered(session, answer, (seen[0] if seen else loop.time()) - asked)
         return answer
 
     def _remember(

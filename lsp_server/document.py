@@ -119,6 +119,13 @@ class Document:
         """The position in the text that `position` means."""
         return self._position(*self._place(position))
 
+    def text_in(self, where: Range) -> str:
+        """What stands in a range."""
+        (first, start), (last, end) = self._place(where.start), self._place(where.end)
+        if first == last:
+            return self._lines[first][start:end]
+        return "".join([self._lines[first][start:], *self._lines[first + 1 : last], self._lines[last][:end]])
+
     def prefix(self, position: Position, limit: int) -> str:
         """What stands before `position`: everything, or the nearest `limit` to twice `limit` characters.
 
@@ -169,7 +176,7 @@ class Document:
         if position.line >= len(self._lines):
             return len(self._lines) - 1, len(self._lines[-1])
         line = self.line(position.line)
-        return position.line, _column(line, position.character, self.encoding)
+        return position.line, column_at(line, position.character, self.encoding)
 
     def _position_from(self, number: int, offset: int) -> Position:
         """The position that `offset` characters stand before, counted from the start of line `number`."""
@@ -202,7 +209,7 @@ def _without_line_end(line: str) -> str:
     return line[:-1] if line.endswith(("\n", "\r")) else line
 
 
-def _column(line: str, units: int, encoding: PositionEncoding) -> int:
+def column_at(line: str, units: int, encoding: PositionEncoding) -> int:
     """The character of `line` that code unit number `units` belongs to."""
     if encoding == "utf-32" or line.isascii():
         return min(units, len(line))

@@ -98,7 +98,7 @@ class Peer:
         self._send({"method": method, "params": params})
 
     async def request(self, method: str, params: object) -> Any:
-        """Ask the other side something.
+        """Ask the other side something. Who cancels this tells the other side that it need not answer.
 
         Raises:
             RpcError: the other side's answer is an error.
@@ -108,8 +108,20 @@ class Peer:
         try:
             self._send({"id": id_, "method": method, "params": params})
             return await answer
+        except asyncio.CancelledError:
+            if answer.cancelled():
+                self.notify("$/cancelRequest", {"id": id_})
+            else:
+                answer.exception()  # it came at the same moment, and is looked at by nobody
+            raise
         finally:
             del self._asked[id_]
+
+    def hang_up(self, error: Exception) -> None:
+        """The other side has gone: whoever waits for an answer gets `error`."""
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(error)
 
     async def cancel_all(self) -> None:
         """Cancel every request that is running, but for the one that asks for this, and see it answered."""

@@ -35,6 +35,7 @@ class ClientFacts:
     configuration: bool = False
     registers_configuration: bool = False
     status: bool = False
+    source: bool = False
     roots: tuple[str, ...] = ()
     options: object = None
 
@@ -45,14 +46,14 @@ class ClientFacts:
         offered = _get(_get(capabilities, "general", dict, {}), "positionEncodings", list, [])
         workspace = _get(capabilities, "workspace", dict, {})
         changes = _get(workspace, "didChangeConfiguration", dict, {})
-        experimental = _get(capabilities, "experimental", object, {})
         return cls(
             encoding=next((name for name in offered if name in _ENCODINGS), "utf-16"),
             work_done_progress=_get(_get(capabilities, "window", dict, {}), "workDoneProgress", bool, False),
             inline_completion="inlineCompletion" in _get(capabilities, "textDocument", dict, {}),
             configuration=_get(workspace, "configuration", bool, False),
             registers_configuration=_get(changes, "dynamicRegistration", bool, False),
-            status=isinstance(experimental, Mapping) and experimental.get("fimbleStatus") is True,
+            status=_experimental(capabilities, "fimbleStatus"),
+            source=_experimental(capabilities, "fimbleSource"),
             roots=_roots(params),
             options=_get(params, "initializationOptions", object, None),
         )
@@ -166,6 +167,12 @@ def decode_uri(params: object) -> str:
     """The document that a message is about."""
     uri: str = _get(_get(params, "textDocument", dict), "uri", str)
     return uri
+
+
+def _experimental(capabilities: object, name: str) -> bool:
+    """Whether a client asks for one of our own extensions."""
+    experimental = _get(capabilities, "experimental", object, {})  # other servers' may be of any type
+    return isinstance(experimental, Mapping) and experimental.get(name) is True
 
 
 def _roots(params: object) -> tuple[str, ...]:

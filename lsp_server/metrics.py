@@ -98,13 +98,22 @@ class Metrics:
             self._count(model, language, "decoded", usage.decoded_tokens)
 
     def shown(self, id_: str, *, model: str, language: str, length: int) -> None:
-        """The user sees a completion of `length` UTF-16 units. Once for each id, however often it is told."""
-        if id_ in self._shown:
+        """The user sees a completion of `length` UTF-16 units.
+
+        It counts once for each id, however often it is told; one that has grown has its new length.
+        """
+        if (known := self._shown.get(id_)) is not None:
+            known.length = max(known.length, length)
             return
         self._shown[id_] = _Shown(model, language, length, self._clock())
         while len(self._shown) > _MOST_OPEN:
             del self._shown[next(iter(self._shown))]
         self._count(model, language, "shown")
+
+    def taken(self, id_: str) -> int:
+        """How many UTF-16 units of a completion the user has accepted so far."""
+        shown = self._shown.get(id_)
+        return 0 if shown is None else shown.accepted
 
     def accepted(self, id_: str) -> None:
         """The user has taken all of a completion."""

@@ -119,6 +119,7 @@ class ModelInUse:
         except BackendError as error:
             self._failed(error)
             return
+        await asyncio.sleep(0)  # what the backend has told of its progress comes first
         self._status.ready(info.name)
         message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
         self._peer.notify("window/logMessage", {"type": _INFO, "message": message})
@@ -144,12 +145,17 @@ class ModelInUse:
         return info
 
     def _in_this_thread(self, progress: LoadProgress) -> LoadProgress:
-        """`progress` as something that the backend's thread can call."""
-        loop = asyncio.get_running_loop()
+        """`progress` as something that the backend's thread can call, for as long as the load goes on."""
+        loop, loading = asyncio.get_running_loop(), asyncio.current_task()
+        assert loading is not None
+
+        def tell(share: float, message: str) -> None:
+            if not loading.done():  # else the model was told to be ready, and would seem to load again
+                progress(share, message)
 
         def call(share: float, message: str) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-                loop.call_soon_threadsafe(progress, share, message)
+                loop.call_soon_threadsafe(tell, share, message)
 
         return call
 

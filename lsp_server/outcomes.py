@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lsp_server.document import Document, Position, code_units
@@ -23,13 +23,17 @@ _MOST_REMEMBERED: Final = 64
 
 @dataclass(frozen=True)
 class Sent:
-    """An item that an editor has: `typed` and then `piece`, at `place`, which is at `cursor`."""
+    """An item that an editor has: `typed` and then `piece`, at `place`, which is at `cursor`.
+
+    `taken` UTF-16 units of the suggestion were accepted before, and are no part of `piece` any more.
+    """
 
     session: Session
     cursor: Position
     place: Place
     piece: Piece
     typed: str
+    taken: int = 0
 
 
 class Outcomes:
@@ -61,7 +65,7 @@ class Outcomes:
     def sent(self, suggestion: Suggestion, item: Sent) -> None:
         """The editor has been given `item`."""
         self._sent.pop(suggestion.id, None)
-        self._sent[suggestion.id] = item
+        self._sent[suggestion.id] = replace(item, taken=self._metrics.taken(suggestion.id))
         while len(self._sent) > _MOST_REMEMBERED:
             del self._sent[next(iter(self._sent))]
         if not self._tells_shown:
@@ -101,7 +105,7 @@ class Outcomes:
         length -= code_units(sent.typed, "utf-16")
         if length >= code_units(sent.piece.text, "utf-16"):
             return self.accepted(id_)
-        self._metrics.partly_accepted(id_, length)
+        self._metrics.partly_accepted(id_, sent.taken + length)
         return None
 
     def close_document(self, document: Document) -> None:

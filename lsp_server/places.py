@@ -36,14 +36,19 @@ class Place:
     def next_line(self) -> Place:
         """Where the cursor is after Enter, in an editor that indents as most do."""
         line = self.prefix[self.prefix.rfind("\n") + 1 :]
-        indent = line[: len(line) - len(line.lstrip())]
-        if line.rstrip().endswith(_OPENERS):
-            indent += "\t" if indent.startswith("\t") else "    "
-        return replace(self, prefix=f"{self.prefix}\n{indent}")
+        return replace(self, prefix=f"{self.prefix}\n{indentation_below(line)}")
 
     def same_text(self, other: Place) -> bool:
         """Whether both are the same cursor in the same text."""
         return self.prefix == other.prefix and same_suffix(self.suffix, other.suffix)
+
+
+def indentation_below(line: str) -> str:
+    """How the line below `line` is indented, as far as it is known before anything stands there."""
+    indent = line[: len(line) - len(line.lstrip())]
+    if line.rstrip().endswith(_OPENERS):
+        indent += "\t" if indent.startswith("\t") else "    "
+    return indent
 
 
 def place_at(document: Document, position: Position, selection: Selection | None = None) -> Place:

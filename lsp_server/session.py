@@ -49,7 +49,7 @@ class Answer:
     usage: Usage | None
 
 
-Show = Callable[[Suggestion], None]
+Show = Callable[[Answer], None]
 
 
 class Session:
@@ -73,8 +73,9 @@ class Session:
         """What belongs at `position`, or None where a newer request has taken this one's place.
 
         With a `selection`, that is what follows it. A user who has `invoked` it gets several candidates.
-        `show` is called with the first one each time it has grown; whoever sees it grow is answered when it
-        is whole, everybody else when the latency budget is spent and there is a whole piece of it.
+        `show` is called with the first one each time it has grown, as the answer so far; whoever sees it
+        grow is answered when it is whole, everybody else when the latency budget is spent and a
+        piece of it is whole.
 
         Raises:
             BackendError: the model cannot be used.
@@ -155,7 +156,7 @@ class Session:
             if not offer.done:
                 if show and piece and piece.text.strip() and piece.text != shown:
                     shown = piece.text
-                    show(Suggestion(offer.id, piece))
+                    show(Answer(place, (Suggestion(offer.id, piece),), "model", None))
                 enough = not show and (offer.at_once or self._is_time(turn, asked))
                 piece = offer.whole_at(place) if enough else None
             if piece is not None:

@@ -69,20 +69,39 @@ def setting_names() -> list[str]:
     return [_camel(name) for name in _RULES]
 
 
+def settings_schema() -> dict[str, dict[str, object]]:
+    """Each setting as a JSON schema with its default and its description, which is Markdown.
+
+    Editors' clients are made from it, so that what is said of a setting is said here only.
+    """
+    return {
+        _camel(name): {**rule.schema, "default": getattr(Settings, name), "description": rule.about}
+        for name, rule in _RULES.items()
+    }
+
+
 @dataclass(frozen=True)
 class _Rule:
-    """What a setting's value has to be, as a test and in words."""
+    """What a setting's value has to be: a test, words and a JSON schema for it; and what it is `about`."""
 
     accepts: Callable[[Any], bool]
     words: str
+    schema: Mapping[str, object]
+    about: str
 
 
-def _one_of(kind: Any) -> _Rule:
+def _one_of(kind: Any, about: str) -> _Rule:
     choices = get_args(kind)
     return _Rule(
         lambda value: isinstance(value, str) and value in choices,
         "one of " + ", ".join(f'"{name}"' for name in choices),
+        {"type": "string", "enum": list(choices)},
+        about,
     )
+
+
+def _switch(about: str) -> _Rule:
+    return _Rule(lambda value: isinstance(value, bool), "true or false", {"type": "boolean"}, about)
 
 
 def _is_number(value: object) -> bool:
@@ -97,20 +116,56 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "model": _Rule(
         lambda value: value is None or (isinstance(value, str) and value != ""),
         "a folder, or null for the default model",
+        {"type": ["string", "null"], "minLength": 1},
+        "a checkpoint's folder, a GGUF file, or a name of `fimble models`; `null` is the default model",
     ),
-    "device": _one_of(Device),
-    "dtype": _one_of(Dtype),
-    "quantize": _one_of(Quantize),
-    "max_tokens": _Rule(lambda value: _is_count(value) and value > 0, "a whole number, at least 1"),
+    "device": _one_of(Device, '`"cpu"`, `"cuda"` or `"mps"`; `"auto"` takes the quickest that is there'),
+    "dtype": _one_of(
+        Dtype,
+        '`"fp32"`, `"fp16"` or `"bf16"`; `"auto"` is fp32 on the CPU, half precision elsewhere',
+    ),
+    "quantize": _one_of(
+        Quantize,
+        'whether matrices are int8: `"none"` or `"int8"`; `"auto"` is int8 on x86 CPUs, unless `dtype` is '
+        "set: quicker for all but tiny models, a quarter of the memory, and the same bits whatever was "
+        "computed before",
+    ),
+    "max_tokens": _Rule(
+        lambda value: _is_count(value) and value > 0,
+        "a whole number, at least 1",
+        {"type": "integer", "minimum": 1},
+        "the most tokens in one completion",
+    ),
     "latency_budget_ms": _Rule(
         lambda value: value is None or (_is_number(value) and value > 0),
         "a number of milliseconds above 0, or null for no limit",
+        {"type": ["number", "null"], "exclusiveMinimum": 0},
+        "after so many milliseconds a completion is shown as far as it is whole, and goes on in the "
+        "background; `null` sets no limit",
     ),
-    "temperature": _Rule(lambda value: _is_number(value) and value >= 0, "a number, at least 0"),
-    "top_k": _Rule(_is_count, "a whole number, at least 0"),
-    "top_p": _Rule(lambda value: _is_number(value) and 0 < value <= 1, "a number above 0, at most 1"),
-    "multiline": _Rule(lambda value: isinstance(value, bool), "true or false"),
-    "metrics": _Rule(lambda value: isinstance(value, bool), "true or false"),
+    "temperature": _Rule(
+        lambda value: _is_number(value) and value >= 0,
+        "a number, at least 0",
+        {"type": "number", "minimum": 0},
+        "0 always takes the likeliest token; above it tokens are drawn",
+    ),
+    "top_k": _Rule(
+        _is_count,
+        "a whole number, at least 0",
+        {"type": "integer", "minimum": 0},
+        "draw among the k likeliest; 0 is off",
+    ),
+    "top_p": _Rule(
+        lambda value: _is_number(value) and 0 < value <= 1,
+        "a number above 0, at most 1",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        "draw among the likeliest that make up this probability; 1 is off",
+    ),
+    "multiline": _switch("whether completions may have several lines"),
+    "metrics": _switch(
+        "whether `fimble stats` has something to show: counts, on this machine only, without code or file "
+        "names"
+    ),
 }
 
 

@@ -60,7 +60,9 @@ class Workspace:
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
         self._outcomes = Outcomes(self._sessions, metrics, self._status.model)
-        self._completing = Completing(self._sessions, self._outcomes, peer, self._failed)
+        self._completing = Completing(
+            self._sessions, self._outcomes, peer, self._failed, tells_source=client.source
+        )
         self._surroundings = Surroundings(
             self._model.backend,
             self._initial,
@@ -150,33 +152,44 @@ class Workspace:
     def _did_change_configuration(self, params: object) -> None:
         options = pushed(params)
         if options is not None:
-            self._configure(options)
+            self._reconfigure(options)
         elif self._client.configuration:
             self._run(self._pull())
 
     async def _pull(self) -> None:
-        self._configure(await pulled(self._peer))
+        self._reconfigure(await pulled(self._peer))
 
-    def _configure(self, options: object) -> None:
-        """Take over the editor's settings; what it says nothing of is as it was at the start."""
+    def _reconfigure(self, options: object) -> None:
+        """Take over settings that have changed. A model that is chosen is loaded before the next key."""
+        if self._configure(options):
+            self._model.load(report=self._client.work_done_progress)
+
+    def _configure(self, options: object) -> bool:
+        """Take over the editor's settings; what it says nothing of is as it was at the start.
+
+        Whether there is another model now, which is to be loaded.
+        """
         configured, mistakes = read_settings(options, self._initial)
         self._tell_mistakes(mistakes)
         if configured != self._configured:
             chosen = self._surroundings.settings.model  # by hand, perhaps, which stands until it is set anew
             model = chosen if configured.model == self._configured.model else configured.model
             self._configured = configured
-            self._use(replace(configured, model=model))
+            return self._use(replace(configured, model=model))
+        return False
 
-    def _use(self, settings: Settings) -> None:
-        """Complete with `settings` from now on."""
+    def _use(self, settings: Settings) -> bool:
+        """Complete with `settings` from now on; whether that takes another model, which is not loaded yet."""
         self._surroundings.settings = settings
         self._metrics.enabled = settings.metrics
-        if self._model.exchange(settings.model_options):
+        exchanged = self._model.exchange(settings.model_options)
+        if exchanged:
             self._surroundings.backend = self._model.backend
             self._surroundings.debounce.forget_answers()
             self._told.clear()
         for session in self._sessions.values():
             session.forget()
+        return exchanged
 
     async def _execute(self, params: object) -> object:
         command = Command.decode(params)

@@ -44,7 +44,7 @@ from model_runtime.planning import PIECE_SECONDS, Plan, Planner
 from model_runtime.prompt import Prompt, lay_out
 from model_runtime.sentinels import Sentinels, find_sentinels
 from model_runtime.slots import Choice, Slots, capacity_and_number
-from model_runtime.threads import Threads, cores
+from model_runtime.threads import FEW_ROWS, PREFILL_ROWS, Threads, cores
 from model_runtime.tokenizer import IncrementalDecoder, Tokenizer
 
 PROMPT_TOKENS = 2048
@@ -61,6 +61,12 @@ DELIVERY_SECONDS = 0.005
 
 BEFORE_TOKENS = 32
 """So many before the cursor are looked at to guess what comes, where a prompt does not end with them."""
+
+CHOOSE_AGAIN_SECONDS, CHOOSE_AGAIN_MOST = 5.0, 600.0
+"""The number of threads is chosen again when nobody waits: after so long, then twice as long, and so on."""
+
+QUIET = 1.5
+"""But not while passes take so many times as long as on a quiet machine."""
 
 REMEMBERED_SNIPPETS = 64
 """So many are kept in tokens, to be drafted from."""
@@ -134,6 +140,9 @@ class Engine:
         self._odds, self._offers = Odds(), Offers()
         self._encode = lru_cache(REMEMBERED_SNIPPETS)(self._tokenizer.encode)
         self._ahead: dict[str, Prompt] = {}  # by session, the newest last
+        self._choosing: Iterator[None] | None = None
+        self._choose_after = CHOOSE_AGAIN_SECONDS
+        self._choose_at = clock() + self._choose_after
         self.info = ModelInfo(
             name=model.name if options.model else DEFAULT_NAME,
             family=model.family,
@@ -170,10 +179,10 @@ class Engine:
             yield from self._answer(request, given_back, planned.choice, slot.cache, self._passes(deadline))
 
     def work_ahead(self) -> bool:
-        """Compute a piece of a prompt that nobody waits for; False where nothing is left to do.
+        """Compute a piece of what nobody waits for; False where nothing is left to do.
 
         That is the whole context of each session's last request, in its preferred layout, as far as its
-        completion did not compute it.
+        completion did not compute it; and then, now and again, whether other threads are better by now.
         """
         while self._ahead:
             session, prompt = next(reversed(self._ahead.items()))
@@ -189,7 +198,32 @@ class Engine:
             except OutOfMemory:
                 self._ahead.clear()
             return True
-        return False
+        return self._how.ahead and self._choose_again()
+
+    def _choose_again(self) -> bool:
+        """Make one of the passes that show how many threads are best by now; False where it is not time."""
+        if self.threads is None:
+            return False
+        if self._choosing is None:
+            if self._clock() < self._choose_at or self._pace.load > QUIET:
+                return False
+            self._choosing = self._choices(self.threads)
+        if next(self._choosing, self) is self:
+            self._choosing = None
+            self._choose_after = min(2 * self._choose_after, CHOOSE_AGAIN_MOST)
+            self._choose_at = self._clock() + self._choose_after
+        return True
+
+    def _choices(self, threads: Threads) -> Iterator[None]:
+        cache, before = self.decoder.new_cache(min(PREFILL_ROWS, self._capacity)), threads.prefill
+
+        def run(rows: int) -> None:
+            cache.rewind(0)
+            self.decoder.forward([0] * min(rows, cache.capacity), cache)
+
+        yield from threads.choosing_again(run)
+        if threads.prefill != before:
+            self._pace.relearn(FEW_ROWS)
 
     def _answer(
         self, request: CompletionRequest, given_back: str, choice: Choice, cache: Cache, passes: Passes

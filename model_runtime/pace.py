@@ -50,6 +50,13 @@ class _Width:
             self._samples.append(max(seconds, INSTANT) / (1 + self.slope * start))
             self._seconds = median(self._samples)
 
+    @property
+    def known(self) -> bool:
+        return bool(self._samples)
+
+    def forget(self) -> None:
+        self._samples.clear()
+
     def seconds(self, start: int) -> float:
         return self._seconds * (1 + self.slope * start)
 
@@ -90,11 +97,17 @@ class Pace:
         if width not in self._widths:
             nearest = min(self._known, key=lambda known: abs(known - width), default=None)
             self._width(width, self._widths[nearest].slope if nearest else 0.0)
-        else:
+        elif self._widths[width].known:
             self._ratios.append(max(seconds, INSTANT) / self._quiet(rows, start))
             self.load = median(self._ratios)
         if width > 1:  # which stays as it is: were all free to move, load and widths could drift apart
             self._widths[width].learn(start, seconds / self.load * width / rows)
+
+    def relearn(self, rows: int) -> None:
+        """Passes of so many rows or more are made otherwise now: the next ones tell what they cost."""
+        for width, known in self._widths.items():
+            if width >= max(rows, 2):
+                known.forget()
 
     def seconds(self, rows: int, start: int) -> float:
         """How long a pass is expected to take."""

@@ -2,18 +2,21 @@
 
 Beside the engine. More threads are not always quicker: a pass of one row is mostly waiting for memory, small
 models spend their time between the operations, and where other programs have the cores, every operation waits
-until the last of its threads had its turn.
+until the last of its threads had its turn. Models are often opened while an editor starts and all cores are
+busy, so what was chosen then is tried again later.
 
     threads = Threads(torch.set_num_threads, cores())
     threads.choose(run)                # run(rows) makes a pass
     threads.prepare(rows, pace.load)   # before each pass, from the thread that makes it
+    threads.choosing_again(run)        # when nobody waits: an iterator that makes a pass for each item
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, MutableMapping
+from collections import deque
+from collections.abc import Callable, Generator, MutableMapping
 from functools import partial
 from statistics import median
 
@@ -59,7 +62,7 @@ def sleep_when_waiting(environment: MutableMapping[str, str]) -> None:
     took 290 to 390 ms, with this 260, and 250 going round. What the user has set stands.
     """
     if "OMP_WAIT_POLICY" not in environment:
-        environment.setdefault("GOMP_SPINCOUNT", "1000")  # GNU's library: some microseconds
+        environment.setdefault("GOMP_SPINCOUNT", "2000")  # GNU's library: some tens of microseconds
         environment.setdefault("KMP_BLOCKTIME", "1")  # Intel's and LLVM's, in milliseconds
 
 
@@ -83,8 +86,16 @@ class Threads:
 
     def choose(self, run: Callable[[int], object]) -> None:
         """Measure and choose; `run` makes a pass of so many rows, and returns when it is done."""
-        self.decode = self._fewest(partial(run, 1))
-        self.prefill = self._fewest(partial(run, PREFILL_ROWS))
+
+        def both() -> Generator[None, None, None]:
+            self.decode = yield from self._fewest(partial(run, 1))
+            self.prefill = yield from self._fewest(partial(run, PREFILL_ROWS))
+
+        deque(both(), maxlen=0)
+
+    def choosing_again(self, run: Callable[[int], object]) -> Generator[None, None, None]:
+        """Measure anew for passes of many rows, one pass for each item: somebody may come who waits."""
+        self.prefill = yield from self._fewest(partial(run, PREFILL_ROWS))
 
     def prepare(self, rows: int, load: float) -> None:
         """Set the number of threads for a pass.
@@ -98,27 +109,33 @@ class Threads:
             self._alone_until = self._clock() + ALONE_SECONDS
         self._set(1 if self._clock() < self._alone_until else wanted)
 
-    def _fewest(self, work: Callable[[], object]) -> int:
+    def _fewest(self, work: Callable[[], object]) -> Generator[None, None, int]:
         """The number of threads that no larger one is clearly faster than."""
         chosen = 1
         while chosen < self._most:
             more = min(2 * chosen, self._most)
-            if not self._clearly_faster(work, more, chosen):
+            if not (yield from self._clearly_faster(work, more, chosen)):
                 break
             chosen = more
         return chosen
 
-    def _clearly_faster(self, work: Callable[[], object], more: int, fewer: int) -> bool:
+    def _clearly_faster(
+        self, work: Callable[[], object], more: int, fewer: int
+    ) -> Generator[None, None, bool]:
         taken: dict[int, list[float]] = {fewer: [], more: []}
         for threads in taken:  # once without the clock: threads start, memory is taken
             self._set(threads)
             work()
-        until = self._clock() + SECONDS
+            yield
+        spent = 0.0
         for _ in range(ROUNDS):
             for threads, seconds in taken.items():
-                self._set(threads)
-                seconds.extend(self._seconds(work) for _ in range(PASSES))
-            if self._clock() >= until:
+                for _ in range(PASSES):
+                    self._set(threads)
+                    seconds.append(self._seconds(work))
+                    spent += seconds[-1]
+                    yield
+            if spent >= SECONDS:
                 break
         return median(taken[fewer]) > CLEARLY * median(taken[more])
 

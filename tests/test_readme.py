@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shlex
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server import cli
-from lsp_server.settings import Settings
+from lsp_server.settings import settings_schema
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,12 +53,9 @@ def test_the_python_example_completes_code() -> None:
 
 
 def test_every_setting_is_explained_with_its_default() -> None:
-    for field in dataclasses.fields(Settings):
-        words = field.name.split("_")
-        name = words[0] + "".join(map(str.capitalize, words[1:]))
-        row = re.search(rf"^\|.*`{name}`.*$", README, re.MULTILINE)
-        assert row is not None, name
-        assert f"`{json.dumps(field.default)}`".replace(".0`", "`") in row[0], name
+    for name, schema in settings_schema().items():
+        default = json.dumps(schema["default"]).removesuffix(".0")
+        assert f"| `{name}` | `{default}` | {schema['description']} |\n" in README, name
 
 
 def test_every_file_that_the_documentation_links_to_is_there() -> None:

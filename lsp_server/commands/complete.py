@@ -69,7 +69,7 @@ def _complete(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     settings = chosen_settings(arguments)
     request = completion_request(place_at(document, position), document, settings)
     request = dataclasses.replace(request, seed=arguments.seed)
-    trim = None if arguments.raw else Trim(request.prefix, request.suffix)
+    trim = None if arguments.raw else Trim(request.prefix, request.suffix, language=request.language)
     backend = open_backend(settings.model_options)
     out = None if arguments.json else sys.stdout
 

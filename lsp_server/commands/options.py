@@ -54,6 +54,12 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
     return Settings(**{name: value for name, value in vars(arguments).items() if name in names})
 
 
+def chosen_model(arguments: argparse.Namespace) -> list[str]:
+    """What `add_model_options` was given, as options for another command."""
+    chosen = dataclasses.asdict(chosen_settings(arguments).model_options)
+    return [f"--{name}={value}" for name, value in chosen.items() if value is not None]
+
+
 def progress_bar() -> Progress:
     """A progress bar on standard error, gone when the work is done: standard output can be piped on."""
     from rich.console import Console

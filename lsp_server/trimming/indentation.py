@@ -18,7 +18,8 @@ _STEPS: Final = range(2, 9)
 
 def width(line: str) -> int:
     """How far `line` is indented, in columns."""
-    return len(_blank(line).expandtabs(_TAB))
+    blank = len(line) - len(line.lstrip(" \t"))
+    return blank if line.find("\t", 0, blank) < 0 else len(line[:blank].expandtabs(_TAB))
 
 
 @dataclass(frozen=True)

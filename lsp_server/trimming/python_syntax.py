@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,20 @@ from lsp_server.trimming.nesting import CLOSERS
 _LARGEST: Final = 10_000  # characters on either side; parsing twice as many takes 2 to 4 ms
 _MOST_LINES: Final = 200
 _CONTINUES: Final = re.compile(r"(?:else|elif|except|finally|case)\b|[)\]}\"']")
+_DEFINING: Final = frozenset("acd@")  # what `_DEFINES` can begin with
 _DEFINES: Final = re.compile(r"(?:async\s+)?def\s+\w+\s*[\[(]|class\s+\w+\s*[\[(:]|@\w")
+_ITEM_ENDS: Final = (",", "(", "[", "{", '"', "'")  # of lines in brackets: strings may be put together
+_STATES: Final = re.compile(
+    r"@|(?:async|def|class|for|with|from|import|return|raise|if|elif|while|try|assert|del|pass)\b"
+)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """So many characters come before it. Where it is `settled`, nothing that may follow mends it."""
+
+    at: int
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,19 +45,25 @@ class Region:
     after: str
     fillers: tuple[str, ...] = ()
 
-    def parses(self, text: str, covers: int = 0) -> bool:
-        """Whether it is right with `text` at the cursor, in place of `covers` characters."""
-        return _mistake(self.before + text + self.after[covers:]) is None
+    def mistake(self, text: str, covers: int = 0) -> Mistake | None:
+        """What is wrong with `text` at the cursor, in place of `covers` characters."""
+        return _mistake(self.before + text + self.after[covers:])
+
+    def is_broken_by(self, mistake: Mistake) -> bool:
+        """Whether it is wrong with any text at the cursor, since the `mistake` is before that."""
+        line = self.before.rfind("\n") + 1
+        end = len(self.before) if self.before[line:].strip() else line
+        return mistake.settled and mistake.at < end
 
     def can_parse(self) -> bool:
         """Whether it is right as it is, or but for a name or a statement that is missing at the cursor."""
-        return any(self.parses(filler) for filler in ("", *self.fillers))
+        return any(self.mistake(filler) is None for filler in ("", *self.fillers))
 
     def may_go_on(self, text: str, closing: str) -> bool:
         """Whether up to the end of `text` it is only unfinished; `closing` closes what is open there."""
         source = (self.before + text).rstrip()
         mistake = _mistake(source + closing)
-        return mistake is None or mistake >= len(source)
+        return mistake is None or mistake.at >= len(source)
 
 
 def regions(prefix: str, suffix: str, cursor: Cursor) -> Iterator[Region]:
@@ -61,17 +80,23 @@ def regions(prefix: str, suffix: str, cursor: Cursor) -> Iterator[Region]:
     yield from region
     outer = cursor.nesting.brackets[: cursor.depth]
     if cursor.nesting.inside is None and (not region or any(opening.owner == "anyone" for opening in outer)):
-        for mark in [opening.mark for opening in outer[-1:]] or CLOSERS:
-            yield _in_brackets(mark, above, cursor, below)
+        yield from _in_brackets([opening.mark for opening in outer[-1:]] or CLOSERS, above, cursor, below)
 
 
-def _in_brackets(mark: str, above: Sequence[str], cursor: Cursor, below: Sequence[str]) -> Region:
-    """The items before and after the cursor's in brackets of their own: the table they are in may be long."""
+def _in_brackets(
+    marks: Iterable[str], above: Sequence[str], cursor: Cursor, below: Sequence[str]
+) -> Iterator[Region]:
+    """The items before and after the cursor's in brackets of their own: the table they are in may be long.
+
+    For each of the `marks` that may open them; nothing where there are statements instead.
+    """
     level = width(cursor.before)
     items = (number for number in range(len(above) - 1, -1, -1) if width(above[number]) <= level)
     start = next((number for number in items if above[number].strip()), None)
     if start is None or width(above[start]) < level:
         start = len(above)  # the first item
+    elif _STATES.match(above[start].lstrip()) or not _last(above).endswith(_ITEM_ENDS):
+        return
     end = seen = 0
     while end < len(below) and seen < 2:
         line = below[end]
@@ -79,9 +104,16 @@ def _in_brackets(mark: str, above: Sequence[str], cursor: Cursor, below: Sequenc
             break
         seen += line.strip() != "" and width(line) == level
         end += seen < 2
-    before = "\n".join(["f" * (mark == "(") + mark, *above[start:], cursor.before])
-    after = "\n".join([cursor.rest, *below[:end], CLOSERS[mark]])
-    return Region(before, after, _fillers(cursor))
+    for mark in marks:
+        before = "\n".join(["f" * (mark == "(") + mark, *above[start:], cursor.before])
+        after = "\n".join([cursor.rest, *below[:end], CLOSERS[mark]])
+        yield Region(before, after, _fillers(cursor))
+
+
+def _last(lines: Sequence[str]) -> str:
+    """The last of `lines` that has more than a comment in it, without white space around it."""
+    code = (line.strip() for line in reversed(lines))
+    return next((line for line in code if line and not line.startswith("#")), "")
 
 
 def _statement_above(above: Sequence[str], before: str) -> int | None:
@@ -104,7 +136,8 @@ def _level(indented: int, line: str) -> int:
 def _definition_above(above: Sequence[str], level: int) -> int:
     """The line at which the function or class around a line indented by `level` begins, or else the first."""
     for number in range(len(above) - 1, -1, -1):
-        if _DEFINES.match(above[number].lstrip()) and width(above[number]) < max(level, 1):
+        line = above[number].lstrip()
+        if line[:1] in _DEFINING and _DEFINES.match(line) and width(above[number]) < max(level, 1):
             return number
     return 0
 
@@ -138,11 +171,12 @@ def _end(below: Sequence[str], first: int, level: int) -> int:
         previous = line
         if not can_end:
             continue
-        if width(text) < first:
+        indented = width(text)
+        if indented < first:
             return number
-        if width(text) <= level or _DEFINES.match(line):
+        if indented <= level or (line[0] in _DEFINING and _DEFINES.match(line)):
             ends.append(number)
-        others.append((width(text), -number))
+        others.append((indented, -number))
         if len(ends) == 2 or (ends and size > _LARGEST // 2):
             return ends[-1]
     if not below or not below[-1]:
@@ -163,15 +197,21 @@ def _fillers(cursor: Cursor) -> tuple[str, ...]:
     return (f"\n{blank} pass",) if line.endswith(":") else ("_",)
 
 
-def _mistake(source: str) -> int | None:
-    """How many characters of `source` come before a mistake in it; None where there is none."""
+def _mistake(source: str) -> Mistake | None:
+    """The first mistake in `source`; None where there is none.
+
+    Python has a name for most mistakes, and may have read on to find it. It has none for those at the last
+    word that it has read, so of these it says only that the syntax is invalid; and indentation is looked at
+    before anything that follows it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about escapes in the user's strings
         try:
             ast.parse(source)
         except SyntaxError as error:
             lines = source.split("\n")[: max(0, (error.lineno or 1) - 1)]
-            return sum(map(len, lines)) + len(lines) + max(0, (error.offset or 1) - 1)
+            at = sum(map(len, lines)) + len(lines) + max(0, (error.offset or 1) - 1)
+            return Mistake(at, isinstance(error, IndentationError) or error.msg == "invalid syntax")
         except (ValueError, RecursionError, MemoryError):
-            return 0
+            return Mistake(0)
     return None

@@ -37,11 +37,18 @@ def whole(text: str, cursor: Cursor, regions: Iterable[Region], *, cut: bool, he
     pieces += [fitted(part, cursor) for part in islice(_parts(text, cursor), _MOST_TRIED) if cut]
     balanced = [piece for piece in dict.fromkeys(pieces) if _balanced(piece, cursor)]
     unfinished: list[Region] = []
+    unclosed = any(opening.owner == "anyone" for opening in cursor.nesting.brackets)  # nothing can parse then
     for region in regions:
+        broken = False
         for piece in balanced:
-            if region.parses(piece.text, piece.covers):
+            mistake = region.mistake(piece.text, piece.covers)
+            if mistake is None:
                 return piece
-        if region.can_parse():
+            if broken := region.is_broken_by(mistake):
+                break
+        if broken:
+            continue
+        if not unclosed and region.can_parse():
             return _header(lines, region, cursor) if header and cursor.nesting.inside is None else Piece("")
         if region.may_go_on("", _closing(cursor.nesting)):
             unfinished.append(region)
@@ -105,7 +112,7 @@ def _header(lines: list[str], region: Region, cursor: Cursor) -> Piece:
     for line in lines[-1:]:
         last = (cursor.before + line).rpartition("\n")[2]
         body = "\n" + last[: len(last) - len(last.lstrip())] + " pass"
-        if region.parses(line + body):
+        if region.mistake(line + body) is None:
             return Piece(line)
     return Piece("")
 

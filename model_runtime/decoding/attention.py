@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
@@ -26,6 +27,10 @@ from model_runtime.decoding.positions import Turn
 FOLDED = 16
 """With up to so many tokens the query heads of a key head become rows of one product, so that each key is
 read once, at the price of a mask with a row for each of them. On a CPU up to 3.5 times as fast at 2 rows."""
+
+TOGETHER = 4
+"""A product of so many rows, or a multiple, makes a row's sums in the same order however many rows there are.
+With fewer it is by their number that another routine makes them, in another order."""
 
 Step = Callable[[int, Tensor], Tensor]
 """A layer's number and its product with `qkv`, (length, heads + 2 · kv_heads, head_dim), which it may change;
@@ -74,8 +79,8 @@ class EagerStep:
 
 
 class RowwiseStep:
-    """A step in which every token is computed as if it came alone: by products of one shape, over keys whose
-    number only moves in `ALIGNED` steps, so that all sums are made in one order.
+    """A step in which every token is computed as if it came alone: over keys whose number only moves in
+    `ALIGNED` steps, by products that make each sum in one order.
 
     With products that are rowwise too, logits depend on the tokens alone and not on how they were grouped:
     a draft, a prompt cut in pieces and one that was typed key by key agree bit by bit. Where activations are
@@ -83,44 +88,58 @@ class RowwiseStep:
 
     Args:
         config: the decoder's facts.
-        layers: the cache's keys and values, for each layer.
+        windows: the cache's, for each layer, with `aligned` many keys.
         turn: as for `EagerStep`.
         start: the first token's position.
         length: how many tokens come.
     """
 
     def __init__(
-        self, config: DecoderConfig, layers: Sequence[Tensor], turn: Turn | None, start: int, length: int
+        self, config: DecoderConfig, windows: Sequence[Window], turn: Turn | None, start: int, length: int
     ) -> None:
-        self._config, self._layers, self._turn = config, layers, turn
-        self._where = slice(start, start + length)
-        rows = (slice(first, min(first + ALIGNED, length)) for first in range(0, length, ALIGNED))
-        self._parts = [(each, _mask_of_each(config, start + each.start, start + each.stop)) for each in rows]
+        self._config, self._windows, self._turn = config, windows, turn
+        # Cut where the number of keys moves, so that a row never sees more of them than alone.
+        cuts = [start, *range(aligned(start + 1), start + length, ALIGNED), start + length]
+        self._parts = [
+            (slice(first - start, end - start), _padded_mask(config.group, first, end))
+            for first, end in pairwise(cuts)
+        ]
 
     def __call__(self, layer: int, rows: Tensor) -> Tensor:
-        c, held, length = self._config, self._layers[layer], rows.shape[0]
+        c, length = self._config, rows.shape[0]
         if self._turn is not None:
             self._turn(rows[:, : c.heads + c.kv_heads])
-        held[:, self._where] = rows[:, c.heads :].transpose(0, 1)
-        q = rows[:, : c.heads].view(length, c.kv_heads, c.group, c.head_dim)
-        mixed = [self._attend(q[part], held, mask) for part, mask in self._parts]
-        return (mixed[0] if len(mixed) == 1 else torch.cat(mixed)).reshape(length, c.heads * c.head_dim)
+        slot, keys, values = self._windows[layer]
+        slot.copy_(rows[:, c.heads :].transpose(0, 1).view(2, c.kv_heads, 1, length, c.head_dim))
+        q = rows[:, : c.heads]
+        if len(self._parts) == 1:
+            return self._attend(q, keys, values, self._parts[0][1])
+        return torch.cat([self._attend(q[part], keys, values, mask) for part, mask in self._parts])
 
-    def _attend(self, q: Tensor, held: Tensor, mask: Tensor) -> Tensor:
-        """q (rows, kv_heads, group, head_dim); held (2 · kv_heads, capacity, head_dim)"""
-        keys, kv_heads = mask.shape[-1], self._config.kv_heads
-        seen = held[:, :keys].expand(len(q), -1, -1, -1)  # each row's, in the same memory
-        return F.scaled_dot_product_attention(
-            q, seen[:, :kv_heads], seen[:, kv_heads:], attn_mask=mask, scale=self._config.attention_scale
-        )
+    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """q (rows, heads, head_dim); keys and values (kv_heads, 1, at least the mask's, head_dim)"""
+        c, count, seen = self._config, q.shape[0], mask.shape[-1]
+        if keys.shape[2] != seen:
+            keys, values = keys[:, :, :seen], values[:, :, :seen]
+        q = q.view(count, c.kv_heads, c.group, c.head_dim).transpose(0, 1)
+        q = q.reshape(c.kv_heads, 1, count * c.group, c.head_dim)
+        if missing := len(mask) - q.shape[2]:
+            q = F.pad(q, (0, 0, 0, missing))
+        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=c.attention_scale)
+        mixed = mixed[:, 0, : count * c.group].view(c.kv_heads, count, c.group, c.head_dim)
+        return mixed.transpose(0, 1).reshape(count, c.heads * c.head_dim)
 
 
-def _mask_of_each(config: DecoderConfig, start: int, end: int) -> Tensor:
-    """(end - start, 1, group, keys): for each position on its own, -inf at what comes after it."""
-    keys = aligned(end)
-    hidden = torch.arange(keys) > torch.arange(start, end)[:, None]
-    mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
-    return mask[:, None, None].expand(end - start, 1, config.group, keys)
+def _padded_mask(group: int, start: int, end: int) -> Tensor:
+    """(queries, keys): -inf at what comes after a position, whose queries are `group` rows one after another.
+
+    The rows are filled up to a multiple of `TOGETHER`; those that nobody asks for see everything.
+    """
+    keys, queries = aligned(end), (end - start) * group
+    hidden = torch.arange(keys) > torch.arange(start, end).repeat_interleave(group)[:, None]
+    mask = torch.zeros(-(-queries // TOGETHER) * TOGETHER, keys)
+    mask[:queries].masked_fill_(hidden, float("-inf"))
+    return mask
 
 
 class StaticStep:

@@ -27,8 +27,8 @@ class Window(NamedTuple):
     """One layer's part of a cache in a step of `new` tokens, as views; the 1 is for attention's heads."""
 
     slot: Tensor  # (2, kv_heads, 1, new, head_dim): where the new keys, and the new values, are to be put
-    keys: Tensor  # (kv_heads, 1, length + new, head_dim)
-    values: Tensor  # (kv_heads, 1, length + new, head_dim)
+    keys: Tensor  # (kv_heads, 1, length + new or as many as were asked for, head_dim)
+    values: Tensor  # as `keys`
 
 
 class Cache:
@@ -70,15 +70,15 @@ class Cache:
         """The tokens that are computed, in order."""
         return tuple(self._tokens)
 
-    def windows(self, new: int) -> list[Window]:
+    def windows(self, new: int, keys: int | None = None) -> list[Window]:
         """For each layer, where it puts the keys and values of `new` tokens, and all that are then there.
 
         The sequence grows only by `extend`, after the last layer: a step that fails, or that nobody
-        waits for, leaves no trace.
+        waits for, leaves no trace. `keys` is how many are to be seen where some are masked.
         """
         start, end = self.length, self.check_room(new)
         slots = (slot for held in self._held for slot in held[..., start:end, :].unbind())
-        seen = (each for held in self._held for each in held[..., :end, :].flatten(0, 1).unbind())
+        seen = (each for held in self._held for each in held[..., : keys or end, :].flatten(0, 1).unbind())
         return list(map(Window, slots, seen, seen))  # each takes two in a row of the last: keys, then values
 
     def check_room(self, new: int) -> int:

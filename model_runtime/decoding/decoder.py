@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model_runtime.decoding.acceleration import Acceleration, acceleration
 from model_runtime.decoding.attention import Attention, EagerStep, RowwiseStep, StaticStep, Step, causal_mask
-from model_runtime.decoding.cache import Cache
+from model_runtime.decoding.cache import Cache, aligned
 from model_runtime.decoding.config import DecoderConfig
 from model_runtime.decoding.graphs import WIDTHS, Graphs
 from model_runtime.decoding.int8 import Int8Weight, PackedWeight
@@ -139,10 +139,9 @@ class Decoder:
         """For each device what its blocks need to know of a step of `length` tokens at the places `where`."""
         turns = {device: positions.turn(where) for device, positions in self._positions.items()}
         if self._rowwise:
-            cache.check_room(length)
-            layers = cache.layers()
+            windows = cache.windows(length, aligned(where.stop))
             return {
-                device: RowwiseStep(self.config, layers, turn, where.start, length)
+                device: RowwiseStep(self.config, windows, turn, where.start, length)
                 for device, turn in turns.items()
             }
         windows = cache.windows(length)

@@ -85,3 +85,10 @@ def test_the_demonstration_says_what_is_wrong(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("demo: ")
     assert "config.json" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("try",), ("try", "a.py")])
+def test_the_editor_without_a_terminal_is_one_line_and_status_2(words: tuple[str, ...]) -> None:
+    result = run(*FIMBLE, *words)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "needs a terminal" in result.stderr

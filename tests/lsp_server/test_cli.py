@@ -65,6 +65,15 @@ def test_without_a_column_the_lines_end_is_completed(run: Run, source: Path, bac
     assert backend.requests[0].prefix == "é = \nif x:"
 
 
+@pytest.mark.parametrize(("name", "language"), [("b.py", "python"), ("b.pyi", "python"), ("b.txt", "")])
+def test_python_is_completed_as_python(
+    run: Run, tmp_path: Path, backend: FakeBackend, name: str, language: str
+) -> None:
+    (tmp_path / name).write_text("x = 1\n", encoding="utf-8")
+    assert run("complete", f"{tmp_path / name}:1") == 0
+    assert backend.requests[0].language == language
+
+
 def test_raw_shows_all_that_the_model_writes(
     run: Run, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from lsp_server.counts import CountStore
 from lsp_server.jsonrpc import ErrorCode
 from lsp_server.metrics import Metrics
 from lsp_server.settings import Settings
-from model_runtime.api import Chunk, CompletionRequest, ModelNotFound
+from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelInfo, ModelNotFound
 from tests.lsp_server.fakes import EditorAndServer, FakeBackend
 
 A = {"uri": "file:///a.py"}
@@ -566,6 +566,15 @@ async def test_a_model_that_is_set_anew_takes_the_place_of_this_one() -> None:
     assert [options.model for options in both.backends.released] == ["/one", "/two"]
 
 
+async def test_a_model_that_is_set_anew_is_loaded_before_the_next_key() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("fimble/status", 2)
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": "/two"}}})
+        told = await editor.seen("fimble/status", 4)
+    assert [one["state"] for one in told] == ["loading", "ready", "loading", "ready"]
+
+
 async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
     backend = FakeBackend("a")
     backend.may_finish.clear()
@@ -582,6 +591,22 @@ async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
     assert told[-1] == {"state": "ready", "enabled": True, "model": "fake"}
 
 
+async def test_a_model_that_is_ready_is_not_told_to_be_loading() -> None:
+    class Telling(FakeBackend):
+        async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
+            info = await super().load(progress)
+            if progress is not None:
+                progress(1.0, "ready")  # with its last breath, as the local backend does
+            return info
+
+    async with EditorAndServer(Telling()) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("window/logMessage")
+        await editor.error("no/such/method")
+        told = await editor.seen("fimble/status")
+    assert told[-1]["state"] == "ready"
+
+
 async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model() -> None:
     async with EditorAndServer(FakeBackend(error=ModelNotFound("there is no model: name one"))) as editor:
         await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
@@ -589,11 +614,70 @@ async def test_an_editor_that_asks_for_it_is_told_what_is_wrong_with_the_model()
     assert told == {"state": "error", "enabled": True, "message": "there is no model: name one"}
 
 
+async def test_a_model_that_is_ready_does_not_seem_to_load_again() -> None:
+    class SaysSoLast(FakeBackend):
+        async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
+            info = await super().load(progress)
+            if progress is not None:
+                progress(1.0, "ready")
+            return info
+
+    async with EditorAndServer(SaysSoLast("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+        await editor.request(INLINE, at(0, 4))
+        states = [one["state"] for one in await editor.seen("fimble/status", 2)]
+    assert "loading" not in states[states.index("ready") :]
+
+
+async def test_a_model_that_is_set_is_loaded_before_it_is_asked() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
+        await editor.seen("fimble/status", 2)
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": "/m"}}})
+        told = await editor.seen("fimble/status", 4)
+    assert [one["state"] for one in told] == ["loading", "ready"] * 2
+
+
+async def test_an_editor_that_asks_for_it_is_told_what_came_from_memory() -> None:
+    async with EditorAndServer(FakeBackend("abc")) as editor:
+        await editor.start(capabilities={"experimental": {"fimbleSource": True}})
+        editor.open("x = ")
+        first = await editor.request(INLINE, at(0, 4))
+        editor.type("a", character=4)
+        second = await editor.request(INLINE, at(0, 5))
+    assert (first["source"], second["source"]) == ("model", "memory")
+    assert second["items"][0]["insertText"] == "abc"
+
+
 async def test_other_editors_are_not_bothered_with_the_status() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start()
         await editor.seen("window/logMessage")
         assert not [one for one in editor.received if one.get("method") == "fimble/status"]
+
+
+async def test_a_completion_that_is_accepted_word_by_word_is_counted_to_its_end(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with EditorAndServer(FakeBackend("one + two + three + four"), metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        column = 4
+        for word in ("one", " + two", " + three"):
+            [item] = (await editor.request(INLINE, at(0, column)))["items"]
+            editor.notify("textDocument/didShowCompletion", {"item": item})
+            typed = column - item["range"]["start"]["character"]
+            editor.type(word, 0, column)
+            column += len(word)
+            accepted = {"item": item, "acceptedLength": typed + len(word)}
+            editor.notify("textDocument/didPartiallyAcceptCompletion", accepted)
+        await editor.request(INLINE, at(0, column))
+    metrics.close()
+    counts = {count.name: amount for count, amount in store.read().items()}
+    assert (counts["shown"], counts["partly_accepted"]) == (1, 1)
+    assert counts["saved"] == len("one + two + three")
 
 
 async def test_what_becomes_of_a_completion_is_counted(tmp_path: Path) -> None:
@@ -611,12 +695,56 @@ async def test_what_becomes_of_a_completion_is_counted(tmp_path: Path) -> None:
         editor.notify("textDocument/didShowCompletion", {"item": item})
         await editor.request(INLINE, at(2, 4))
     metrics.close()
-    counts: dict[str, float] = {}
-    for count, amount in store.read().items():
-        counts[count.name] = counts.get(count.name, 0) + amount
+    counts = counted(store)
     assert (counts["answered"], counts["shown"], counts["accepted"]) == (3, 2, 1)
     assert counts["saved"] == len("foo('🎉')") + 1
     assert counts["glanced"] == 1
+
+
+def counted(store: CountStore) -> dict[str, float]:
+    """What is counted, by name."""
+    counts: dict[str, float] = {}
+    for count, amount in store.read().items():
+        counts[count.name] = counts.get(count.name, 0) + amount
+    return counts
+
+
+async def test_what_is_seen_to_grow_can_be_accepted_before_it_is_whole(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    backend = FakeBackend("foo", "(1)")
+    backend.may_finish.clear()
+    async with EditorAndServer(backend, metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        id_, _ = editor.ask(INLINE, at(0, 4, partialResultToken="t"))
+        item = (await editor.seen("$/progress", 2))[-1]["value"]["items"][0]
+        editor.notify("textDocument/didShowCompletion", {"item": item})
+        editor.notify("$/cancelRequest", {"id": id_})
+        await editor.request("workspace/executeCommand", item["command"])
+    metrics.close()
+    counts = counted(store)
+    assert (counts["shown"], counts["accepted"], counts["saved"]) == (1, 1, len("foo(1)"))
+
+
+async def test_words_that_are_accepted_one_after_another_are_each_counted(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with EditorAndServer(FakeBackend("one.two.three"), metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        column = 4
+        for word in ("one", ".two"):
+            [item] = (await editor.request(INLINE, at(0, column)))["items"]
+            editor.type(word, 0, column)
+            typed = column - item["range"]["start"]["character"]
+            accepted = {"item": item, "acceptedLength": typed + len(word)}
+            editor.notify("textDocument/didPartiallyAcceptCompletion", accepted)
+            column += len(word)
+        await editor.error("no/such/method")
+    metrics.close()
+    counts = counted(store)
+    assert (counts["shown"], counts["partly_accepted"], counts["saved"]) == (1, 1, len("one.two"))
 
 
 async def test_nothing_is_counted_where_that_is_switched_off(tmp_path: Path) -> None:

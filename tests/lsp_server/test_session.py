@@ -87,7 +87,7 @@ async def test_a_completion_is_asked_for_with_what_stands_around_the_cursor() ->
 async def test_text_is_shown_as_it_grows_and_is_whole_in_the_end() -> None:
     shown: list[str] = []
     answer = await session(FakeBackend("foo", "(", "1)")).complete(
-        START, show=lambda one: shown.append(one.piece.text)
+        START, show=lambda one: shown.extend(texts(one))
     )
     assert shown == ["foo", "foo(", "foo(1)"]
     assert answer is not None
@@ -254,7 +254,7 @@ async def test_where_nothing_is_whole_at_the_deadline_the_first_whole_piece_is_w
 async def test_who_sees_the_text_grow_is_not_cut_short() -> None:
     typist = Typist(ScriptedBackend(), "def f():\n    ", settings=BUDGET)
     shown: list[str] = []
-    asking = typist.ask(show=lambda one: shown.append(one.piece.text))
+    asking = typist.ask(show=lambda one: shown.extend(texts(one)))
     await settle()
     await typist.backend.last.write("x = 1\n", "    y = ")
     await asyncio.sleep(0.2)

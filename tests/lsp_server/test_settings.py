@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from lsp_server.settings import Settings, read_settings
+from lsp_server.settings import Settings, read_settings, setting_names, settings_schema
 
 
 def test_what_an_editor_sets_takes_the_place_of_the_defaults() -> None:
@@ -72,3 +72,28 @@ def test_every_setting_accepts_its_own_default() -> None:
     }
     defaults = {words.get(field.name, field.name): field.default for field in fields(Settings)}
     assert read_settings(defaults, Settings()) == (Settings(), [])
+
+
+def test_an_editor_s_settings_page_can_be_made_of_what_we_say_of_each_setting() -> None:
+    schema = settings_schema()
+    assert list(schema) == setting_names()
+    assert schema["device"]["enum"] == ["auto", "cpu", "cuda", "mps"]
+    assert schema["maxTokens"] | {"description": ""} == {
+        "type": "integer",
+        "minimum": 1,
+        "default": 64,
+        "description": "",
+    }
+    assert all(each["description"] for each in schema.values())
+
+
+@pytest.mark.parametrize("name", setting_names())
+def test_a_value_that_the_schema_turns_down_is_turned_down_by_the_server_too(name: str) -> None:
+    schema = settings_schema()[name]
+    wrong: list[object] = [{}, *(["neither"] if "enum" in schema else [])]
+    for limit, step in {"minimum": -1, "exclusiveMinimum": 0, "maximum": 1}.items():
+        if limit in schema:
+            wrong.append(schema[limit] + step)  # type: ignore[operator]
+    for value in wrong:
+        assert read_settings({name: value}, Settings())[1], value
+    assert read_settings({name: schema["default"]}, Settings())[1] == []

@@ -17,6 +17,7 @@ from model_runtime.api import Chunk, CompletionRequest, ModelOptions, OutOfMemor
 from model_runtime.checkpoints import default_models_folder, resolve
 from model_runtime.decoding import Cache, Decoder, Sampler, generate
 from model_runtime.engine import DELIVERY_SECONDS, Engine, EngineOptions
+from model_runtime.threads import Threads
 from model_runtime.tokenizer import Tokenizer
 from tests.model_runtime.factory import write_checkpoint
 from tests.model_runtime.typing_session import typing_session
@@ -206,6 +207,20 @@ def test_working_ahead_ends_where_memory_does(checkpoint_folder: Path) -> None:
     while engine.work_ahead():
         pass
     assert answer(engine, REQUEST)[0]
+
+
+def test_threads_are_chosen_again_when_nobody_waits(checkpoint_folder: Path) -> None:
+    clock = Ticking()
+    engine = open_engine(checkpoint_folder, replace(PLAIN, ahead=True), clock)
+    engine.threads = Threads(lambda threads: None, 2, Ticking())
+    engine.threads.prefill = 2  # which gains nothing by its clock
+    assert not engine.work_ahead()
+    clock.now += 60
+    answer(engine, REQUEST)
+    while engine.work_ahead():
+        answer(engine, REQUEST)  # somebody who comes between two passes is not disturbed
+    assert engine.threads.prefill == 1
+    assert not engine.work_ahead()
 
 
 def test_a_word_is_completed_though_it_was_split_otherwise(tmp_path: Path) -> None:

@@ -140,3 +140,12 @@ def test_whatever_was_seen_an_expectation_is_a_time_and_a_piece_is_a_size(
         pace.record(*seen)
     assert 0 < pace.seconds(rows, start) < float("inf")
     assert pace.piece(start, PIECE_SECONDS) in PIECES
+
+
+def test_passes_that_are_made_otherwise_are_known_anew_and_others_stay_known() -> None:
+    pace = measured()
+    pace.relearn(8)
+    for _ in range(3):
+        pace.record(64, 0, LAPTOP(64, 0) / 2)
+    assert pace.seconds(64, 0) == pytest.approx(LAPTOP(64, 0) / 2, rel=0.1)
+    assert pace.seconds(1, 0) == pytest.approx(LAPTOP(1, 0), rel=0.15)

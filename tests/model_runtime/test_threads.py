@@ -113,6 +113,19 @@ def test_on_a_busy_machine_there_is_one_thread_for_a_while() -> None:
     assert machine.threads == 2
 
 
+def test_what_was_chosen_while_all_cores_were_busy_is_chosen_again_one_pass_at_a_time() -> None:
+    busy = True
+    machine = Machine(flat, lambda threads: 1.0 if busy else float(threads))
+    threads = chosen(machine, 2)
+    assert threads.prefill == 1
+    busy = False
+    before = machine.passes
+    for count, _ in enumerate(threads.choosing_again(machine.run), start=1):
+        assert machine.passes == before + count
+        threads.prepare(1, load=1.0)  # somebody's pass comes between
+    assert (threads.decode, threads.prefill) == (1, 2)
+
+
 def test_a_load_that_is_not_from_threads_is_borne() -> None:
     machine = Machine(flat, flat)
     threads = chosen(machine, 2)

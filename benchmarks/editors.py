@@ -1,0 +1,92 @@
+"""How long after a key ghost text stands on the screen of a real editor.
+
+    python -m benchmarks.editors --neovim
+
+A passage of code is typed into Neovim in a terminal, with the default model, and after each key the
+terminal's screen is read until ghost text stands there or none is to come. Reading the screen takes a few
+milliseconds, which are in the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.processes import ROOT
+from lsp_server.machine import this_machine
+from lsp_server.typist import Quantiles
+from tests.editors.install_neovim import SERIES, CannotInstall, neovim
+from tests.editors.neovim import SERVER, Neovim, lua_list
+
+KEYS = 100
+INTERVAL = 0.2
+"""Seconds from one key to the next, at least."""
+
+PATIENCE = 1.5
+"""Seconds without ghost text after which there is none for a key."""
+
+ABOVE = ROOT / "lsp_server" / "document.py"
+PASSAGE = '''    def line_at(self, number: int) -> str:
+        """The line with this number."""
+        return self.text[self.offset_at(Position(number, 0)) :]
+'''
+
+
+def measure(program: Path, keys: int) -> list[float]:
+    """Type `keys` keys of the passage at the end of a file: the waits, for the keys that had ghost text."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "document.py"
+        file.write_text(ABOVE.read_text(encoding="utf-8"), encoding="utf-8")
+        setup = f"require('fimble').setup {{ cmd = {lua_list(SERVER)} }}"
+        with Neovim(program, setup, file, rows=40, columns=120) as editor:
+            editor.ready()
+            editor.rpc.command("setlocal indentexpr= noautoindent")
+            editor.press("G", "o")
+            waits = [_wait(editor, key) for key in (PASSAGE * 2)[:keys]]
+    return [wait for wait in waits if wait is not None]
+
+
+def _wait(editor: Neovim, key: str) -> float | None:
+    """Milliseconds from `key` to ghost text on the screen; None where none comes."""
+    before = editor.rpc.eval("b:changedtick")
+    started = time.perf_counter()
+    if key == "\n":
+        editor.press("Enter")
+    else:
+        editor.type(key)
+    wait = None
+    while time.perf_counter() < started + PATIENCE:
+        if editor.rpc.eval("b:changedtick") != before and editor.ghost():
+            wait = (time.perf_counter() - started) * 1000
+            break
+    time.sleep(max(0.0, started + INTERVAL - time.perf_counter()))
+    return wait
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; the exit status."""
+    parser = argparse.ArgumentParser(description="From a key to ghost text on the screen, in real editors.")
+    parser.add_argument("--neovim", action="store_true", required=True, help="in Neovim 0.11 and 0.12")
+    parser.add_argument("--keys", type=int, default=KEYS, help=f"how many are typed (default: {KEYS})")
+    arguments = parser.parse_args(argv)
+    print(this_machine())
+    print(f"{'':24} {'p50':>7} {'p95':>7}   keys with ghost text")
+    for series in SERIES:
+        try:
+            program = neovim(series)
+        except CannotInstall as why:
+            print(f"Neovim {series}: {why}")
+            continue
+        waits = measure(program, arguments.keys)
+        figures = Quantiles.of(waits)
+        shown = f"{figures.p50:4.0f} ms {figures.p95:4.0f} ms" if figures else "–"
+        print(f"Neovim {series:17} {shown}   {len(waits)} of {arguments.keys}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""What is opened where no file is named: a few lines of Python, and a cursor where something is missing.
+
+commands.try_command ▶ **sample** ▶ files
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lsp_server.terminal.files import OpenFile
+
+_CURSOR: Final = "‸"
+_TEXT: Final = '''\
+"""What may come next appears in grey. Tab takes it, Esc drops it."""
+
+import logging
+
+log = ‸
+
+
+def load(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        log.info("reading %s", path)
+        return file.read()
+
+
+def count_words(text: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for word in text.split():
+        counts[word] = counts.get(word, 0) + 1
+    return counts
+'''
+
+
+def sample() -> OpenFile:
+    """The sample, which has no file."""
+    cursor = _TEXT.index(_CURSOR)
+    return OpenFile("sample.py", text=_TEXT.replace(_CURSOR, ""), cursor=cursor)
