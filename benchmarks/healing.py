@@ -34,12 +34,12 @@ from rich.table import Table  # noqa: E402
 from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import default_models_folder, load, resolve  # noqa: E402
 from model_runtime.decoding import Decoder, Sampler, generate  # noqa: E402
+from model_runtime.evaluation import LineTask, line_places, line_tasks  # noqa: E402
 from model_runtime.healing import Healer  # noqa: E402
 from model_runtime.prompt import candidates  # noqa: E402
 from model_runtime.sentinels import Sentinels, find_sentinels  # noqa: E402
 from model_runtime.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
 from model_runtime.training.corpus import read_files  # noqa: E402
-from model_runtime.training.evaluate import LineTask, line_tasks  # noqa: E402
 
 Layout = Literal["spm", "typed", "psm", "prefix"]
 
@@ -190,7 +190,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     model, random = open_model(options.model), Random(options.seed)
-    whole = line_tasks(list(read_files(options.heldout)), "whole line", 8 * options.lines, options.seed)
+    places = line_places([file.text for file in read_files(options.heldout)], "whole line")
+    whole = line_tasks(places, "whole line", 8 * options.lines, options.seed)
     outcomes = []
     for cut in CUTS:
         tasks = list(tasks_of(whole, cut, options.lines, random))

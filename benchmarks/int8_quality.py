@@ -27,7 +27,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from statistics import mean, stdev
-from typing import get_args
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
@@ -36,15 +35,21 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.healing import chance
-from model_runtime import BackendError, ModelOptions, open_backend
+from model_runtime import Backend, BackendError, ModelOptions, open_backend
 from model_runtime.checkpoints import default_models_folder, load, resolve
 from model_runtime.decoding import Decoder, Matrices
+from model_runtime.evaluation import Kind, LineTask, line_places, line_tasks, write
 from model_runtime.tokenizer import Tokenizer
-from model_runtime.training.corpus import SourceFile, read_files
-from model_runtime.training.evaluate import Kind, LineTask, exactly_met, line_tasks
+from model_runtime.training.cleaning import SourceFile
+from model_runtime.training.corpus import read_files
 
 MOST_TOKENS = 1024
 """The longest window, where a context is longer."""
+
+MOST_ANSWERED = 48
+"""Tokens: a line that needs more is counted as missed."""
+
+LINES: tuple[Kind, ...] = ("whole line", "rest of line")
 
 
 @dataclass(frozen=True)
@@ -131,11 +136,21 @@ def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> 
     )
 
 
+def tasks_of(files: list[SourceFile], kind: Kind, count: int, seed: int) -> list[LineTask]:
+    return line_tasks(line_places([file.text for file in files], kind), kind, count, seed)
+
+
+async def exactly_met(backend: Backend, task: LineTask) -> bool:
+    """Whether the first line of what is written is what stood there."""
+    text = await write(backend, task.prefix, task.suffix, MOST_ANSWERED)
+    return text.split("\n")[0].rstrip() == task.answer.rstrip()
+
+
 async def measure_lines(model: str | None, tasks: list[LineTask]) -> Lines:
     async def met(options: ModelOptions) -> list[bool]:
         backend = open_backend(options)
         try:
-            return await exactly_met(backend, tasks)
+            return [await exactly_met(backend, task) for task in track(tasks, description=tasks[0].kind)]
         finally:
             await backend.close()
 
@@ -181,8 +196,8 @@ def main() -> int:
         path = resolve(options.model, default_models_folder())
         loss = measure_loss(path, files, options.windows, options.seed)
         lines = [
-            asyncio.run(measure_lines(options.model, line_tasks(files, kind, options.lines, options.seed)))
-            for kind in (get_args(Kind) if options.lines else ())
+            asyncio.run(measure_lines(options.model, tasks_of(files, kind, options.lines, options.seed)))
+            for kind in (LINES if options.lines else ())
         ]
     except (FileNotFoundError, BackendError) as error:
         Console(stderr=True, soft_wrap=True).print(f"int8_quality: {error}", markup=False)

@@ -14,7 +14,18 @@ from collections.abc import Sequence
 
 from lsp_server import __version__
 from lsp_server.arguments import CommandError
-from lsp_server.commands import bench, complete, convert, doctor, models, serve, stats, try_command, verify
+from lsp_server.commands import (
+    bench,
+    complete,
+    convert,
+    doctor,
+    evaluation,
+    models,
+    serve,
+    stats,
+    try_command,
+    verify,
+)
 from lsp_server.commands.options import Command, Parser
 from lsp_server.server import OpenBackend
 from model_runtime import open_backend as open_local_backend
@@ -87,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show tracebacks, and log more to standard error"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each in (try_command, serve, complete, models, convert, verify, bench, doctor, stats):
+    for each in (try_command, serve, complete, models, convert, verify, bench, evaluation, doctor, stats):
         command = each.add(commands)
         # Also after the command's name; what was said before it stands.
         command.add_argument(

@@ -15,6 +15,7 @@ Importing this package imports no torch; opening a backend does, when it loads, 
 """
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,7 @@ from model_runtime.api import (
     Device,
     DeviceUnavailable,
     Dtype,
+    Evaluation,
     FinishReason,
     InvalidRequest,
     LoadProgress,
@@ -41,6 +43,7 @@ from model_runtime.api import (
     PullProgress,
     Snippet,
     Speed,
+    Suite,
     UnsupportedModel,
     Usage,
     Verification,
@@ -58,6 +61,7 @@ __all__ = [
     "Device",
     "DeviceUnavailable",
     "Dtype",
+    "Evaluation",
     "FinishReason",
     "InvalidRequest",
     "LoadProgress",
@@ -69,11 +73,13 @@ __all__ = [
     "PullProgress",
     "Snippet",
     "Speed",
+    "Suite",
     "UnsupportedModel",
     "Usage",
     "Verification",
     "convert",
     "data_folder",
+    "evaluate",
     "list_models",
     "measure_speed",
     "models_folder",
@@ -217,6 +223,50 @@ def measure_speed(
     from model_runtime.measure import measure_speed
 
     return measure_speed(options, quick=quick, progress=progress or _silent)
+
+
+def evaluate(
+    models: Sequence[ModelOptions],
+    suites: Sequence[Suite],
+    *,
+    held_out: Path | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    run_tests: bool = False,
+    fresh: bool = False,
+    progress: LoadProgress | None = None,
+    open_backend: Callable[[ModelOptions], Backend] = open_backend,
+) -> Evaluation:
+    """Ask models for what was taken away from known code, and count how often they write it.
+
+    Answers are kept in the data folder, one file a model: an evaluation that was interrupted goes on.
+
+    Args:
+        models: which; the same tasks are asked of each.
+        suites: which tasks.
+        held_out: the recipe's `heldout.jsonl`; only suites of lines need it.
+        sample: how many tasks of each suite; None for all, of lines for a thousand.
+        seed: of what is drawn.
+        run_tests: run the programs that models complete, each in a process of its own, within limits.
+        fresh: forget what was answered before.
+        progress: is told how far it is.
+        open_backend: opens each model.
+
+    Raises:
+        BackendError: a model cannot be used, or the lines are not there; the message says what to do.
+    """
+    from model_runtime.checkpoints import resolve
+    from model_runtime.evaluation import Answers, Contestant, Plan, evaluate, model_key
+
+    contestants = []
+    for options in models:
+        key = model_key(resolve(options.model, models_folder()), options)
+        path = data_folder() / "evaluation" / f"{key}.jsonl"
+        if fresh:
+            path.unlink(missing_ok=True)
+        contestants.append(Contestant(open_backend(options), Answers(path)))
+    plan = Plan(tuple(suites), held_out, sample, seed, run_tests)
+    return evaluate(plan, contestants, progress or _silent)
 
 
 def _silent(share: float, what: str) -> None:

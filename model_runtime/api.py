@@ -10,7 +10,7 @@ the only cancellation there is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -18,6 +18,12 @@ from typing import Literal, Protocol
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "fp32", "fp16", "bf16"]
 Quantize = Literal["auto", "none", "int8"]
+Suite = Literal[
+    "single-line", "multi-line", "random-span", "line-start", "mid-line", "block", "left-to-right"
+]
+"""What shows what a model knows: HumanEval-infilling's three benchmarks, three kinds of lines of held-out
+packages, HumanEval."""
+
 FinishReason = Literal["stop", "length", "deadline", "superseded"]
 """Why a completion ended: the model said so, it has `max_tokens`, its time was up, or a newer request of the
 session took its place."""
@@ -254,6 +260,50 @@ LoadProgress = Callable[[float, str], None]
 
 PullProgress = Callable[[int, int], None]
 """Called with the bytes that are here, and how many there will be."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many of a suite's answers are right, in shares of 1.
+
+    Attributes:
+        first_line: whose first line that is not empty is the true one's, but for space around it.
+        whole: that are the true ones, but for space at the end.
+        passed: with which the program passes its tests; None where none were run.
+    """
+
+    first_line: float
+    whole: float
+    passed: float | None = None
+
+
+@dataclass(frozen=True)
+class SuiteScores:
+    """What came of one suite of tasks.
+
+    Attributes:
+        suite: its name.
+        tasks: how many were asked.
+        of: how many there are.
+        scores: of each that answered, by name: the model, those it stands against, and two that are none.
+            "floor" always gives the one answer that is right most often, "copies" copies lines.
+        floor: that answer.
+    """
+
+    suite: Suite
+    tasks: int
+    of: int
+    scores: Mapping[str, Score]
+    floor: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What models reach on tasks with known answers; greedy, as shipped."""
+
+    models: tuple[ModelInfo, ...]
+    seed: int
+    suites: tuple[SuiteScores, ...]
 
 
 class Backend(Protocol):

@@ -22,6 +22,7 @@ ROOMS = {
         "model_runtime.api",
         "model_runtime.checkpoints",
         "model_runtime.device",
+        "model_runtime.evaluation",
         "model_runtime.folders",
         "model_runtime.local",
         "model_runtime.measure",
@@ -95,13 +96,8 @@ ROOMS = {
         "model_runtime.engine",
         "model_runtime.threads",
     },
-    "model_runtime.training": {
-        "model_runtime",
-        "model_runtime.api",
-        "model_runtime.checkpoints",
-        "model_runtime.decoding",
-        "model_runtime.tokenizer",
-    },
+    "model_runtime.evaluation": {"model_runtime.api"},
+    "model_runtime.training": {"model_runtime.api", "model_runtime.checkpoints", "model_runtime.decoding"},
 }
 """What each room may import besides itself; a folder is one room, and so is a file on its own."""
 
@@ -112,6 +108,7 @@ LAYERS = (
         "lsp_server.commands.complete",
         "lsp_server.commands.convert",
         "lsp_server.commands.doctor",
+        "lsp_server.commands.evaluation",
         "lsp_server.commands.models",
         "lsp_server.commands.serve",
         "lsp_server.commands.stats",

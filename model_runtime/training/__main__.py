@@ -3,95 +3,174 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from tokenizers import Tokenizer
+from model_runtime.api import BackendError
+from model_runtime.training.sizes import SIZES, Size
 
-from model_runtime import BackendError
-from model_runtime.training.corpus import SourceFile, build_corpus, read_files
-from model_runtime.training.evaluate import evaluate
-from model_runtime.training.export import export_model
-from model_runtime.training.network import Shape
-from model_runtime.training.packing import write_rows
-from model_runtime.training.train import Recipe, Trainer
-from model_runtime.training.vocabulary import FIM_PAD, save_tokenizer, token_id, train_tokenizer
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from model_runtime.training.cleaning import SourceFile
+    from model_runtime.training.rows import Rows
+    from model_runtime.training.train import Progress
+
+# Steps import what they need themselves: a machine that only trains needs torch, numpy and tokenizers.
 
 PACKAGE_LIST = Path(__file__).with_name("packages.txt")
+EVALUATION_SETS = Path(__file__).parents[1] / "evaluation" / "data"
+DEFAULT_MODEL = Path(__file__).parents[1] / "default_model"
+TOKENIZER_MEGABYTES = 60
+PROBES, PROBE_TOKENS = 128, 512
 
 MADE_BY = {
     "train.jsonl": "corpus",
     "heldout.jsonl": "corpus",
     "tokenizer.json": "tokenizer",
-    "train.npy": "pack",
-    "heldout.npy": "pack",
-    "checkpoint.pt": "train",
+    "log.jsonl": "train",
 }
 """Which step makes each file."""
 
 
+def run_all(arguments: argparse.Namespace) -> None:
+    """all steps in order, leaving out what is there already"""
+    done = {
+        corpus: arguments.folder / "manifest.json",
+        tokenizer: _place(arguments) / "tokenizer.json",
+        pack: _place(arguments) / "probes-000.npy",
+    }
+    for step in (corpus, tokenizer, pack, train, curves, layouts, export):
+        if step not in done or not done[step].exists():
+            print(f"{step.__name__}: {step.__doc__}")
+            step(arguments)
+
+
 def corpus(arguments: argparse.Namespace) -> None:
     """fetch the packages with pip, filter and deduplicate their files"""
-    build_corpus(arguments.packages, arguments.folder)
+    from model_runtime.training.corpus import build_corpus
+
+    build_corpus(arguments.packages, arguments.evaluation_sets, arguments.folder)
 
 
 def tokenizer(arguments: argparse.Namespace) -> None:
     """learn the vocabulary on the corpus"""
-    files = _sample(_made(arguments.folder, "train.jsonl"), arguments.megabytes, arguments.package_megabytes)
-    save_tokenizer(train_tokenizer((file.text for file in files), arguments.vocab_size), arguments.folder)
+    from model_runtime.training.vocabulary import save_tokenizer, train_tokenizer
+
+    _place(arguments).mkdir(parents=True, exist_ok=True)
+    if arguments.start:
+        shutil.copy(arguments.start / "tokenizer.json", _place(arguments))
+        return
+    files = _sample(_made(arguments.folder, "train.jsonl"), TOKENIZER_MEGABYTES, 1.5)
+    made = train_tokenizer((file.text for file in files), _size(arguments).vocab_size)
+    save_tokenizer(made, _place(arguments))
 
 
 def pack(arguments: argparse.Namespace) -> None:
     """turn files into rows of tokens, most of them as fill-in-the-middle examples"""
-    vocabulary = _tokenizer(arguments.folder)
+    from model_runtime.training.packing import write_rows
+    from model_runtime.training.rows import write_row_files
+
+    vocabulary, size, place = _tokenizer(arguments), _size(arguments), _place(arguments)
     for name in ("train", "heldout"):
-        source = _made(arguments.folder, f"{name}.jsonl")
-        files = _sample(source, arguments.megabytes, arguments.package_megabytes)
-        target = arguments.folder / f"{name}.npy"
-        rows, used = write_rows(files, vocabulary, arguments.context + 1, arguments.seed, target)
-        print(
-            f"{target}: {rows:,} rows, {rows * arguments.context * used / 1e6:.1f}M tokens, {used:.1%} used"
-        )
+        files = _sample(_made(arguments.folder, f"{name}.jsonl"), size.megabytes, size.package_megabytes)
+        rows, used = write_rows(files, vocabulary, size.context + 1, arguments.seed, place, name)
+        tokens = rows * size.context * used / 1e6
+        print(f"{place / name}-*.npy: {rows:,} rows, {tokens:.1f}M tokens, {used:.1%} used")
+    probes = _probes(arguments, PROBES)
+    write_row_files(probes, place, "probes")
+    print(f"{place / 'probes'}-*.npy: {len(probes) // 2} lines, each in PSM and in SPM")
 
 
 def train(arguments: argparse.Namespace) -> None:
     """train, or go on training, for a fixed time"""
+    import torch
+
+    from model_runtime.training.network import Shape
+    from model_runtime.training.rows import read_row_files
+    from model_runtime.training.train import Data, Recipe, Trainer
+    from model_runtime.training.vocabulary import END_OF_TEXT, FIM_PAD, token_id
+
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    vocabulary = _tokenizer(arguments.folder)
-    rows = {
-        name: np.load(_made(arguments.folder, f"{name}.npy"), mmap_mode="r") for name in ("train", "heldout")
-    }
-    shape = Shape(
-        vocab_size=vocabulary.get_vocab_size(),
-        context=rows["train"].shape[1] - 1,
-        width=arguments.width,
-        layers=arguments.layers,
-        heads=arguments.heads,
+    torch.set_float32_matmul_precision("high")
+    vocabulary, size, place = _tokenizer(arguments), _size(arguments), _place(arguments)
+    train_rows, heldout, probes = (read_row_files(place, name) for name in ("train", "heldout", "probes"))
+    padding, end = (token_id(vocabulary, name) for name in (FIM_PAD, END_OF_TEXT))
+    data = Data(train_rows, heldout, probes, padding, end)
+    context = train_rows.length - 1
+    shape = Shape(vocabulary.get_vocab_size(), context, size.width, size.layers, size.heads)
+    recipe = Recipe(
+        minutes=size.minutes,
+        steps=arguments.steps,
+        rows_per_step=size.rows_per_step,
+        rows_at_once=size.rows_at_once,
+        rate=arguments.rate,
+        seed=arguments.seed,
     )
-    recipe = Recipe(minutes=arguments.minutes, rows_per_step=arguments.rows_per_step, seed=arguments.seed)
-    padding = token_id(vocabulary, FIM_PAD)
+    start = None
+    if arguments.start:
+        from model_runtime.training.export import read_weights
+
+        start = read_weights(arguments.start, shape)
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    Trainer(arguments.folder, rows["train"], rows["heldout"], padding, shape, recipe, device).run()
+    low_precision = device == "cuda" or _has_bf16_units()
+    compiled = device == "cuda"
+    trainer = Trainer(place, data, shape, recipe, device, low_precision, compiled, start)
+    with _progress() as show:
+        trainer.run(show, arguments.slice_minutes)
+    if trainer.progress < 1.0:
+        print(f"{trainer.progress:.0%} of the run are done: the same command goes on with it")
+
+
+def curves(arguments: argparse.Namespace) -> None:
+    """draw how loss and exact match went"""
+    from model_runtime.training.curves import draw_curves
+
+    target = arguments.drawing or _place(arguments) / "curves.svg"
+    draw_curves(_made(_place(arguments), "log.jsonl"), target)
+    print(target)
+
+
+def layouts(arguments: argparse.Namespace) -> None:
+    """measure what was trained in PSM and in SPM, on the same rests of held-out lines"""
+    from model_runtime.training.loss import layouts_met
+    from model_runtime.training.network import Network, Shape
+    from model_runtime.training.pieces import load_pieces
+    from model_runtime.training.vocabulary import END_OF_TEXT, token_id
+
+    state = load_pieces(_place(arguments) / "checkpoint")
+    if state is None:
+        raise FileNotFoundError(f"there is no {_place(arguments) / 'checkpoint'}: run the step `train` first")
+    network = Network(Shape(**state["shape"]))
+    network.load_state_dict(state["network"])
+    probes = _probes(arguments, arguments.lines)
+    met = layouts_met(network, probes, token_id(_tokenizer(arguments), END_OF_TEXT), rows_at_once=8)
+    print(f"{len(probes) // 2} rests of lines, met exactly: PSM {met.psm:.1%}, SPM {met.spm:.1%}")
+    print(f"and ended after the true ones: PSM {met.psm_ended:.1%}, SPM {met.spm_ended:.1%}")
 
 
 def export(arguments: argparse.Namespace) -> None:
     """write the trained model as an int8 checkpoint that fimble runs"""
-    _made(arguments.folder, "checkpoint.pt")
-    export_model(arguments.folder, arguments.target)
+    from model_runtime.training.export import export_model
+
+    export_model(_place(arguments), arguments.target)
     print(f"{arguments.target}: {sum(f.stat().st_size for f in arguments.target.iterdir()) / 2**20:.1f} MiB")
 
 
-def _evaluate(arguments: argparse.Namespace) -> None:
-    """measure a checkpoint on held-out packages: loss, line exact match, and the floor"""
-    _made(arguments.folder, "heldout.npy")
-    print(evaluate(arguments.model, arguments.folder, arguments.lines, arguments.seed))
+def _has_bf16_units() -> bool:
+    """Whether this CPU multiplies bf16 itself; elsewhere it is slower than fp32."""
+    import torch
+
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public ones
+    return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 
 def _made(folder: Path, name: str) -> Path:
@@ -102,74 +181,155 @@ def _made(folder: Path, name: str) -> Path:
     return path
 
 
-def _tokenizer(folder: Path) -> Tokenizer:
-    return Tokenizer.from_file(str(_made(folder, "tokenizer.json")))
+def _place(arguments: argparse.Namespace) -> Path:
+    """Where what belongs to one size is kept; the corpus is everybody's."""
+    place: Path = arguments.folder / arguments.size
+    return place
+
+
+def _tokenizer(arguments: argparse.Namespace) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(_made(_place(arguments), "tokenizer.json")))
 
 
 def _sample(path: Path, megabytes: float, package_megabytes: float) -> Iterator[SourceFile]:
-    """Files in a random but fixed order, no package giving more than its share."""
+    """Files at random, but always the same, no package giving more than its share; packages one by one."""
+    from model_runtime.training.corpus import read_files
+
     files = list(read_files(path))
     Random(0).shuffle(files)
-    total, given = 0, Counter[str]()
+    taken, total, given = [], 0, Counter[str]()
     for file in files:
         if total > megabytes * 1e6:
-            return
+            break
         if given[file.package] <= package_megabytes * 1e6:
             given[file.package] += len(file.text)
             total += len(file.text)
-            yield file
+            taken.append(file)
+    taken.sort(key=lambda file: (file.package, file.path))
+    yield from taken
+
+
+def _probes(arguments: argparse.Namespace, count: int) -> Rows:
+    from model_runtime.training.packing import make_probes
+
+    size = _size(arguments)
+    files = _sample(_made(arguments.folder, "heldout.jsonl"), size.megabytes, size.package_megabytes)
+    length = min(PROBE_TOKENS, size.context) + 1
+    return make_probes(files, _tokenizer(arguments), length, count, arguments.seed)
+
+
+def _size(arguments: argparse.Namespace) -> Size:
+    """The size that was named, with what was said otherwise."""
+    size = SIZES[arguments.size]
+    said = {name: getattr(arguments, name, None) for name in vars(size)}
+    return Size(**{name: getattr(size, name) if value is None else value for name, value in said.items()})
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar; a line now and then where rich is not installed."""
+    try:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    except ModuleNotFoundError:
+        said = -1
+
+        def say(share: float, text: str) -> None:
+            nonlocal said
+            if int(share * 100) > said:
+                said = int(share * 100)
+                print(f"{said} % {text}", flush=True)
+
+        yield say
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns) as bar:
+        task = bar.add_task("training", total=1.0)
+        yield lambda share, text: bar.update(task, completed=share, description=text)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_runtime.training",
-        description="The recipe of the default model. Run the steps in this order; each can be run again, "
-        "and training goes on from its last checkpoint.",
+        description="The recipe of the default model. `all` takes every step in order; each can be run "
+        "again, and one that was interrupted goes on where it was.",
     )
     parser.add_argument("--folder", type=Path, default=Path("runs"), help="where everything is kept (runs)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", choices=tuple(SIZES), default="cpu", help="of the model and its data (cpu)")
     steps = parser.add_subparsers(required=True, metavar="STEP")
-
-    step = _add(steps, corpus)
-    step.add_argument("--packages", type=Path, default=PACKAGE_LIST, help="the pinned list of packages")
-
-    step = _add(steps, tokenizer)
-    step.add_argument("--vocab-size", type=int, default=4096)
-    _add_sample_options(step, megabytes=60)
-
-    step = _add(steps, pack)
-    step.add_argument("--context", type=int, default=768, help="tokens in a row (768)")
-    _add_sample_options(step, megabytes=160)
-
-    step = _add(steps, train)
-    step.add_argument("--minutes", type=float, default=60, help="time to train, over all runs (60)")
-    step.add_argument("--width", type=int, default=192)
-    step.add_argument("--layers", type=int, default=4)
-    step.add_argument("--heads", type=int, default=3)
-    step.add_argument("--rows-per-step", type=int, default=6)
-    step.add_argument("--threads", type=int, default=0, help="CPU threads (as many as there are cores)")
-    step.add_argument("--device", choices=("cpu", "cuda"), help="cuda where there is one")
-
-    step = _add(steps, export)
-    step.add_argument("--target", type=Path, default=Path(__file__).parents[1] / "default_model")
-
-    step = _add(steps, _evaluate, "evaluate")
-    step.add_argument("--model", type=Path, help="a checkpoint folder (the default model)")
-    step.add_argument("--lines", type=int, default=500, help="how many lines of each kind (500)")
+    options = {
+        corpus: (_add_corpus_options,),
+        tokenizer: (_add_tokenizer_options,),
+        pack: (_add_pack_options,),
+        train: (_add_train_options,),
+        curves: (_add_curves_options,),
+        layouts: (_add_layouts_options,),
+        export: (_add_export_options,),
+    }
+    every = tuple(add for adds in options.values() for add in adds)
+    for step, adds in {run_all: every, **options}.items():
+        name = "all" if step is run_all else step.__name__
+        each = steps.add_parser(name, help=step.__doc__, description=step.__doc__)
+        each.set_defaults(run=step)
+        for add in adds:
+            add(each)
     return parser
 
 
-def _add(steps, run, name: str | None = None) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-    parser: argparse.ArgumentParser = steps.add_parser(
-        name or run.__name__, help=run.__doc__, description=run.__doc__
+def _add_corpus_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--packages", type=Path, default=PACKAGE_LIST, help="the pinned list of packages")
+    parser.add_argument(
+        "--evaluation-sets",
+        type=Path,
+        default=EVALUATION_SETS,
+        help="what the corpus is kept clear of: a folder with *.jsonl or *.jsonl.gz (those of `fimble eval`)",
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
-def _add_sample_options(parser: argparse.ArgumentParser, megabytes: float) -> None:
-    parser.add_argument("--megabytes", type=float, default=megabytes, help="how much text to take")
-    parser.add_argument("--package-megabytes", type=float, default=1.5, help="the most of one package")
+def _add_tokenizer_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vocab-size", type=int, help="how many tokens there are")
+    _add_start_option(parser)
+
+
+def _add_start_option(parser: argparse.ArgumentParser) -> None:
+    if "--start" not in parser._option_string_actions:  # `all` has the options of every step
+        parser.add_argument(
+            "--start", type=Path, metavar="MODEL", help="begin with a checkpoint's vocabulary and weights"
+        )
+
+
+def _add_pack_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--context", type=int, help="tokens in a row")
+    parser.add_argument("--megabytes", type=float, help="how much text to take")
+    parser.add_argument("--package-megabytes", type=float, help="the most of one package")
+
+
+def _add_train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, help="time to train, over all slices")
+    parser.add_argument("--steps", type=int, default=0, help="how many steps to train, in place of --minutes")
+    parser.add_argument("--slice-minutes", type=float, help="save and end after so long, however far it is")
+    for name in ("width", "layers", "heads", "rows-per-step", "rows-at-once"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="the learning rate, in shares of the recipe's"
+    )
+    _add_start_option(parser)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (as many as there are cores)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="cuda where there is one")
+
+
+def _add_curves_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--drawing", type=Path, metavar="FILE.svg|png", help="FOLDER/curves.svg if not named")
+
+
+def _add_layouts_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lines", type=int, default=1000, help="how many lines, at most (1000)")
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", type=Path, default=DEFAULT_MODEL)
 
 
 def main() -> int:

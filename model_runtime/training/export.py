@@ -11,14 +11,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from model_runtime.checkpoints import INT8
 from model_runtime.decoding import quantize
 from model_runtime.training.network import Shape
+from model_runtime.training.pieces import load_pieces
 from model_runtime.training.vocabulary import END_OF_TEXT, token_id
 
 
@@ -49,9 +49,45 @@ def checkpoint_config(shape: Shape, end_of_text: int) -> dict[str, Any]:
     }
 
 
+def read_weights(folder: Path, shape: Shape) -> dict[str, Tensor]:
+    """What `export_model` wrote, in fp32, for a network of this shape.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        ValueError: it is of another shape.
+    """
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"there is no {folder / 'model.safetensors'} to begin with")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    wanted = checkpoint_config(shape, config["eos_token_id"])
+    different = [
+        name
+        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+        if config[name] != wanted[name]
+    ]
+    if different:
+        said = ", ".join(f"{name} is {config[name]}, not {wanted[name]}" for name in different)
+        raise ValueError(f"{folder} has another shape: {said}")
+    tensors = load_file(folder / "model.safetensors")
+    scales = {
+        name.removesuffix(".scale"): scale for name, scale in tensors.items() if name.endswith(".scale")
+    }
+    return {
+        name: weight.float() * scales[name].float()[:, None] if name in scales else weight.float()
+        for name, weight in tensors.items()
+        if not name.endswith(".scale")
+    }
+
+
 def export_model(run: Path, target: Path, quantized: bool = True) -> None:
-    """Write the run's last weights to the folder `target`: config, weights, tokenizer."""
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    """Write the run's last weights to the folder `target`: config, weights, tokenizer.
+
+    Raises:
+        FileNotFoundError: nothing has been trained in the folder `run`.
+    """
+    state = load_pieces(run / "checkpoint")
+    if state is None:
+        raise FileNotFoundError(f"there is no {run / 'checkpoint'}: run the step `train` first")
     shape = Shape(**state["shape"])
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
     config = checkpoint_config(shape, token_id(tokenizer, END_OF_TEXT))

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import int8_quality
 from benchmarks.int8_quality import files_of, measure_loss
-from model_runtime.training.corpus import SourceFile
+from model_runtime.training.cleaning import SourceFile
 
 TEXT = Path(int8_quality.__file__).read_text(encoding="utf-8")
 

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from model_runtime import CompletionRequest, ModelOptions, open_backend
+from model_runtime.training.__main__ import EVALUATION_SETS
+from model_runtime.training.pieces import load_pieces
 from tests.model_runtime.training.wheels import module, write_wheel
 
+SHAPE = ("--width", "32", "--layers", "1", "--heads", "1", "--threads", "1")
+SMALL = ("--vocab-size", "400", "--context", "768", *SHAPE, "--steps", "6")
 
-def run(folder: Path, *arguments: str, wheels: Path | None = None) -> str:
+
+def run(folder: Path, *arguments: str, wheels: Path | None = None, status: int = 0) -> str:
+    """What the recipe says: on standard output, or on standard error where it fails."""
     environment = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels or folder)}
     command = [sys.executable, "-m", "model_runtime.training", "--folder", str(folder), *arguments]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=110, encoding="utf-8", check=False
+        command, env=environment, capture_output=True, timeout=110, encoding="utf-8", check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == status, done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def human_eval_problem() -> str:
+    with gzip.open(EVALUATION_SETS / "human-eval" / "HumanEval.jsonl.gz", "rt", encoding="utf-8") as lines:
+        problem = json.loads(next(lines))
+    return str(problem["prompt"] + problem["canonical_solution"])
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +55,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "broken.py": module(52) + "def (:\n",
             "tests/test_it.py": module(53),
             "copy.py": shared,
+            "problem.py": human_eval_problem() + module(54),
+            "data/mbpp_loader.py": module(55),
         },
     )
+    write_wheel(wheels, "evaluate", "Apache-2.0", {"metric.py": module(80)})
     write_wheel(wheels, "gamma", "GPL-3.0-only", {"secret.py": module(60)})
     write_wheel(wheels, "kept", "Apache-2.0", {f"h{i}.py": module(70 + i, 20) for i in range(4)})
     packages = folder / "packages.txt"
-    packages.write_text("alpha==1.0\nbeta==1.0\ngamma==1.0\nkept==1.0  # held out\n")
+    packages.write_text("alpha==1.0\nbeta==1.0\ngamma==1.0\nevaluate==1.0\nkept==1.0  # held out\n")
     run(folder, "corpus", "--packages", str(packages), wheels=wheels)
     return folder
 
@@ -66,28 +86,86 @@ def test_the_manifest_says_where_every_package_comes_from_and_what_was_dropped(c
         "does not parse": 1,
         "test or vendored": 1,
         "duplicate": 1,
+        "benchmark": 1,
+        "names a benchmark": 1,
     }
+    assert manifest["evaluate"]["dropped"] == {"RepoEval": 1}
     assert manifest["kept"]["held_out"]
     assert len(manifest["alpha"]["sha256"]) == 64
 
 
-def test_from_corpus_to_evaluated_model(corpus: Path) -> None:
-    run(corpus, "tokenizer", "--vocab-size", "400")
-    assert "rows" in run(corpus, "pack", "--context", "768")
-    shape = ("--width", "32", "--layers", "1", "--heads", "1", "--threads", "1")
-    run(corpus, "train", "--minutes", "0.05", *shape)
-    model = corpus / "model"
-    assert "MiB" in run(corpus, "export", "--target", str(model))
-    table = run(corpus, "evaluate", "--model", str(model), "--lines", "5")
-    assert "whole line, exact match" in table
-    report = json.loads((corpus / "evaluation.json").read_text())
-    assert 0 < report["held_out_loss"] < 6.0  # ln 400 = 5.99 nats is knowing nothing
-    assert 0 < report["whole_line_floor"] <= 1
+def test_the_corpus_comes_out_the_same_when_it_is_made_again(corpus: Path) -> None:
+    names = ("train.jsonl", "heldout.jsonl", "manifest.json")
+    before = [(corpus / name).read_bytes() for name in names]
+    packages = corpus / "packages.txt"
+    run(corpus, "corpus", "--packages", str(packages))  # nothing is fetched: there is nowhere to fetch from
+    assert [(corpus / name).read_bytes() for name in names] == before
+
+
+def test_all_steps_in_one_command_end_in_a_model_that_the_runtime_opens(corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "run")
+    said = run(tmp_path / "run", "all", *SMALL, "--target", str(tmp_path / "model"))
+    for step in ("tokenizer:", "pack:", "train:", "curves:", "layouts:", "export:"):
+        assert step in said
+    assert "rests of lines, met exactly: PSM " in said
+    assert "corpus:" not in said, "it is there already"
+    assert (tmp_path / "run" / "cpu" / "curves.svg").stat().st_size > 1000
+
+    async def answer() -> str:
+        backend = open_backend(ModelOptions(str(tmp_path / "model")))
+        try:
+            request = CompletionRequest("def one():\n    ", "\n", max_tokens=4)
+            return "".join([chunk.text async for chunk in backend.complete(request)])
+        finally:
+            await backend.close()
+
+    assert isinstance(asyncio.run(answer()), str)
+
+
+def test_training_in_slices_ends_where_one_run_does(corpus: Path, tmp_path: Path) -> None:
+    for name in ("whole", "sliced"):
+        shutil.copytree(corpus, tmp_path / name)
+        run(tmp_path / name, "tokenizer", "--vocab-size", "400")
+        run(tmp_path / name, "pack", "--context", "768")
+    run(tmp_path / "whole", "train", "--steps", "3", *SHAPE)
+    for _ in range(3):
+        said = run(tmp_path / "sliced", "train", "--steps", "3", "--slice-minutes", "0", *SHAPE)
+    assert "of the run" not in said
+    first, second = (load_pieces(tmp_path / name / "cpu" / "checkpoint") for name in ("whole", "sliced"))
+    assert first is not None
+    assert second is not None
+    assert first["step"] == second["step"] == 3
+    assert all(torch.equal(first["network"][name], second["network"][name]) for name in first["network"])
+
+
+def test_training_needs_neither_the_corpus_nor_what_made_it(corpus: Path, tmp_path: Path) -> None:
+    """A machine without a network gets rows, the tokenizer and the code, and has torch and tokenizers."""
+    shutil.copytree(corpus, tmp_path / "run")
+    run(tmp_path / "run", "tokenizer", "--vocab-size", "400")
+    run(tmp_path / "run", "pack", "--context", "768")
+    bare = tmp_path / "bare"
+    shutil.copytree(tmp_path / "run" / "cpu", bare / "cpu")
+    missing = ("datasketch", "rich", "accelerate", "gguf", "psutil", "huggingface_hub", "matplotlib")
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import runpy; " + (
+        "sys.argv[0] = 'training'; runpy.run_module('model_runtime.training', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, "--folder", str(bare), "train", "--steps", "2", *SHAPE]
+    done = subprocess.run(command, capture_output=True, timeout=100, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    assert "100 %" in done.stdout
+    assert (bare / "cpu" / "checkpoint" / "pieces.json").exists()
 
 
 def test_a_step_out_of_order_says_what_is_missing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "model_runtime.training", "--folder", str(tmp_path), "pack"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "tokenizer.json" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    said = run(tmp_path, "pack", status=2)
+    assert "tokenizer.json" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_corpus_is_not_made_where_there_is_nothing_to_keep_it_clear_of(
+    corpus: Path, tmp_path: Path
+) -> None:
+    packages = str(corpus / "packages.txt")
+    said = run(tmp_path, "corpus", "--packages", packages, "--evaluation-sets", str(tmp_path), status=2)
+    assert "--evaluation-sets" in said
+    assert len(said.splitlines()) == 1

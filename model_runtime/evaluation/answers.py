@@ -1,0 +1,84 @@
+"""What a model has answered so far, in a file: an evaluation that was interrupted goes on from there.
+
+evaluating ▶ **answers**. A line is an answer; it holds for the task of that suite, name and seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from model_runtime.api import ModelOptions
+from model_runtime.evaluation.tasks import Task
+
+
+class Answers:
+    """The answers of one model, kept in a JSONL file.
+
+    Args:
+        path: the file; it and its folder come about with the first answer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._texts: dict[str, str] = {}
+        self._passed: dict[str, bool] = {}
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            for line in text.splitlines():
+                self._take(line)
+            if text and not text.endswith("\n"):  # the machine stopped while it was written
+                path.write_text(text + "\n", encoding="utf-8")
+
+    def text(self, task: Task) -> str | None:
+        """What the model wrote, or None where it was not asked yet."""
+        return self._texts.get(_key(task))
+
+    def add_text(self, task: Task, text: str) -> None:
+        """Remember what the model wrote."""
+        self._texts[_key(task)] = text
+        self._write({"key": _key(task), "suite": task.suite, "name": task.name, "text": text})
+
+    def passed(self, program: str) -> bool | None:
+        """Whether a program ran through, or None where it was not run yet."""
+        return self._passed.get(_digest(program))
+
+    def add_passed(self, program: str, passed: bool) -> None:
+        """Remember how a program ended."""
+        self._passed[_digest(program)] = passed
+        self._write({"program": _digest(program), "passed": passed})
+
+    def _take(self, line: str) -> None:
+        try:
+            record: dict[str, Any] = json.loads(line)
+        except ValueError:  # half a line
+            return
+        if "program" in record:
+            self._passed[record["program"]] = record["passed"]
+        else:
+            self._texts[record["key"]] = record["text"]
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as lines:
+            print(json.dumps(record), file=lines)
+
+
+def model_key(path: Path, options: ModelOptions) -> str:
+    """A name that changes with a checkpoint's files and how they are run: its answers are its own."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files if file.is_file()]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    how = (options.device, options.dtype, options.quantize)
+    return f"{path.name}-{_digest(json.dumps([facts, how]))}"
+
+
+def _key(task: Task) -> str:
+    """A task by its text: the same place answers the same, whatever sample it is drawn in."""
+    return _digest("\0".join((task.suite, task.prefix, task.suffix)))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()[:24]

@@ -1,0 +1,92 @@
+"""The first step's conscience: what a benchmark asks for must not have been read in training.
+
+cleaning ▶ **decontamination**. Left out are files that share a run of 13 words with an evaluation set, files
+and packages that name one, and the repositories that RepoEval (Zhang et al., arXiv:2303.12570) asks about.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_runtime.training.packages import normal
+
+RUN = 13  # words
+LEAST_DISTINCT = 5  # words with a letter in a run: `0, 1, 2, …` is nobody's text
+NAMED = re.compile(r"\b(mbpp|human[-_ ]?eval)", re.IGNORECASE)
+REPOEVAL = frozenset(
+    ("diffusers", "evaluate", "torchrl", "nerfstudio", "google-vizier", "vizier", "aws-fortuna", "fortuna",
+     "trlx", "tracr", "imagen-pytorch", "lightweight-mmm", "redframes", "betty", "betty-ml", "patchcore",
+     "omnivore")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Benchmarks:
+    """The runs of words that stand in evaluation sets."""
+
+    runs: frozenset[tuple[str, ...]]
+    beginnings: frozenset[str]
+    """The first word of each run: most files have few of them where it counts."""
+
+    def reason_to_drop_package(self, name: str) -> str | None:
+        """Why a package is left out whole, or None."""
+        if normal(name) in REPOEVAL:
+            return "RepoEval"
+        return "names a benchmark" if NAMED.search(name) else None
+
+    def reason_to_drop(self, path: str, text: str) -> str | None:
+        """Why a file is left out, or None."""
+        if NAMED.search(path) or NAMED.search(text):
+            return "names a benchmark"
+        return "benchmark" if self._shares_a_run(text) else None
+
+    def _shares_a_run(self, text: str) -> bool:
+        words = _words(text)
+        return any(
+            word in self.beginnings and tuple(words[start : start + RUN]) in self.runs
+            for start, word in enumerate(words[: 1 - RUN])
+        )
+
+
+def read_benchmarks(folder: Path) -> Benchmarks:
+    """All evaluation sets, ``*.jsonl`` or ``*.jsonl.gz``, in a folder and those below it.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    paths = sorted(path for pattern in ("*.jsonl", "*.jsonl.gz") for path in folder.rglob(pattern))
+    if not paths:
+        raise FileNotFoundError(
+            f"{folder} has no evaluation set (*.jsonl, *.jsonl.gz) that the corpus could be kept clear of: "
+            "name a folder with --evaluation-sets"
+        )
+    runs = frozenset(run for path in paths for text in _texts(path) for run in _runs(text))
+    return Benchmarks(runs, frozenset(run[0] for run in runs))
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """What a set's tasks say: of each, all that is text, and a prompt with what completes it in one."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            task = json.loads(line)
+            parts = [task.get(name, "") for name in ("prompt", "canonical_solution", "suffix")]
+            yield "".join(part for part in parts if isinstance(part, str))
+            yield from (text for name, text in task.items() if isinstance(text, str) and name != "task_id")
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = _words(text)
+    for start in range(len(words) - RUN + 1):
+        run = tuple(words[start : start + RUN])
+        if len({word for word in run if any(map(str.isalpha, word))}) >= LEAST_DISTINCT:
+            yield run
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())

@@ -1,0 +1,119 @@
+"""Answers are asked once, counted in two ways, and run only where somebody says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_runtime.api import InvalidRequest, ModelOptions, Suite
+from model_runtime.evaluation import Answers, Contestant, Plan, evaluate, model_key
+from model_runtime.evaluation.scoring import is_first_line, is_whole, score
+from model_runtime.evaluation.tasks import Task
+from tests.lsp_server.fakes import FakeBackend
+
+TASK = Task("single-line", "1", "def one():\n", "    return 1\n", "\n", "assert one() == 1\n")
+
+
+def silent(share: float, what: str) -> None:
+    assert 0 <= share <= 1
+    assert what
+
+
+def contestant(path: Path, *pieces: str) -> tuple[Contestant, FakeBackend]:
+    backend = FakeBackend(*pieces)
+    return Contestant(backend, Answers(path)), backend
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "whole"),
+    [
+        ("    return 1\n", True, True),
+        ("    return 1", True, True),
+        ("\n    return 1", True, False),
+        ("return 1", True, False),
+        ("    return 1\n    return 2\n", True, False),
+        ("    return 2\n", False, False),
+        ("", False, False),
+    ],
+)
+def test_the_first_line_and_the_whole_are_counted_apart(text: str, first: bool, whole: bool) -> None:
+    assert (is_first_line(TASK, text), is_whole(TASK, text)) == (first, whole)
+
+
+def test_a_program_passes_that_does_the_same_in_other_words() -> None:
+    run: list[str] = []
+
+    def passes(program: str) -> bool:
+        run.append(program)
+        return "2 - 1" in program
+
+    texts = ["    return 1\n", "    return 2 - 1\n", "    return 2\n"]
+    found = score([TASK] * 3, texts, passes)
+    assert found.whole == pytest.approx(1 / 3)
+    assert found.passed == pytest.approx(2 / 3)
+    assert run == [TASK.program(text) for text in texts[1:]], "what stood there is known to pass"
+
+
+def test_nothing_is_run_unless_asked_for(tmp_path: Path) -> None:
+    model, _ = contestant(tmp_path / "a.jsonl", "    return 1\n")
+    found = evaluate(Plan(("single-line",), sample=2), [model], silent)
+    assert found.suites[0].scores["fake"].passed is None
+    assert "program" not in (tmp_path / "a.jsonl").read_text()
+
+
+def test_programs_are_run_where_asked_for_and_only_once(tmp_path: Path) -> None:
+    plan = Plan(("single-line",), sample=2, run_tests=True)
+    for _ in range(2):
+        model, _ = contestant(tmp_path / "a.jsonl", "    raise SystemExit\n")
+        assert evaluate(plan, [model], silent).suites[0].scores["fake"].passed == 0
+    records = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert sum("program" in record for record in records) == 2
+
+
+def test_an_evaluation_that_was_interrupted_asks_only_for_the_rest(tmp_path: Path) -> None:
+    first, backend = contestant(tmp_path / "a.jsonl", "x")
+    evaluate(Plan(("single-line",), sample=3), [first], silent)
+    assert len(backend.requests) == 3
+    (tmp_path / "a.jsonl").open("a").write('{"key": "half a li')
+    again, backend = contestant(tmp_path / "a.jsonl", "y")
+    evaluate(Plan(("single-line", "random-span"), sample=3), [again], silent)
+    assert len(backend.requests) == 3, "those of the other suite"
+    last, backend = contestant(tmp_path / "a.jsonl", "z")
+    evaluate(Plan(("single-line", "random-span"), sample=3), [last], silent)
+    assert not backend.requests
+
+
+def test_models_are_asked_the_same_beside_two_that_are_none(tmp_path: Path) -> None:
+    one, first = contestant(tmp_path / "a.jsonl", "x")
+    two, second = contestant(tmp_path / "b.jsonl", "y")
+    found = evaluate(Plan(("single-line", "multi-line"), sample=4), [one, two], silent)
+    assert [request.prefix for request in first.requests] == [request.prefix for request in second.requests]
+    assert [suite.suite for suite in found.suites] == ["single-line", "multi-line"]
+    for suite in found.suites:
+        assert list(suite.scores) == ["fake", "fake (2)", "floor", "copies"]
+        assert suite.scores["floor"].first_line >= 1 / 4
+        assert (suite.tasks, suite.of) == (4, {"single-line": 1033, "multi-line": 5815}[suite.suite])
+
+
+@pytest.mark.parametrize("suite", ["line-start", "block"])
+def test_lines_of_nowhere_are_refused_with_what_to_do(suite: Suite, tmp_path: Path) -> None:
+    model, backend = contestant(tmp_path / "a.jsonl")
+    with pytest.raises(InvalidRequest, match=r"heldout\.jsonl"):
+        evaluate(Plan((suite,)), [model], silent)
+    with pytest.raises(InvalidRequest, match=r"heldout\.jsonl"):
+        evaluate(Plan((suite,), held_out=tmp_path / "none.jsonl"), [model], silent)
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    with pytest.raises(InvalidRequest, match="not what the recipe"):
+        evaluate(Plan((suite,), held_out=tmp_path / "bad.jsonl"), [model], silent)
+    assert not backend.requests
+
+
+def test_another_checkpoint_or_another_way_to_run_it_has_answers_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    first = model_key(tmp_path, ModelOptions())
+    assert model_key(tmp_path, ModelOptions()) == first
+    assert model_key(tmp_path, ModelOptions(quantize="none")) != first
+    (tmp_path / "config.json").write_text("{ }")
+    assert model_key(tmp_path, ModelOptions()) != first

@@ -1,0 +1,42 @@
+"""The tokenizer: every text comes back, indentation is one token, nothing in a text is a sentinel."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from model_runtime.training.vocabulary import SENTINELS, train_tokenizer
+from tests.model_runtime.training.wheels import module
+
+NESTED = "\n".join(f"{' ' * 4 * depth}if x{depth}:" for depth in range(9)) + "\n"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    made = train_tokenizer([module(seed) for seed in range(8)] + [NESTED] * 40, 700)
+    made.encode_special_tokens = True
+    return made
+
+
+@given(text=st.text() | st.binary().map(lambda data: data.decode("latin-1")))
+def test_any_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
+
+
+@given(data=st.binary())
+def test_any_bytes_that_are_text_come_back(tokenizer: Tokenizer, data: bytes) -> None:
+    text = data.decode("utf-8", errors="replace")
+    assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
+
+
+@pytest.mark.parametrize("depth", range(9))
+def test_a_line_break_and_its_indentation_are_one_token(tokenizer: Tokenizer, depth: int) -> None:
+    assert len(tokenizer.encode("\n" + " " * 4 * depth).ids) == 1
+
+
+def test_sentinels_are_the_first_tokens_and_their_names_are_text(tokenizer: Tokenizer) -> None:
+    assert [tokenizer.token_to_id(name) for name in SENTINELS] == list(range(len(SENTINELS)))
+    for name in SENTINELS:
+        assert min(tokenizer.encode(name).ids) >= len(SENTINELS)
