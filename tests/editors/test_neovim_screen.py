@@ -127,7 +127,8 @@ def test_who_types_on_has_what_was_typed_and_one_suggestion(editor: Neovim) -> N
     assert f"    for value in {ghost.split(chr(10))[0]}" in editor.screen()
 
 
-def test_brackets_that_the_editor_closes_are_not_doubled(editor: Neovim) -> None:
+def test_brackets_that_the_editor_closes_are_not_doubled(editor: Neovim, tmp_path: Path) -> None:
+    open_file(editor, tmp_path / "loops.py", "import sys\n\nfor i in range(3):\n    print(i)\n\n\n")
     editor.rpc.command("inoremap <buffer> ( ()<Left>")
     editor.type("for i in range(")
     until(lambda: editor.lines()[-1] == "for i in range()", "closed bracket")
@@ -246,8 +247,8 @@ def test_what_becomes_of_suggestions_is_counted(
         editor.press("Escape")
         editor.type(":Fimble stats")
         editor.press("Enter")
-        editor.see("100 %")
-    assert (counts["shown"], counts["accepted"]) == (1, 1)
+        editor.see("accepted")
+    assert counts["accepted"] == 1 <= counts["shown"]  # what comes next may have been shown, too
 
 
 def statistics(folder: Path) -> dict[str, float]:
