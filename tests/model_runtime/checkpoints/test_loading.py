@@ -188,7 +188,7 @@ watcher.start()
 model = load(folder, **how)
 done.set()
 watcher.join()
-print(max(*samples, anonymous()) - before, anonymous() - before)
+print(max([*samples, anonymous()]) - before, anonymous() - before)
 """
 
 
