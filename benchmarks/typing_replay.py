@@ -25,6 +25,7 @@ from benchmarks import llama_server, llama_vim
 from benchmarks.gguf_export import export_gguf
 from benchmarks.llama_vim import LlamaVim
 from benchmarks.processes import ROOT
+from lsp_server.arguments import language_of
 from lsp_server.machine import Machine, this_machine
 from lsp_server.settings import Settings
 from lsp_server.typist import (
@@ -82,10 +83,8 @@ class Ours:
         self._assistant: BackendAssistant | None = None
 
     def assistant(self, watch: Watch, file: Path) -> Assistant:
-        language = "python" if file.suffix == ".py" else ""
-        self._assistant = BackendAssistant(
-            self._backend, watch, self._settings, language=language, uri=file.absolute().as_uri()
-        )
+        uri, language = file.absolute().as_uri(), language_of(str(file))
+        self._assistant = BackendAssistant(self._backend, watch, self._settings, language=language, uri=uri)
         return self._assistant
 
     def costs(self) -> Sequence[Usage]:

@@ -89,7 +89,7 @@ class Threads:
 
         def both() -> Generator[None, None, None]:
             self.decode = yield from self._fewest(partial(run, 1))
-            self.prefill = yield from self._fewest(partial(run, PREFILL_ROWS))
+            yield from self.choosing_again(run)
 
         deque(both(), maxlen=0)
 

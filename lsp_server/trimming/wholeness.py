@@ -39,19 +39,18 @@ def whole(text: str, cursor: Cursor, regions: Iterable[Region], *, cut: bool, he
     unfinished: list[Region] = []
     unclosed = any(opening.owner == "anyone" for opening in cursor.nesting.brackets)  # nothing can parse then
     for region in regions:
-        broken = False
         for piece in balanced:
             mistake = region.mistake(piece.text, piece.covers)
             if mistake is None:
                 return piece
-            if broken := region.is_broken_by(mistake):
+            if region.is_broken_by(mistake):
                 break
-        if broken:
-            continue
-        if not unclosed and region.can_parse():
-            return _header(lines, region, cursor) if header and cursor.nesting.inside is None else Piece("")
-        if region.may_go_on("", _closing(cursor.nesting)):
-            unfinished.append(region)
+        else:
+            if not unclosed and region.can_parse():
+                fits = header and cursor.nesting.inside is None
+                return _header(lines, region, cursor) if fits else Piece("")
+            if region.may_go_on("", _closing(cursor.nesting)):
+                unfinished.append(region)
     if unfinished:
         balanced = [piece for piece in balanced if _has_no_mistake(piece.text, unfinished, cursor)]
     elif not balanced:
