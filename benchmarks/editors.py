@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 from lsp_server.machine import this_machine
 from lsp_server.typist import Quantiles
-from tests.editors.install_neovim import SERIES, CannotInstall, neovim
+from tests.editors.install import SERIES, CannotInstall, neovim
 from tests.editors.neovim import SERVER, Neovim, lua_list
 
 KEYS = 100

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.editors.install_neovim import SERIES, CannotInstall, neovim
+from tests.editors.install import SERIES, CannotInstall, neovim
 
 MISSING = pytest.StashKey[set[str]]()
 
