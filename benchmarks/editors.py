@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 from lsp_server.machine import this_machine
 from lsp_server.typist import Quantiles
-from tests.editors.install import SERIES, CannotInstall, neovim
+from tests.editors.install import SERIES, neovim
+from tests.editors.packages import CannotInstall
 from tests.editors.neovim import SERVER, Neovim, lua_list
 
 KEYS = 100

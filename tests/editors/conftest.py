@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import pytest
 
-from tests.editors.install import SERIES, CannotInstall, neovim
+from tests.editors.install import SERIES, neovim
+from tests.editors.packages import CannotInstall
 
 MISSING = pytest.StashKey[set[str]]()
 
