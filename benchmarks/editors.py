@@ -20,8 +20,8 @@ from benchmarks.processes import ROOT
 from lsp_server.machine import this_machine
 from lsp_server.typist import Quantiles
 from tests.editors.install import SERIES, neovim
-from tests.editors.packages import CannotInstall
 from tests.editors.neovim import SERVER, Neovim, lua_list
+from tests.editors.packages import CannotInstall
 
 KEYS = 100
 INTERVAL = 0.2
