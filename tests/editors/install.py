@@ -109,14 +109,15 @@ def _neovim_of_debian(folder: Path, program: Path) -> None:
 
 
 def _emacs(folder: Path, program: Path) -> None:
-    unpack_debian(folder, "trixie", "emacs-nox")
+    unpack_debian(folder, "trixie", "emacs-nox", "elpa-company")
     executable = folder / "usr" / "bin" / "emacs-nox"
     bind(folder, executable)
     share = next((folder / "usr" / "share" / "emacs").glob("[0-9]*"))
     helpers = next((folder / "usr" / "libexec" / "emacs").glob("*/*"))
+    company = next((share.parent / "site-lisp" / "elpa-src").glob("company-*"))
     dump = next(helpers.glob("*.pdmp"))  # the state in which it starts
     environment = {
-        "EMACSLOADPATH": f"{share}/lisp",
+        "EMACSLOADPATH": f"{share}/lisp:{company}",
         "EMACSDATA": f"{share}/etc",
         "EMACSDOC": f"{share}/etc",
         "EMACSPATH": str(helpers),

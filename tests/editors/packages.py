@@ -25,11 +25,11 @@ def pip(folder: Path, requirement: str) -> None:
     run([*command, "--target", str(folder), requirement])
 
 
-def unpack_debian(folder: Path, suite: str, package: str) -> None:
-    """Put a package of Debian and all that it depends on, down to the C library, into `folder`."""
+def unpack_debian(folder: Path, suite: str, *packages: str) -> None:
+    """Put packages of Debian and all that they depend on, down to the C library, into `folder`."""
     if shutil.which("apt-get") is None or platform.machine() != "x86_64":
-        raise CannotInstall(f"{package} comes from Debian's packages for x86_64: put one on PATH instead")
-    for archive in _download(folder / "apt", suite, package):
+        raise CannotInstall(f"{packages[0]} comes from Debian's packages for x86_64: put one on PATH instead")
+    for archive in _download(folder / "apt", suite, packages):
         run(["dpkg", "-x", str(archive), str(folder)])
     shutil.rmtree(folder / "apt")
 
@@ -73,7 +73,7 @@ def run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def _download(apt: Path, suite: str, package: str) -> list[Path]:
+def _download(apt: Path, suite: str, packages: Sequence[str]) -> list[Path]:
     for part in ("lists/partial", "cache/archives/partial"):
         (apt / part).mkdir(parents=True)
     (apt / "status").touch()  # nothing is installed, so that nothing is left out
@@ -91,7 +91,7 @@ def _download(apt: Path, suite: str, package: str) -> list[Path]:
     for name, value in options.items():
         command += ["-o", f"{name}={value}"]
     run([*command, "update"])
-    run([*command, "--no-install-recommends", "--download-only", "install", package])
+    run([*command, "--no-install-recommends", "--download-only", "install", *packages])
     return sorted((apt / "cache" / "archives").glob("*.deb"))
 
 

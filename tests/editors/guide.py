@@ -1,0 +1,17 @@
+"""What `docs/editors.md` tells people to write into their editors' configurations, for the tests to write there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+_GUIDE: Final = Path(__file__).parents[2] / "docs" / "editors.md"
+
+
+def snippets(section: str) -> list[str]:
+    """The pieces of code under the heading `section`."""
+    text = _GUIDE.read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/editors.md has no section {section}"
+    return re.findall(r"^```\S*\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)

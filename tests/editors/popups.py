@@ -1,0 +1,175 @@
+"""Editors that show completions as pop-ups, on a terminal, set up as `docs/editors.md` says."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tests.e2e.terminal import Terminal
+from tests.editors.guide import snippets
+
+
+class Editor(ABC):
+    """An editor in a terminal, with all that belongs to it in `folder`."""
+
+    name: str
+    setting: str
+    """The setting that the documentation has for an example."""
+
+    def __init__(self, program: Path, folder: Path) -> None:
+        self._program, self._folder = program, folder
+        self.project = folder / "project"
+        (self.project / ".git").mkdir(parents=True)  # a project's root, for editors that look for one
+        self._give_fimble()
+
+    def start(self, settings: str = "") -> Terminal:
+        """The editor's terminal, when its server is ready; `settings` stand in the place of the example."""
+        configuration = "".join(self._snippets())
+        assert self.setting in configuration
+        if settings:
+            configuration = configuration.replace(self.setting, settings)
+        file = self.project / "main.py"
+        file.write_text("import sys\n", encoding="utf-8")
+        self.terminal = Terminal([*self._command(configuration), str(file)], **self._environment())
+        return self.terminal
+
+    @abstractmethod
+    def ready(self) -> None:
+        """Wait until there is a server that can be asked."""
+
+    @abstractmethod
+    def open(self, path: Path, line: int) -> None:
+        """Open a file and go to a line's end, to type there."""
+
+    @abstractmethod
+    def shows_item(self, typed: str, rest: str) -> bool:
+        """Whether an item is on the screen with `rest` for the word that `typed` ends with."""
+
+    @abstractmethod
+    def accept(self) -> None:
+        """Take the item that is shown."""
+
+    @abstractmethod
+    def dismiss(self) -> None:
+        """Take the item away, and type on."""
+
+    @abstractmethod
+    def save(self) -> None:
+        """Write the file, ready to open another one."""
+
+    @abstractmethod
+    def _command(self, configuration: str) -> list[str]: ...
+
+    def _snippets(self) -> list[str]:
+        return snippets(self.name)
+
+    def _environment(self) -> Mapping[str, str]:
+        path = os.pathsep.join([str(self._folder / "bin"), os.environ["PATH"]])
+        return {"PATH": path, "HOME": str(self._folder), "TERM": "tmux-256color"}
+
+    def _give_fimble(self) -> None:
+        """The command that the documentation wants to be on PATH."""
+        command = self._folder / "bin" / "fimble"
+        command.parent.mkdir()
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m lsp_server "$@"\n')
+        command.chmod(0o755)
+
+
+class Helix(Editor):
+    """Its pop-up stands below the word and has the items' kinds."""
+
+    name = "Helix"
+    setting = "maxTokens = 32"
+
+    def ready(self) -> None:
+        self.terminal.shows("is ready")
+
+    def open(self, path: Path, line: int) -> None:
+        self.terminal.type(f":open {path}")
+        self.terminal.keys("Enter")
+        self.terminal.shows(path.name)
+        self.terminal.type(f"{line}ggA")
+        self.terminal.shows("INS")
+
+    def shows_item(self, typed: str, rest: str) -> bool:
+        item = f"{_word(typed)}{rest} text"
+        return any(line.endswith(f" {item}") for line in self.terminal.screen.splitlines())
+
+    def accept(self) -> None:
+        self.terminal.keys("Tab", "Enter")
+
+    def dismiss(self) -> None:
+        self.terminal.keys("Escape")
+        self.terminal.shows("NOR")
+        self.terminal.type("A")
+
+    def save(self) -> None:
+        self.terminal.keys("Escape")
+        self.terminal.shows("NOR")
+        self.terminal.type(":write")
+        self.terminal.keys("Enter")
+
+    def _command(self, configuration: str) -> list[str]:
+        folder = self._folder / ".config" / "helix"
+        folder.mkdir(parents=True)
+        (folder / "languages.toml").write_text(configuration, encoding="utf-8")
+        (folder / "config.toml").write_text("[editor.lsp]\ndisplay-progress-messages = true\n")
+        return [str(self._program)]
+
+
+class Emacs(Editor):
+    """It shows what is left of the item in grey behind the cursor, by its own means or by company's."""
+
+    name = "Emacs"
+    setting = ":maxTokens 32"
+
+    def __init__(self, program: Path, folder: Path, *, company: bool) -> None:
+        super().__init__(program, folder)
+        self._company = company
+
+    def ready(self) -> None:
+        self.terminal.shows("Connected!")
+
+    def open(self, path: Path, line: int) -> None:
+        self.terminal.keys("C-x", "C-f")
+        self.terminal.type(str(path))
+        self.terminal.keys("Enter", "M-g", "g")
+        self.terminal.type(str(line))
+        self.terminal.keys("Enter")
+        self.terminal.shows(path.name)
+
+    def shows_item(self, typed: str, rest: str) -> bool:
+        return self.terminal.line.endswith(typed + rest)
+
+    def accept(self) -> None:
+        self.terminal.keys("Enter" if self._company else "Tab")
+
+    def dismiss(self) -> None:
+        self.terminal.keys("C-g")
+
+    def save(self) -> None:
+        self.terminal.keys("C-x", "C-s")
+
+    def _snippets(self) -> list[str]:
+        server, own, company = snippets(self.name)
+        return [server, "(require 'company)\n" + company if self._company else own]
+
+    def _command(self, configuration: str) -> list[str]:
+        init = self._folder / "init.el"
+        init.write_text(_QUIET + configuration, encoding="utf-8")
+        return [str(self._program), "-nw", "-Q", "-l", str(init)]
+
+
+_QUIET: Final = """
+(setq native-comp-jit-compilation nil make-backup-files nil auto-save-default nil create-lockfiles nil)
+"""
+"""Nothing is compiled or written beside what a test does."""
+
+
+def _word(typed: str) -> str:
+    return typed.rpartition(" ")[2]
