@@ -46,11 +46,17 @@ class Target:
         start, word = document.word_before(cursor)
         return cls(Range(start, cursor), word, document.rest_of_line(cursor), document.encoding)
 
+    @classmethod
+    def line(cls, document: Document, cursor: Position) -> Target:
+        """For clients that take the line up to `cursor` away and insert it anew."""
+        where = Range(Position(cursor.line, 0), cursor)
+        return cls(where, document.text_in(where), document.rest_of_line(cursor), document.encoding)
+
     def inline_item(self, suggestion: Suggestion) -> dict[str, object]:
         """An InlineCompletionItem."""
         return {
             "insertText": self.typed + suggestion.piece.text,
-            "range": encode_range(self._covering(suggestion.piece)),
+            "range": encode_range(self.covering(suggestion.piece)),
             "command": _command(suggestion),
         }
 
@@ -61,12 +67,13 @@ class Target:
             "label": text.strip().partition("\n")[0],
             "kind": _TEXT,
             "detail": "fimble",
-            "textEdit": {"range": encode_range(self._covering(suggestion.piece)), "newText": text},
+            "textEdit": {"range": encode_range(self.covering(suggestion.piece)), "newText": text},
             "insertTextMode": _AS_IS,
             "command": _command(suggestion),
         }
 
-    def _covering(self, piece: Piece) -> Range:
+    def covering(self, piece: Piece) -> Range:
+        """What an item replaces: also what stands behind the cursor and `piece` brings along itself."""
         end = self.where.end
         covered = code_units(self.rest[: piece.covers], self.encoding)
         return Range(self.where.start, Position(end.line, end.character + covered))

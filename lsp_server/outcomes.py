@@ -108,6 +108,11 @@ class Outcomes:
         self._metrics.partly_accepted(id_, sent.taken + length)
         return None
 
+    def rejected(self, id_: object) -> None:
+        """The user has taken the item off the screen."""
+        if isinstance(id_, str) and self._sent.pop(id_, None) is not None:
+            self._metrics.dismissed(id_)
+
     def close_document(self, document: Document) -> None:
         """Nobody knows what becomes of it."""
         self._checks.forget(document.uri)

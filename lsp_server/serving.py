@@ -83,12 +83,15 @@ class Counting:
             self._metrics.close()
 
 
-async def serve_stdio(settings: Settings, open_backend: OpenBackend) -> NoReturn:
-    """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks."""
+async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot: bool = False) -> NoReturn:
+    """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks.
+
+    With `copilot` its client is one of Copilot's.
+    """
     stdio = Stdio.claim()
     backends = BackendPool(open_backend)
     counting = Counting()
-    server = LanguageServer(stdio.write, settings, backends, counting.open)
+    server = LanguageServer(stdio.write, settings, backends, counting.open, copilot=copilot)
     status = await server.run(await stdio.reader())
     await backends.close()
     counting.close()
@@ -103,10 +106,13 @@ async def serve_tcp(
     settings: Settings,
     open_backend: OpenBackend,
     listening: Callable[[str, int], None],
+    *,
+    copilot: bool = False,
 ) -> None:
     """Serve every editor that connects to `host` and `port`, until cancelled.
 
-    Port 0 takes a free one; `listening` is told where the server is reached.
+    Port 0 takes a free one; `listening` is told where the server is reached. With `copilot` the editors'
+    clients are Copilot's.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -116,17 +122,18 @@ async def serve_tcp(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             counting = Counting()  # one for each: their settings say whether anything is counted
-            await LanguageServer(writer.write, settings, backends, counting.open).run(reader)
+            server = LanguageServer(writer.write, settings, backends, counting.open, copilot=copilot)
+            await server.run(reader)
             counting.close()
         finally:
             writer.close()
 
     try:
-        server = await asyncio.start_server(serve, host, port)
-        listening(*server.sockets[0].getsockname()[:2])
+        listener = await asyncio.start_server(serve, host, port)
+        listening(*listener.sockets[0].getsockname()[:2])
         try:
             await asyncio.get_running_loop().create_future()  # for ever
         finally:
-            server.close()  # without waiting for its clients, who might stay
+            listener.close()  # without waiting for its clients, who might stay
     finally:
         await backends.close()

@@ -460,7 +460,7 @@ async def test_completions_can_be_switched_off_and_on() -> None:
         toggle = {"command": "fimble.toggle"}
         assert await editor.request("workspace/executeCommand", toggle) == {"enabled": False}
         assert await editor.request(INLINE, at(0, 4)) == {"items": []}
-        assert await editor.request("textDocument/completion", at(0, 4)) == {"items": []}
+        assert (await editor.request("textDocument/completion", at(0, 4)))["items"] == []
         assert await editor.request("workspace/executeCommand", toggle) == {"enabled": True}
         assert (await editor.request(INLINE, at(0, 4)))["items"]
         messages = await editor.seen("window/showMessage", 2)
