@@ -122,3 +122,21 @@ def test_text_after_an_emoji_is_completed(editor: Editor) -> None:
     sees(editor, "    party = '🎉🎉'; ret", "urn open(path)")
     editor.accept()
     has(editor, path, twice(PARTY) + PARTY)
+
+
+def test_brackets_that_the_editor_closes_are_not_doubled(editor: Editor) -> None:
+    path = opened(editor, "brackets.py", twice(OPENING))
+    editor.close_brackets()
+    sees(editor, "    with open(pat", "h) as file:")
+    editor.accept()
+    has(editor, path, twice(OPENING) + OPENING)
+
+
+def test_settings_reach_the_server_and_a_mistake_in_them_is_told(make: MakeEditor, tmp_path: Path) -> None:
+    editor = make(tmp_path)
+    with editor.start(editor.one_line) as terminal:
+        terminal.shows("no setting `temprature`")
+        path = opened(editor, "one_line.py", twice(OPENING))
+        sees(editor, "    with ope", "n(path) as file:")
+        editor.accept()
+        has(editor, path, twice(OPENING) + OPENING.partition("\n")[0] + "\n")
