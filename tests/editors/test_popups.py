@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.editors.conftest import skip
-from tests.editors.install import emacs, helix
+from tests.editors.install import emacs, emacs_with_company, helix
 from tests.editors.packages import CannotInstall
 from tests.editors.popups import Editor, Emacs, Helix
 
@@ -27,7 +27,7 @@ def start_emacs(folder: Path) -> Editor:
 
 
 def start_company(folder: Path) -> Editor:
-    return Emacs(emacs(), folder, company=True)
+    return Emacs(emacs_with_company(), folder, company=True)
 
 
 MakeEditor = Callable[[Path], Editor]
