@@ -51,7 +51,7 @@ class Editor(ABC):
 
     @abstractmethod
     def shows_item(self, typed: str, rest: str) -> bool:
-        """Whether an item is on the screen with `rest` for the word that `typed` ends with."""
+        """Whether an item is on the screen that goes on with `rest`."""
 
     @abstractmethod
     def accept(self) -> None:
@@ -68,6 +68,10 @@ class Editor(ABC):
     @abstractmethod
     def save(self) -> None:
         """Write the file, ready to open another one."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
 
     @abstractmethod
     def _command(self, configuration: str) -> list[str]: ...
@@ -105,8 +109,8 @@ class Helix(Editor):
         self.terminal.shows("INS")
 
     def shows_item(self, typed: str, rest: str) -> bool:
-        word = re.findall(r"\w*$", typed)[0]
-        return any(line.endswith(f" {word}{rest} text") for line in self.terminal.screen.splitlines())
+        item = re.escape(re.findall(r"\w*$", typed)[0] + rest)
+        return re.search(rf" {item}\S* text$", self.terminal.screen, re.MULTILINE) is not None
 
     def accept(self) -> None:
         self.terminal.keys("Tab", "Enter")
@@ -123,6 +127,10 @@ class Helix(Editor):
         self.terminal.keys("Escape")
         self.terminal.shows("NOR")
         self.terminal.type(":write")
+        self.terminal.keys("Enter")
+
+    def close(self) -> None:
+        self.terminal.type(":buffer-close")
         self.terminal.keys("Enter")
 
     def _command(self, configuration: str) -> list[str]:
@@ -173,6 +181,9 @@ class Emacs(Editor):
 
     def save(self) -> None:
         self.terminal.keys("C-x", "C-s")
+
+    def close(self) -> None:
+        self.terminal.keys("C-x", "k", "Enter")
 
     def _snippets(self) -> list[str]:
         server, own, company = snippets(self.name)

@@ -15,6 +15,7 @@ from tests.editors.popups import Editor, Emacs, Helix
 pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(90)]
 
 OPENING = "    with open(path) as file:\n        return file.read()\n"
+ITEMS = "    return sorted(path.iterdir())\n"
 PARTY = "    party = '🎉🎉'; return open(path)\n"
 
 
@@ -59,12 +60,19 @@ def make(request: pytest.FixtureRequest, data_folder: None) -> MakeEditor:
 
 
 @pytest.fixture(scope="module")
-def editor(make: MakeEditor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+def person(make: MakeEditor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
     """An editor that is ready to type in."""
     made = make(tmp_path_factory.mktemp("editor"))
     with made.start():
         made.ready()
         yield made
+
+
+@pytest.fixture
+def editor(person: Editor) -> Iterator[Editor]:
+    """That editor, for a test that opens one file: others would be context for it."""
+    yield person
+    person.close()
 
 
 def sees(editor: Editor, typed: str, rest: str) -> None:
@@ -125,11 +133,11 @@ def test_text_after_an_emoji_is_completed(editor: Editor) -> None:
 
 
 def test_brackets_that_the_editor_closes_are_not_doubled(editor: Editor) -> None:
-    path = opened(editor, "brackets.py", twice(OPENING))
+    path = opened(editor, "brackets.py", twice(ITEMS))
     editor.close_brackets()
-    sees(editor, "    with open(pat", "h) as file:")
+    sees(editor, "    return sorted(path.ite", "rdir(")
     editor.accept()
-    has(editor, path, twice(OPENING) + OPENING)
+    has(editor, path, twice(ITEMS) + ITEMS)
 
 
 def test_settings_reach_the_server_and_a_mistake_in_them_is_told(make: MakeEditor, tmp_path: Path) -> None:
