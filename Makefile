@@ -30,6 +30,10 @@ types: $(VENV)/dev.stamp
 
 check: lint types test
 
+# The Neovim plugin's Lua: format, lint, types. What checks them is brought into build/editors, or skipped.
+check-neovim: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.editors.check_neovim
+
 # The VS Code extension has a gate of its own: lint, types, tests, bundle. Python is enough for all else.
 check-vscode:
 	cd editor_clients/vscode && npm ci --no-audit --no-fund --loglevel=error && npm run check

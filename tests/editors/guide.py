@@ -1,4 +1,4 @@
-"""What `docs/editors.md` tells people to write into their editors' configurations, for the tests to write there."""
+"""What `docs/editors.md` tells people to write into their configurations, for the tests to write there."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from abc import ABC, abstractmethod
@@ -20,6 +21,8 @@ class Editor(ABC):
     name: str
     setting: str
     """The setting that the documentation has for an example."""
+    one_line: str
+    """The setting with which items have one line, beside one that is none."""
 
     def __init__(self, program: Path, folder: Path) -> None:
         self._program, self._folder = program, folder
@@ -48,7 +51,7 @@ class Editor(ABC):
 
     @abstractmethod
     def shows_item(self, typed: str, rest: str) -> bool:
-        """Whether an item is on the screen with `rest` for the word that `typed` ends with."""
+        """Whether an item is on the screen that goes on with `rest`."""
 
     @abstractmethod
     def accept(self) -> None:
@@ -59,8 +62,16 @@ class Editor(ABC):
         """Take the item away, and type on."""
 
     @abstractmethod
+    def close_brackets(self) -> None:
+        """Have the editor write closing brackets, where it does not do that anyway."""
+
+    @abstractmethod
     def save(self) -> None:
         """Write the file, ready to open another one."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
 
     @abstractmethod
     def _command(self, configuration: str) -> list[str]: ...
@@ -85,6 +96,7 @@ class Helix(Editor):
 
     name = "Helix"
     setting = "maxTokens = 32"
+    one_line = "multiline = false, temprature = 0"
 
     def ready(self) -> None:
         self.terminal.shows("is ready")
@@ -97,8 +109,8 @@ class Helix(Editor):
         self.terminal.shows("INS")
 
     def shows_item(self, typed: str, rest: str) -> bool:
-        item = f"{_word(typed)}{rest} text"
-        return any(line.endswith(f" {item}") for line in self.terminal.screen.splitlines())
+        item = re.escape(re.findall(r"\w*$", typed)[0] + rest)
+        return re.search(rf" {item}\S* text$", self.terminal.screen, re.MULTILINE) is not None
 
     def accept(self) -> None:
         self.terminal.keys("Tab", "Enter")
@@ -108,17 +120,26 @@ class Helix(Editor):
         self.terminal.shows("NOR")
         self.terminal.type("A")
 
+    def close_brackets(self) -> None:
+        pass
+
     def save(self) -> None:
         self.terminal.keys("Escape")
         self.terminal.shows("NOR")
         self.terminal.type(":write")
         self.terminal.keys("Enter")
 
+    def close(self) -> None:
+        self.terminal.type(":buffer-close")
+        self.terminal.keys("Enter")
+
     def _command(self, configuration: str) -> list[str]:
         folder = self._folder / ".config" / "helix"
         folder.mkdir(parents=True)
         (folder / "languages.toml").write_text(configuration, encoding="utf-8")
-        (folder / "config.toml").write_text("[editor.lsp]\ndisplay-progress-messages = true\n")
+        # Progress tells when the server is ready, and hides what is said about mistakes in other settings.
+        progress = "true" if self.setting in configuration else "false"
+        (folder / "config.toml").write_text(f"[editor.lsp]\ndisplay-progress-messages = {progress}\n")
         return [str(self._program)]
 
 
@@ -127,6 +148,7 @@ class Emacs(Editor):
 
     name = "Emacs"
     setting = ":maxTokens 32"
+    one_line = ":multiline :json-false :temprature 0"
 
     def __init__(self, program: Path, folder: Path, *, company: bool) -> None:
         super().__init__(program, folder)
@@ -144,7 +166,7 @@ class Emacs(Editor):
         self.terminal.shows(path.name)
 
     def shows_item(self, typed: str, rest: str) -> bool:
-        return self.terminal.line.endswith(typed + rest)
+        return typed + rest in self.terminal.line
 
     def accept(self) -> None:
         self.terminal.keys("Enter" if self._company else "Tab")
@@ -152,8 +174,16 @@ class Emacs(Editor):
     def dismiss(self) -> None:
         self.terminal.keys("C-g")
 
+    def close_brackets(self) -> None:
+        self.terminal.keys("M-x")
+        self.terminal.type("electric-pair-local-mode")
+        self.terminal.keys("Enter")
+
     def save(self) -> None:
         self.terminal.keys("C-x", "C-s")
+
+    def close(self) -> None:
+        self.terminal.keys("C-x", "k", "Enter")
 
     def _snippets(self) -> list[str]:
         server, own, company = snippets(self.name)
@@ -169,7 +199,3 @@ _QUIET: Final = """
 (setq native-comp-jit-compilation nil make-backup-files nil auto-save-default nil create-lockfiles nil)
 """
 """Nothing is compiled or written beside what a test does."""
-
-
-def _word(typed: str) -> str:
-    return typed.rpartition(" ")[2]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.editors.conftest import skip
-from tests.editors.install import emacs, helix
+from tests.editors.install import emacs, emacs_with_company, helix
 from tests.editors.packages import CannotInstall
 from tests.editors.popups import Editor, Emacs, Helix
 
 pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(90)]
 
 OPENING = "    with open(path) as file:\n        return file.read()\n"
+ITEMS = "    return sorted(path.iterdir())\n"
 PARTY = "    party = '🎉🎉'; return open(path)\n"
 
 
@@ -27,7 +28,7 @@ def start_emacs(folder: Path) -> Editor:
 
 
 def start_company(folder: Path) -> Editor:
-    return Emacs(emacs(), folder, company=True)
+    return Emacs(emacs_with_company(), folder, company=True)
 
 
 MakeEditor = Callable[[Path], Editor]
@@ -59,12 +60,19 @@ def make(request: pytest.FixtureRequest, data_folder: None) -> MakeEditor:
 
 
 @pytest.fixture(scope="module")
-def editor(make: MakeEditor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+def person(make: MakeEditor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
     """An editor that is ready to type in."""
     made = make(tmp_path_factory.mktemp("editor"))
     with made.start():
         made.ready()
         yield made
+
+
+@pytest.fixture
+def editor(person: Editor) -> Iterator[Editor]:
+    """That editor, for a test that opens one file: others would be context for it."""
+    yield person
+    person.close()
 
 
 def sees(editor: Editor, typed: str, rest: str) -> None:
@@ -122,3 +130,21 @@ def test_text_after_an_emoji_is_completed(editor: Editor) -> None:
     sees(editor, "    party = '🎉🎉'; ret", "urn open(path)")
     editor.accept()
     has(editor, path, twice(PARTY) + PARTY)
+
+
+def test_brackets_that_the_editor_closes_are_not_doubled(editor: Editor) -> None:
+    path = opened(editor, "brackets.py", twice(ITEMS))
+    editor.close_brackets()
+    sees(editor, "    return sorted(path.ite", "rdir(")
+    editor.accept()
+    has(editor, path, twice(ITEMS) + ITEMS)
+
+
+def test_settings_reach_the_server_and_a_mistake_in_them_is_told(make: MakeEditor, tmp_path: Path) -> None:
+    editor = make(tmp_path)
+    with editor.start(editor.one_line) as terminal:
+        terminal.shows("no setting `temprature`")
+        path = opened(editor, "one_line.py", twice(OPENING))
+        sees(editor, "    with ope", "n(path) as file:")
+        editor.accept()
+        has(editor, path, twice(OPENING) + OPENING.partition("\n")[0] + "\n")
