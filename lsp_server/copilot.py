@@ -50,6 +50,7 @@ class Copilot:
         self._peer = peer
         self._completing = completing
         self._use_model = use_model
+        self._told: dict[str, object] = {}
         for method in _ANSWERS:
             peer.on_request(method, partial(self._say, method))
         peer.on_request("getCompletions", self._completions)
@@ -68,6 +69,14 @@ class Copilot:
         name = decode_chosen_model(params)
         if name and name in await usable_models():
             self._use_model(model_setting(name))
+
+    def tell_status(self, status: Mapping[str, object]) -> None:
+        """Tell how the server is, where that is new; older clients listen to the one, newer to the other."""
+        params = encode_status(status)
+        if params != self._told:
+            self._told = params
+            self._peer.notify("statusNotification", params)
+            self._peer.notify("didChangeStatus", params)
 
     async def _say(self, method: str, _: object) -> object:
         return _ANSWERS[method]
@@ -113,10 +122,3 @@ class Copilot:
 
     async def _models(self, _: object) -> object:
         return [encode_model(name, DEFAULT_MODEL) for name in await usable_models()]
-
-
-def tell_status(peer: Peer, status: Mapping[str, object]) -> None:
-    """Tell a client how the server is: newer ones listen to the one notification, older ones to the other."""
-    params = encode_status(status)
-    peer.notify("didChangeStatus", params)
-    peer.notify("statusNotification", params)

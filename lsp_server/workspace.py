@@ -15,7 +15,7 @@ from typing import Any
 from lsp_server.completing import Completing
 from lsp_server.configuration import pulled, pushed, register
 from lsp_server.context import Context
-from lsp_server.copilot import Copilot, tell_status
+from lsp_server.copilot import Copilot
 from lsp_server.document import Document
 from lsp_server.jsonrpc import ErrorCode, Peer, RpcError
 from lsp_server.messages import (
@@ -263,5 +263,5 @@ class Workspace:
     def _tell_status(self, params: dict[str, object]) -> None:
         if self._client.status:
             self._peer.notify("fimble/status", params)
-        if self._client.copilot:
-            tell_status(self._peer, params)
+        if self._copilot is not None:
+            self._copilot.tell_status(params)

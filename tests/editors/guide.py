@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -15,3 +17,11 @@ def snippets(section: str) -> list[str]:
     found = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found, f"docs/editors.md has no section {section}"
     return re.findall(r"^```\S*\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)
+
+
+def put_on_path(folder: Path, name: str, module: str) -> None:
+    """Make a command `name` in `folder` that runs `module`: what is set up wants `fimble` to be on PATH."""
+    folder.mkdir(exist_ok=True)
+    command = folder / name
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m {module} "$@"\n')
+    command.chmod(0o755)

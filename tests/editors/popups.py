@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from tests.e2e.terminal import Terminal
-from tests.editors.guide import snippets
+from tests.editors.guide import put_on_path, snippets
 
 
 class Editor(ABC):
@@ -28,7 +26,7 @@ class Editor(ABC):
         self._program, self._folder = program, folder
         self.project = folder / "project"
         (self.project / ".git").mkdir(parents=True)  # a project's root, for editors that look for one
-        self._give_fimble()
+        put_on_path(folder / "bin", "fimble", "lsp_server")
 
     def start(self, settings: str = "") -> Terminal:
         """The editor's terminal, when its server is ready; `settings` stand in the place of the example."""
@@ -82,13 +80,6 @@ class Editor(ABC):
     def _environment(self) -> Mapping[str, str]:
         path = os.pathsep.join([str(self._folder / "bin"), os.environ["PATH"]])
         return {"PATH": path, "HOME": str(self._folder), "TERM": "tmux-256color"}
-
-    def _give_fimble(self) -> None:
-        """The command that the documentation wants to be on PATH."""
-        command = self._folder / "bin" / "fimble"
-        command.parent.mkdir()
-        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m lsp_server "$@"\n')
-        command.chmod(0o755)
 
 
 class Helix(Editor):
