@@ -59,7 +59,7 @@ class Workspace:
         self._context = Context(client.roots)
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
-        self._outcomes = Outcomes(self._sessions, metrics, self._status.model)
+        self._outcomes = Outcomes(self._sessions, metrics, self._status.model, tells_shown=client.copilot)
         self._completing = Completing(
             self._sessions, self._outcomes, peer, self._failed, tells_source=client.source
         )
@@ -86,6 +86,8 @@ class Workspace:
             session.close()
         ending = [session.ended() for session in self._sessions.values()]
         await asyncio.gather(*self._tasks, *ending, return_exceptions=True)
+        # Now, not at the process's end: editors may kill it as soon as `shutdown` is answered.
+        await asyncio.to_thread(self._metrics.close)
 
     def _register(self, peer: Peer) -> None:
         peer.on_notification("initialized", self._initialized)

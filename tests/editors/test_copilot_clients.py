@@ -23,6 +23,8 @@ from tests.lsp_server.test_server import counted
 pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(90)]
 
 HEAD, BODY, _, _, PRINT = TARGET.splitlines()
+BEGINNING = "def area("
+REST = [HEAD.removeprefix(BEGINNING), BODY]
 PARTY = "print('🎉', "
 
 StartNeovim = Callable[[str], Neovim]
@@ -100,23 +102,32 @@ def counts(folder: Path) -> dict[str, float]:
     return counted(CountStore(folder / "data" / FILE_NAME))
 
 
+def shows(editor: Terminal, ghost: str) -> None:
+    """Wait until just these words are shown as ghost text: Emacs' lines of it are not told apart."""
+    editor.until(lambda _: words(editor.ghost()) == words(ghost))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
 def test_copilot_lua_shows_ghost_text_and_accepts_it(start_neovim: StartNeovim, tmp_path: Path) -> None:
     editor = start_neovim("")
-    editor.type("def area(")
-    until(lambda: editor.ghost() == f"width, height):\n{BODY}", "ghost text")
+    editor.type(BEGINNING)
+    until(lambda: editor.ghost() == "\n".join(REST), "ghost text")
     editor.press("M-l")
     until(lambda: editor.lines() == [HEAD, BODY], "accepted text")
-    editor.close()
+    editor.rpc.command("qall!", async_=True)
     until(lambda: counts(tmp_path).get("accepted") == 1, "count of it")
-    assert counts(tmp_path)["saved"] == len(f"width, height):\n{BODY}")
+    assert counts(tmp_path)["saved"] == len("\n".join(REST))
 
 
 def test_copilot_lua_keeps_it_while_it_is_typed(start_neovim: StartNeovim) -> None:
     editor = start_neovim("")
-    editor.type("def area(")
+    editor.type(BEGINNING)
     until(editor.ghost, "ghost text")
     editor.type("width")
-    until(lambda: editor.ghost() == f", height):\n{BODY}", "the rest of it")
+    until(lambda: editor.ghost() == "\n".join(REST).removeprefix("width"), "the rest of it")
 
 
 def test_copilot_lua_completes_a_line_with_an_emoji(start_neovim: StartNeovim) -> None:
@@ -131,7 +142,7 @@ def test_copilot_lua_completes_a_line_with_an_emoji(start_neovim: StartNeovim) -
 
 def test_copilot_lua_cycles_and_dismisses(start_neovim: StartNeovim, tmp_path: Path) -> None:
     editor = start_neovim("")
-    editor.type("def area(")
+    editor.type(BEGINNING)
     first = until(editor.ghost, "ghost text")
     editor.press("M-]")
     editor.see("(2/3)")
@@ -141,8 +152,8 @@ def test_copilot_lua_cycles_and_dismisses(start_neovim: StartNeovim, tmp_path: P
     assert editor.ghost() == first
     editor.press("C-]")
     until(lambda: not editor.ghost(), "end of the ghost text")
-    editor.close()
-    until(lambda: counts(tmp_path).get("shown") == 3, "count of it")
+    editor.rpc.command("qall!", async_=True)
+    until(lambda: counts(tmp_path).get("shown") == 2, "count of it")
     assert counts(tmp_path).get("dismissed", 0) + counts(tmp_path).get("glanced", 0) == 2
 
 
@@ -158,11 +169,11 @@ def test_copilot_lua_is_signed_in_and_sees_the_models(start_neovim: StartNeovim)
 
 def test_copilot_lua_shows_a_panel(start_neovim: StartNeovim) -> None:
     editor = start_neovim("")
-    editor.type("def area(")
+    editor.type(BEGINNING)
     until(editor.ghost, "ghost text")
     editor.rpc.command("Copilot panel open")
     editor.see("3/3 solutions")
-    editor.see("value2")
+    editor.see(f"def area({REST[0]}")
 
 
 def test_copilot_lua_shows_what_the_default_model_writes(
@@ -178,24 +189,24 @@ def test_copilot_lua_shows_what_the_default_model_writes(
 
 def test_copilot_el_shows_ghost_text_and_accepts_it(start_emacs: StartEmacs, tmp_path: Path) -> None:
     editor = start_emacs("")
-    editor.type("def area(")
-    editor.shows_ghost(f"width, height):\n{BODY.strip()}")
+    editor.type(BEGINNING)
+    shows(editor, " ".join(REST))
     editor.keys("Tab")
     editor.until(lambda _: not editor.ghost())
     editor.shows(HEAD, BODY)
     _quit(editor)
     until(lambda: counts(tmp_path).get("accepted") == 1, "count of it")
-    assert counts(tmp_path)["saved"] == len(f"width, height):\n{BODY}")
+    assert counts(tmp_path)["saved"] == len("\n".join(REST))
 
 
 def test_copilot_el_accepts_a_word_and_then_the_rest(start_emacs: StartEmacs, tmp_path: Path) -> None:
     editor = start_emacs("")
-    editor.type("def area(")
-    editor.shows_ghost(f"width, height):\n{BODY.strip()}")
+    editor.type(BEGINNING)
+    shows(editor, " ".join(REST))
     editor.keys("M-x")
     editor.type("copilot-accept-completion-by-word")
     editor.keys("Enter")
-    editor.shows_ghost(f", height):\n{BODY.strip()}")
+    shows(editor, " ".join(REST).removeprefix("width"))
     _quit(editor)
     until(lambda: counts(tmp_path).get("partly_accepted") == 1, "count of it")
     assert counts(tmp_path)["saved"] == len("width")
@@ -204,27 +215,24 @@ def test_copilot_el_accepts_a_word_and_then_the_rest(start_emacs: StartEmacs, tm
 def test_copilot_el_completes_a_line_with_an_emoji(start_emacs: StartEmacs) -> None:
     editor = start_emacs(f"{HEAD}\n{BODY}\n\n\n")
     editor.type(PARTY)
-    editor.shows_ghost("area(3, 4))")
+    shows(editor, "area(3, 4))")
     editor.keys("Tab")
     editor.until(lambda _: not editor.ghost())
     editor.shows(PRINT)
 
 
 def test_copilot_el_cycles_and_dismisses(start_emacs: StartEmacs) -> None:
-    editor = start_emacs("")
-    editor.type("def area(")
-    editor.until(lambda _: bool(editor.ghost()))
+    editor = start_emacs(BEGINNING)
     editor.keys("M-x")
     editor.type("copilot-complete")
     editor.keys("Enter")
-    first = f"width, height):\n{BODY.strip()}"
-    editor.shows_ghost(first)
+    shows(editor, " ".join(REST))
     editor.keys("M-n")
-    editor.until(lambda _: editor.ghost() not in ("", first))
+    shows(editor, "value1")
     editor.keys("M-p")
-    editor.shows_ghost(first)
+    shows(editor, " ".join(REST))
     editor.keys("C-g")
-    editor.shows_ghost("")
+    shows(editor, "")
 
 
 def test_copilot_el_is_signed_in_and_well(start_emacs: StartEmacs) -> None:
@@ -246,7 +254,7 @@ def test_copilot_el_shows_what_the_default_model_writes(
     editor = start_emacs("import sys\n\n\n")
     editor.type(MAIN)
     editor.until(lambda _: bool(editor.ghost()))
-    first = editor.ghost().splitlines()[0]
+    first = editor.ghost().split()[0]
     editor.keys("Tab")
     editor.until(lambda _: not editor.ghost())
     editor.shows(MAIN + first)

@@ -356,6 +356,18 @@ async def test_outcomes_are_counted(
     assert {name: counts[name] for name in outcomes if name in counts} == expected
 
 
+async def test_what_a_client_could_show_and_did_not_is_not_counted_as_shown(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    metrics = Metrics(store)
+    async with speaking(Drawing(), metrics=metrics) as editor:
+        await editor.start()
+        editor.open("x = \n")
+        cycled = (await editor.request("getCompletionsCycling", doc(0, 4)))["completions"]
+        await editor.request("notifyShown", {"uuid": cycled[1]["uuid"]})
+    metrics.close()
+    assert (len(cycled), counted(store)["shown"]) == (3, 1)
+
+
 async def test_modern_outcomes_are_told_by_the_command_alone(tmp_path: Path) -> None:
     store = CountStore(tmp_path / "counts.db")
     metrics = Metrics(store)
