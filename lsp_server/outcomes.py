@@ -39,7 +39,7 @@ class Sent:
 class Outcomes:
     """Follows the suggestions of one editor. `model` tells the name of the model that is in use.
 
-    `tells_shown` says that it is an editor that tells what it shows; otherwise it is taken for one when it does.
+    `tells_shown` says that the editor tells what it shows. Without it, all is shown until it does tell.
     """
 
     def __init__(

@@ -45,17 +45,23 @@ def client_sources(name: str, variable: str, file: str) -> Path:
     return Path(folder)
 
 
-def neovim_with_copilot(program: Path, client: Path, folder: Path, file: Path) -> Neovim:
-    """Neovim with copilot.lua, its files in `folder`, where `file` is open."""
-    (folder / "home").mkdir(exist_ok=True)
+def neovim_with_copilot(program: Path, client: Path, file: Path, settings: str = "") -> Neovim:
+    """Neovim with copilot.lua, where `file` is open; `settings` stand in the place of the example's."""
     configuration, _ = snippets(SECTION)
+    configuration = _with_settings(configuration, "maxTokens = 32", settings)
     return Neovim(program, _NEOVIM.format(client=client.as_posix(), configuration=configuration), file)
 
 
-def emacs_with_copilot(program: Path, client: Path, folder: Path, file: Path) -> Terminal:
-    """Emacs with copilot.el, its files in `folder`, where `file` is open."""
+def emacs_with_copilot(program: Path, client: Path, folder: Path, file: Path, settings: str = "") -> Terminal:
+    """Emacs with copilot.el, its own files in `folder`, where `file` is open; `settings` as for Neovim."""
     _, configuration = snippets(SECTION)
+    configuration = _with_settings(configuration, ":maxTokens 32", settings)
     init = folder / "init.el"
     init.write_text(_EMACS.format(client=client.as_posix(), configuration=configuration), encoding="utf-8")
     command = [str(program), "-nw", "-Q", "-l", str(init), str(file)]
     return Terminal(command, HOME=str(folder), TERM="tmux-256color")
+
+
+def _with_settings(configuration: str, example: str, settings: str) -> str:
+    assert example in configuration
+    return configuration.replace(example, settings or example)

@@ -27,8 +27,8 @@ BEGINNING = "def area("
 REST = [HEAD.removeprefix(BEGINNING), BODY]
 PARTY = "print('🎉', "
 
-StartNeovim = Callable[[str], Neovim]
-StartEmacs = Callable[[str], Terminal]
+StartNeovim = Callable[..., Neovim]
+StartEmacs = Callable[..., Terminal]
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def start_neovim(
         skip(request, str(why))
     started: list[Neovim] = []
 
-    def start(text: str) -> Neovim:
-        editor = neovim_with_copilot(nvim, client, tmp_path, _file(tmp_path, text))
+    def start(text: str, settings: str = "") -> Neovim:
+        editor = neovim_with_copilot(nvim, client, _file(tmp_path, text), settings)
         started.append(editor)
         until(lambda: editor.lua("return require('copilot.client').initialized"), "server")
         editor.press("G", "A")
@@ -78,8 +78,8 @@ def start_emacs(request: pytest.FixtureRequest, tmp_path: Path, server: object) 
         skip(request, str(why))
     started: list[Terminal] = []
 
-    def start(text: str) -> Terminal:
-        terminal = emacs_with_copilot(program, client, tmp_path, _file(tmp_path, text))
+    def start(text: str, settings: str = "") -> Terminal:
+        terminal = emacs_with_copilot(program, client, tmp_path, _file(tmp_path, text), settings)
         started.append(terminal)
         terminal.shows("Copilot server started")
         terminal.keys("M->")
@@ -98,7 +98,7 @@ def _file(folder: Path, text: str) -> Path:
 
 
 def counts(folder: Path) -> dict[str, float]:
-    """What is counted, as far as it is written."""
+    """What is counted, as far as it is written; it is every few seconds, and when the server ends."""
     return counted(CountStore(folder / "data" / FILE_NAME))
 
 
@@ -117,7 +117,6 @@ def test_copilot_lua_shows_ghost_text_and_accepts_it(start_neovim: StartNeovim, 
     until(lambda: editor.ghost() == "\n".join(REST), "ghost text")
     editor.press("M-l")
     until(lambda: editor.lines() == [HEAD, BODY], "accepted text")
-    editor.rpc.command("qall!", async_=True)
     until(lambda: counts(tmp_path).get("accepted") == 1, "count of it")
     assert counts(tmp_path)["saved"] == len("\n".join(REST))
 
@@ -152,7 +151,6 @@ def test_copilot_lua_cycles_and_dismisses(start_neovim: StartNeovim, tmp_path: P
     assert editor.ghost() == first
     editor.press("C-]")
     until(lambda: not editor.ghost(), "end of the ghost text")
-    editor.rpc.command("qall!", async_=True)
     until(lambda: counts(tmp_path).get("shown") == 2, "count of it")
     assert counts(tmp_path).get("dismissed", 0) + counts(tmp_path).get("glanced", 0) == 2
 
@@ -165,6 +163,12 @@ def test_copilot_lua_is_signed_in_and_sees_the_models(start_neovim: StartNeovim)
     editor.see("user: fimble (status: OK)")
     editor.rpc.command("Copilot model list")
     editor.see("default [default] (default)")
+
+
+def test_copilot_lua_has_settings_for_fimble(start_neovim: StartNeovim) -> None:
+    editor = start_neovim("", "multiline = false")
+    editor.type(BEGINNING)
+    until(lambda: editor.ghost() == REST[0], "one line of ghost text")
 
 
 def test_copilot_lua_shows_a_panel(start_neovim: StartNeovim) -> None:
@@ -233,6 +237,12 @@ def test_copilot_el_cycles_and_dismisses(start_emacs: StartEmacs) -> None:
     shows(editor, " ".join(REST))
     editor.keys("C-g")
     shows(editor, "")
+
+
+def test_copilot_el_has_settings_for_fimble(start_emacs: StartEmacs) -> None:
+    editor = start_emacs("", ":multiline :json-false")
+    editor.type(BEGINNING)
+    shows(editor, REST[0])
 
 
 def test_copilot_el_is_signed_in_and_well(start_emacs: StartEmacs) -> None:
