@@ -56,6 +56,7 @@ class LanguageServer:
         self._workspace: Workspace | None = None
         self._state: Literal["new", "running", "shut down"] = "new"
         self._exit = False
+        self._stopped: asyncio.Future[None] | None = None
         self._peer = Peer(lambda body: write(framed(body)), self._admit)
         self._peer.on_request("initialize", self._initialize)
         self._peer.on_request("shutdown", self._shutdown)
@@ -118,7 +119,15 @@ class LanguageServer:
         self._exit = True
 
     async def _stop(self) -> None:
-        await self._peer.cancel_all()
-        workspace, self._workspace = self._workspace, None
-        if workspace is not None:
-            await workspace.close()
+        """End all that runs, once; an editor that hangs up while that is done does not cut it short."""
+        if self._stopped is not None:
+            await self._stopped
+            return
+        self._stopped = asyncio.get_running_loop().create_future()
+        try:
+            await self._peer.cancel_all()
+            workspace, self._workspace = self._workspace, None
+            if workspace is not None:
+                await workspace.close()
+        finally:
+            self._stopped.set_result(None)

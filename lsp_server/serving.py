@@ -63,24 +63,13 @@ class BackendPool:
             await asyncio.wait_for(closing, _CLOSING_SECONDS)
 
 
-class Counting:
-    """Metrics that are written to this machine's folder for them, once an editor has need of them."""
+def open_metrics() -> Metrics:
+    """Metrics that are written to this machine's folder for them."""
+    # Imported once an editor has need of them: it waits for the answer to `initialize`, which has none.
+    from lsp_server.counts import FILE_NAME, CountStore
+    from lsp_server.metrics import Metrics
 
-    def __init__(self) -> None:
-        self._metrics: Metrics | None = None
-
-    def open(self) -> Metrics:
-        """The metrics."""
-        from lsp_server.counts import FILE_NAME, CountStore
-        from lsp_server.metrics import Metrics
-
-        self._metrics = Metrics(CountStore(data_folder() / FILE_NAME))
-        return self._metrics
-
-    def close(self) -> None:
-        """Write what is left to write."""
-        if self._metrics is not None:
-            self._metrics.close()
+    return Metrics(CountStore(data_folder() / FILE_NAME))
 
 
 async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot: bool = False) -> NoReturn:
@@ -90,11 +79,9 @@ async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot:
     """
     stdio = Stdio.claim()
     backends = BackendPool(open_backend)
-    counting = Counting()
-    server = LanguageServer(stdio.write, settings, backends, counting.open, copilot=copilot)
+    server = LanguageServer(stdio.write, settings, backends, open_metrics, copilot=copilot)
     status = await server.run(await stdio.reader())
     await backends.close()
-    counting.close()
     # An editor is waiting, and a thread that loads, or taking torch down in order, would take seconds.
     sys.stderr.flush()
     os._exit(status)
@@ -121,10 +108,9 @@ async def serve_tcp(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            counting = Counting()  # one for each: their settings say whether anything is counted
-            server = LanguageServer(writer.write, settings, backends, counting.open, copilot=copilot)
+            # Metrics of its own: each editor's settings say whether anything is counted.
+            server = LanguageServer(writer.write, settings, backends, open_metrics, copilot=copilot)
             await server.run(reader)
-            counting.close()
         finally:
             writer.close()
 

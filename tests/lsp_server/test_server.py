@@ -747,6 +747,20 @@ async def test_words_that_are_accepted_one_after_another_are_each_counted(tmp_pa
     assert (counts["shown"], counts["partly_accepted"], counts["saved"]) == (1, 1, len("one.two"))
 
 
+async def test_what_is_counted_is_written_though_the_editor_hangs_up_at_once(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    both = EditorAndServer(FakeBackend("foo"), metrics=Metrics(store))
+    async with both as editor:
+        await editor.start()
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+        _, answer = editor.ask("shutdown")
+        both.hang_up()
+        assert await both.status() == 0
+        assert (await answer)["result"] is None
+    assert counted(store)["answered"] == 1
+
+
 async def test_nothing_is_counted_where_that_is_switched_off(tmp_path: Path) -> None:
     store = CountStore(tmp_path / "counts.db")
     metrics = Metrics(store)
