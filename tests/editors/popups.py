@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.e2e.terminal import Terminal
-from tests.editors.guide import snippets
+from tests.editors.guide import EDITORS, snippets
 
 
 class Editor(ABC):
@@ -77,7 +77,7 @@ class Editor(ABC):
     def _command(self, configuration: str) -> list[str]: ...
 
     def _snippets(self) -> list[str]:
-        return snippets(self.name)
+        return snippets(EDITORS, self.name)
 
     def _environment(self) -> Mapping[str, str]:
         path = os.pathsep.join([str(self._folder / "bin"), os.environ["PATH"]])
@@ -186,7 +186,7 @@ class Emacs(Editor):
         self.terminal.keys("C-x", "k", "Enter")
 
     def _snippets(self) -> list[str]:
-        server, own, company = snippets(self.name)
+        server, own, company = snippets(EDITORS, self.name)
         return [server, "(require 'company)\n" + company if self._company else own]
 
     def _command(self, configuration: str) -> list[str]:
