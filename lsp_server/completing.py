@@ -24,8 +24,8 @@ class Completing:
     """Answers one editor's requests for completions.
 
     `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
-    lists of items say whether they came from memory. `enabled` may be switched off: then there is nothing to
-    show anywhere.
+    lists of items say whether they came from memory, with `markdown` pop-ups show code as such. `enabled` may
+    be switched off: then there is nothing to show anywhere.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Completing:
         failed: Callable[[BackendError], None],
         *,
         tells_source: bool = False,
+        markdown: bool = False,
     ) -> None:
         self.enabled = True
         self._sessions = sessions
@@ -43,6 +44,7 @@ class Completing:
         self._peer = peer
         self._failed = failed
         self._tells_source = tells_source
+        self._markdown = markdown
 
     async def inline(self, params: object) -> object:
         """``textDocument/inlineCompletion``; None, not an empty list, where a newer request has come.
@@ -93,7 +95,7 @@ class Completing:
         suggestions = self._remember(session, cursor, answer, target)
         return {
             "isIncomplete": True,  # what fits changes with every key
-            "items": [target.popup_item(suggestion) for suggestion in suggestions],
+            "items": [target.popup_item(suggestion, markdown=self._markdown) for suggestion in suggestions],
         }
 
     def shown(self, params: object) -> None:

@@ -32,6 +32,7 @@ class ClientFacts:
     encoding: PositionEncoding
     work_done_progress: bool = False
     inline_completion: bool = False
+    markdown: bool = False
     configuration: bool = False
     registers_configuration: bool = False
     status: bool = False
@@ -46,10 +47,14 @@ class ClientFacts:
         offered = _get(_get(capabilities, "general", dict, {}), "positionEncodings", list, [])
         workspace = _get(capabilities, "workspace", dict, {})
         changes = _get(workspace, "didChangeConfiguration", dict, {})
+        text_document = _get(capabilities, "textDocument", dict, {})
+        popup_item = _get(_get(text_document, "completion", dict, {}), "completionItem", dict, {})
         return cls(
             encoding=next((name for name in offered if name in _ENCODINGS), "utf-16"),
             work_done_progress=_get(_get(capabilities, "window", dict, {}), "workDoneProgress", bool, False),
-            inline_completion="inlineCompletion" in _get(capabilities, "textDocument", dict, {}),
+            inline_completion="inlineCompletion" in text_document,
+            # Helix shows Markdown and does not say that it does.
+            markdown="markdown" in _get(popup_item, "documentationFormat", list, ["markdown"]),
             configuration=_get(workspace, "configuration", bool, False),
             registers_configuration=_get(changes, "dynamicRegistration", bool, False),
             status=_experimental(capabilities, "fimbleStatus"),

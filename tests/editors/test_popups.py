@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,6 +139,17 @@ def test_brackets_that_the_editor_closes_are_not_doubled(editor: Editor) -> None
     sees(editor, "    return sorted(path.ite", "rdir(")
     editor.accept()
     has(editor, path, twice(ITEMS) + ITEMS)
+
+
+@pytest.mark.parametrize("make", [start_helix], indirect=True)
+def test_helix_shows_all_lines_of_the_item_that_is_chosen(editor: Editor) -> None:
+    opened(editor, "lines.py", twice(OPENING))
+    sees(editor, "    with ope", "n(path) as file:")
+    editor.terminal.keys("Tab")
+    lines = re.compile(r"fimble\s*^( *)with open\(path\) as file:$\s*^\1    return file", re.MULTILINE)
+    editor.terminal.until(lambda terminal: lines.search(terminal.screen) is not None)
+    editor.terminal.keys("Enter")
+    editor.save()
 
 
 def test_settings_reach_the_server_and_a_mistake_in_them_is_told(make: MakeEditor, tmp_path: Path) -> None:
