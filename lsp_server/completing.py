@@ -36,8 +36,8 @@ class Completing:
     """Answers one editor's requests for completions.
 
     `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
-    lists of items say whether they came from memory. `enabled` may be switched off: then there is nothing to
-    show anywhere.
+    lists of items say whether they came from memory, with `markdown` pop-ups show code as such. `enabled` may
+    be switched off: then there is nothing to show anywhere.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Completing:
         failed: Callable[[BackendError], None],
         *,
         tells_source: bool = False,
+        markdown: bool = False,
     ) -> None:
         self.enabled = True
         self._sessions = sessions
@@ -55,6 +56,7 @@ class Completing:
         self._peer = peer
         self._failed = failed
         self._tells_source = tells_source
+        self._markdown = markdown
 
     async def inline(self, params: object) -> object:
         """``textDocument/inlineCompletion``; None, not an empty list, where a newer request has come.
@@ -89,7 +91,7 @@ class Completing:
             return None
         return {
             "isIncomplete": True,  # what fits changes with every key
-            "items": [found.target.popup_item(one) for one in found.suggestions],
+            "items": [found.target.popup_item(one, markdown=self._markdown) for one in found.suggestions],
         }
 
     async def find(

@@ -31,6 +31,7 @@ class ClientFacts:
     encoding: PositionEncoding
     work_done_progress: bool = False
     inline_completion: bool = False
+    markdown: bool = False
     configuration: bool = False
     registers_configuration: bool = False
     status: bool = False
@@ -46,12 +47,16 @@ class ClientFacts:
         offered = field(field(capabilities, "general", dict, {}), "positionEncodings", list, [])
         workspace = field(capabilities, "workspace", dict, {})
         changes = field(workspace, "didChangeConfiguration", dict, {})
+        text_document = field(capabilities, "textDocument", dict, {})
+        popup_item = field(field(text_document, "completion", dict, {}), "completionItem", dict, {})
         return cls(
             encoding=next((name for name in offered if name in _ENCODINGS), "utf-16"),
             work_done_progress=field(
                 field(capabilities, "window", dict, {}), "workDoneProgress", bool, False
             ),
-            inline_completion="inlineCompletion" in field(capabilities, "textDocument", dict, {}),
+            inline_completion="inlineCompletion" in text_document,
+            # Helix shows Markdown and does not say that it does.
+            markdown="markdown" in field(popup_item, "documentationFormat", list, ["markdown"]),
             configuration=field(workspace, "configuration", bool, False),
             registers_configuration=field(changes, "dynamicRegistration", bool, False),
             status=_experimental(capabilities, "fimbleStatus"),

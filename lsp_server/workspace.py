@@ -61,7 +61,12 @@ class Workspace:
         self._metrics = metrics
         self._outcomes = Outcomes(self._sessions, metrics, self._status.model, tells_shown=client.copilot)
         self._completing = Completing(
-            self._sessions, self._outcomes, peer, self._failed, tells_source=client.source
+            self._sessions,
+            self._outcomes,
+            peer,
+            self._failed,
+            tells_source=client.source,
+            markdown=client.markdown,
         )
         self._surroundings = Surroundings(
             self._model.backend,

@@ -62,9 +62,9 @@ def main() -> int:
         try:
             said = check()
         except CannotInstall as why:
-            sys.stdout.write(f"skipped: the {name} of the Neovim plugin is not checked, {why}\n")
+            sys.stdout.write(f"skipped: {name} of the Neovim plugin: {why}\n")
             continue
-        sys.stdout.write(f"{said}\n" if said else f"the {name} of the Neovim plugin: nothing found\n")
+        sys.stdout.write(f"{said}\n" if said else f"{name} of the Neovim plugin: nothing found\n")
         status |= bool(said)
     return status
 

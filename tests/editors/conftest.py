@@ -43,4 +43,4 @@ def nvim(request: pytest.FixtureRequest) -> Path:
 def tmux(request: pytest.FixtureRequest) -> None:
     """A terminal for editors."""
     if shutil.which("tmux") is None:
-        skip(request, "no terminal for Neovim: install tmux")
+        skip(request, "no terminal for editors: install tmux")

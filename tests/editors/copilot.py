@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.e2e.terminal import Terminal
-from tests.editors.guide import snippets
+from tests.editors.guide import EDITORS, snippets
 from tests.editors.neovim import Neovim
 from tests.editors.packages import CannotInstall
 
@@ -47,14 +47,14 @@ def client_sources(name: str, variable: str, file: str) -> Path:
 
 def neovim_with_copilot(program: Path, client: Path, file: Path, settings: str = "") -> Neovim:
     """Neovim with copilot.lua, where `file` is open; `settings` stand in the place of the example's."""
-    configuration, _ = snippets(SECTION)
+    configuration, _ = snippets(EDITORS, SECTION)
     configuration = _with_settings(configuration, "maxTokens = 32", settings)
     return Neovim(program, _NEOVIM.format(client=client.as_posix(), configuration=configuration), file)
 
 
 def emacs_with_copilot(program: Path, client: Path, folder: Path, file: Path, settings: str = "") -> Terminal:
     """Emacs with copilot.el, its own files in `folder`, where `file` is open; `settings` as for Neovim."""
-    _, configuration = snippets(SECTION)
+    _, configuration = snippets(EDITORS, SECTION)
     configuration = _with_settings(configuration, ":maxTokens 32", settings)
     init = folder / "init.el"
     init.write_text(_EMACS.format(client=client.as_posix(), configuration=configuration), encoding="utf-8")

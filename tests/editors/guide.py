@@ -1,4 +1,4 @@
-"""What `docs/editors.md` tells people to write into their configurations, for the tests to write there."""
+"""What the documentation tells people to write into their configurations, for the tests to write there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_GUIDE: Final = Path(__file__).parents[2] / "docs" / "editors.md"
+_ROOT: Final = Path(__file__).parents[2]
+EDITORS: Final = _ROOT / "docs" / "editors.md"
+NEOVIM: Final = _ROOT / "editor_clients" / "neovim" / "README.md"
 
 
-def snippets(section: str) -> list[str]:
+def snippets(page: Path, section: str) -> list[str]:
     """The pieces of code under the heading `section`."""
-    text = _GUIDE.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     found = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found, f"docs/editors.md has no section {section}"
+    assert found, f"{page} has no section {section}"
     return re.findall(r"^```\S*\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)
 
 

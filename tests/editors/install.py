@@ -157,7 +157,10 @@ def _helix(folder: Path, program: Path) -> None:
 
 
 def _stylua(folder: Path, program: Path) -> None:
-    run(["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", _STYLUA])
+    try:
+        run(["npm", "install", "--prefix", str(folder), "--ignore-scripts", _STYLUA])
+    except CannotInstall:  # whose last line is the name of a log
+        raise CannotInstall(f"npm cannot install {_STYLUA}") from None
     packages = (folder / "node_modules" / "@johnnymorganz").glob("stylua-bin-*/stylua*")
     write_starter(program, next(packages))
 

@@ -86,6 +86,7 @@ def _download(apt: Path, suite: str, packages: Sequence[str]) -> list[Path]:
         "Dir::State::status": apt / "status",
         "Debug::NoLocking": 1,
         "APT::Sandbox::User": "root",
+        "APT::Update::Error-Mode": "any",
     }
     command = ["apt-get", "-q", "-y"]
     for name, value in options.items():

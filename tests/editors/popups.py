@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.e2e.terminal import Terminal
-from tests.editors.guide import put_on_path, snippets
+from tests.editors.guide import EDITORS, put_on_path, snippets
 
 
 class Editor(ABC):
@@ -60,10 +60,6 @@ class Editor(ABC):
         """Take the item away, and type on."""
 
     @abstractmethod
-    def close_brackets(self) -> None:
-        """Have the editor write closing brackets, where it does not do that anyway."""
-
-    @abstractmethod
     def save(self) -> None:
         """Write the file, ready to open another one."""
 
@@ -75,7 +71,7 @@ class Editor(ABC):
     def _command(self, configuration: str) -> list[str]: ...
 
     def _snippets(self) -> list[str]:
-        return snippets(self.name)
+        return snippets(EDITORS, self.name)
 
     def _environment(self) -> Mapping[str, str]:
         path = os.pathsep.join([str(self._folder / "bin"), os.environ["PATH"]])
@@ -111,9 +107,6 @@ class Helix(Editor):
         self.terminal.shows("NOR")
         self.terminal.type("A")
 
-    def close_brackets(self) -> None:
-        pass
-
     def save(self) -> None:
         self.terminal.keys("Escape")
         self.terminal.shows("NOR")
@@ -135,15 +128,11 @@ class Helix(Editor):
 
 
 class Emacs(Editor):
-    """It shows what is left of the item in grey behind the cursor, by its own means or by company's."""
+    """It shows what is left of the item behind the cursor."""
 
     name = "Emacs"
     setting = ":maxTokens 32"
     one_line = ":multiline :json-false :temprature 0"
-
-    def __init__(self, program: Path, folder: Path, *, company: bool) -> None:
-        super().__init__(program, folder)
-        self._company = company
 
     def ready(self) -> None:
         self.terminal.shows("Connected!")
@@ -160,15 +149,10 @@ class Emacs(Editor):
         return typed + rest in self.terminal.line
 
     def accept(self) -> None:
-        self.terminal.keys("Enter" if self._company else "Tab")
+        self.terminal.keys("Tab")
 
     def dismiss(self) -> None:
         self.terminal.keys("C-g")
-
-    def close_brackets(self) -> None:
-        self.terminal.keys("M-x")
-        self.terminal.type("electric-pair-local-mode")
-        self.terminal.keys("Enter")
 
     def save(self) -> None:
         self.terminal.keys("C-x", "C-s")
@@ -177,16 +161,28 @@ class Emacs(Editor):
         self.terminal.keys("C-x", "k", "Enter")
 
     def _snippets(self) -> list[str]:
-        server, own, company = snippets(self.name)
-        return [server, "(require 'company)\n" + company if self._company else own]
+        server, own, _ = super()._snippets()
+        return [server, own]
 
     def _command(self, configuration: str) -> list[str]:
         init = self._folder / "init.el"
-        init.write_text(_QUIET + configuration, encoding="utf-8")
+        init.write_text(_INIT + configuration, encoding="utf-8")
         return [str(self._program), "-nw", "-Q", "-l", str(init)]
 
 
-_QUIET: Final = """
+class EmacsWithCompany(Emacs):
+    """The same, but company shows it."""
+
+    def accept(self) -> None:
+        self.terminal.keys("Enter")
+
+    def _snippets(self) -> list[str]:
+        server, _, company = Editor._snippets(self)
+        return ["(require 'company)\n", server, company]
+
+
+_INIT: Final = """
 (setq native-comp-jit-compilation nil make-backup-files nil auto-save-default nil create-lockfiles nil)
+(electric-pair-mode 1)
 """
-"""Nothing is compiled or written beside what a test does."""
+"""Nothing is compiled or written beside what a test does, and brackets are closed, as Helix does."""

@@ -185,6 +185,19 @@ async def test_a_pop_up_item_contains_the_word_that_is_being_typed() -> None:
     }
 
 
+async def test_a_pop_up_shows_all_lines_of_an_item_that_has_several() -> None:
+    answers = []
+    for formats in (["plaintext"], ["markdown", "plaintext"]):
+        capabilities = {"textDocument": {"completion": {"completionItem": {"documentationFormat": formats}}}}
+        async with EditorAndServer(FakeBackend("n ```:\n        y")) as editor:
+            await editor.start(capabilities=capabilities)
+            editor.open("if x:\n    whe", language="text")
+            answers.append(await editor.request("textDocument/completion", at(1, 7)))
+    plain, marked = [answer["items"][0] for answer in answers]
+    assert plain["documentation"] == "when ```:\n    y"
+    assert marked["documentation"] == {"kind": "markdown", "value": "````text\nwhen ```:\n    y\n````"}
+
+
 async def test_a_superseded_request_is_answered_with_null() -> None:
     backend = FakeBackend("a")
     backend.may_finish.clear()
