@@ -191,7 +191,8 @@ class EmacsWithCompany(Emacs):
 
 
 _INIT: Final = """
-(setq native-comp-jit-compilation nil make-backup-files nil auto-save-default nil create-lockfiles nil)
+(setq native-comp-jit-compilation nil native-comp-enable-subr-trampolines nil)
+(setq make-backup-files nil auto-save-default nil create-lockfiles nil)
 (electric-pair-mode 1)
 """
 """Nothing is compiled or written beside what a test does, and brackets are closed, as Helix does."""
