@@ -105,7 +105,7 @@ class Trim:
         return self._show(self._whole("\n".join(self._lines), cut=broken_off))
 
     def _whole(self, text: str, *, cut: bool) -> Piece:
-        regions_ = regions(self._prefix, self._suffix, self._cursor) if self._language == "python" else ()
+        regions_ = regions(self._prefix, self._suffix, self._cursor) if self._language == "python" else None
         return whole(text, self._cursor, regions_, cut=cut, header=self._one_line)
 
     def _show(self, piece: Piece) -> str:

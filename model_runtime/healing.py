@@ -3,8 +3,9 @@
 prefix ▶ **cut** ▶ prompt ▶ generate, with its **sampler** wrapped ▶ text, without what was given back. The
 end of the prefix that a longer token begins with does not go into the prompt. It is left to the model to
 write again, in the tokens that it likes, but held to the same bytes: of "pri" it makes " print", one token,
-and "nt" is what is new. The prompt also stays as it is while a word is being typed. The idea is Lundberg's
-("The Art of Prompt Design: Prompt Boundaries and Token Healing", 2023).
+and "nt" is what is new. Of a line break it may make one with the indentation after it. The prompt also stays
+as it is while a word is being typed. The idea is Lundberg's ("The Art of Prompt Design: Prompt Boundaries and
+Token Healing", 2023).
 """
 
 from __future__ import annotations
@@ -43,15 +44,19 @@ class Healer:
     def cut(self, prefix: str) -> tuple[str, str]:
         """What of a prefix goes into the prompt, and what is given back: mostly less than a word, or nothing.
 
-        Given back are the most tokens, of the last line, whose text is the beginning of a longer one.
+        Given back are the most tokens, of the last line, whose text is the beginning of a longer one. Line
+        breaks are given back only where they end the prefix: indentation that is there already was meant.
         """
         given, enough = b"", 0
         for piece in reversed(self._pieces(_end(prefix))[-MOST_TOKENS:]):
-            given = piece + given
-            if b"\n" in given or b"\r" in given:
+            breaks = b"\n" in piece or b"\r" in piece
+            if breaks and (given or not piece.endswith((b"\n", b"\r"))):
                 break
+            given = piece + given
             if given and not _is_inside(given) and self._vocabulary.goes_on(given):
                 enough = len(given)
+            if breaks:
+                break
         kept = len(prefix) - len(given[len(given) - enough :].decode())
         return prefix[:kept], prefix[kept:]
 
@@ -121,8 +126,8 @@ class _Held:
 
 
 def _end(prefix: str) -> str:
-    """The last two lines: where a line's indentation belongs to the newline's token, it takes both."""
-    start = prefix.rfind("\n", 0, max(0, prefix.rfind("\n"))) + 1
+    """The last two lines that hold something: line breaks and indentation can be one token."""
+    start = prefix.rfind("\n", 0, max(0, prefix.rfind("\n", 0, len(prefix.rstrip())))) + 1
     return prefix[max(start, len(prefix) - WINDOW) :]
 
 

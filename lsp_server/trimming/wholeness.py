@@ -1,8 +1,9 @@
 """Goes back from a text that breaks off, or breaks what stands around it, to where it was whole.
 
-trim ▶ **wholeness** ▶ {overlap, python_syntax}. Whole lines are better than a part of one. Where there is
-none, as when time ran out within the first line, it is as much of that as leaves no bracket or string open:
-the name of a function is of use, half of its arguments are in the way.
+trim ▶ **wholeness** ▶ {overlap, repetition, python_syntax}. Whole lines are better than a part of one. Where
+there is none, as when time ran out within the first line or the model has made a mistake there, it is as much
+of that as leaves no bracket or string open: the name of a function is of use, half of its arguments are in
+the way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lsp_server.trimming.cursor import Cursor
 from lsp_server.trimming.nesting import BRACKET, CLOSERS, COMMENT, STRING, Nesting, Opening
 from lsp_server.trimming.overlap import Piece, fitted
 from lsp_server.trimming.python_syntax import Region
+from lsp_server.trimming.repetition import LineEchoes
 
 _MOST_TRIED: Final = 6  # of lines and of parts of a line
 _BLANK: Final = " \t" + COMMENT
@@ -24,7 +26,9 @@ _LAST_WORD: Final = re.compile(r"\w+\Z")
 _TOKEN: Final = re.compile(rf"\w+|[()\[\]{{}}]|{STRING}+")
 
 
-def whole(text: str, cursor: Cursor, regions: Iterable[Region], *, cut: bool, header: bool = False) -> Piece:
+def whole(
+    text: str, cursor: Cursor, regions: Iterable[Region] | None, *, cut: bool, header: bool = False
+) -> Piece:
     """As much of `text`, from its start, as is whole; the empty text where nothing is.
 
     `cut` says that the text breaks off: its last line is not whole, and its last word may not be. With
@@ -34,11 +38,13 @@ def whole(text: str, cursor: Cursor, regions: Iterable[Region], *, cut: bool, he
     """
     lines = list(islice(_lines(text, cut), _MOST_TRIED))
     pieces = [fitted(part, cursor) for part in lines]
-    pieces += [fitted(part, cursor) for part in islice(_parts(text, cursor), _MOST_TRIED) if cut]
+    if cut or (regions is not None and all(piece.text for piece in pieces)):  # not what follows anyway
+        parts = islice(_parts(text, cursor), _MOST_TRIED)
+        pieces += [fitted(part, cursor) for part in parts if not _says_line_below(part, cursor)]
     balanced = [piece for piece in dict.fromkeys(pieces) if _balanced(piece, cursor)]
     unfinished: list[Region] = []
     unclosed = any(opening.owner == "anyone" for opening in cursor.nesting.brackets)  # nothing can parse then
-    for region in regions:
+    for region in regions or ():
         for piece in balanced:
             mistake = region.mistake(piece.text, piece.covers)
             if mistake is None:
@@ -80,6 +86,12 @@ def _parts(text: str, cursor: Cursor) -> Iterator[str]:
         if not depth and match.start() > text.rfind("\n"):
             ends.append(match.end())
     yield from (text[:end] for end in reversed(ends))
+
+
+def _says_line_below(part: str, cursor: Cursor) -> bool:
+    """Whether the last line of `part` is the one that follows the cursor's anyway."""
+    echoes = LineEchoes(cursor.above, cursor.below)
+    return echoes.has((cursor.before + part).rpartition("\n")[2])
 
 
 def _balanced(piece: Piece, cursor: Cursor) -> bool:

@@ -81,7 +81,8 @@ def pack(arguments: argparse.Namespace) -> None:
     vocabulary, size, place = _tokenizer(arguments), _size(arguments), _place(arguments)
     for name in ("train", "heldout"):
         files = _sample(_made(arguments.folder, f"{name}.jsonl"), size.megabytes, size.package_megabytes)
-        rows, used = write_rows(files, vocabulary, size.context + 1, arguments.seed, place, name)
+        length = size.context + 1
+        rows, used = write_rows(files, vocabulary, length, arguments.seed, place, name, size.psm)
         tokens = rows * size.context * used / 1e6
         print(f"{place / name}-*.npy: {rows:,} rows, {tokens:.1f}M tokens, {used:.1%} used")
     probes = _probes(arguments, PROBES)
@@ -304,6 +305,7 @@ def _add_pack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=int, help="tokens in a row")
     parser.add_argument("--megabytes", type=float, help="how much text to take")
     parser.add_argument("--package-megabytes", type=float, help="the most of one package")
+    parser.add_argument("--psm", type=float, help="the share of PSM among PSM and SPM")
 
 
 def _add_train_options(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,8 @@
 """The third step's transformation: a window of a file becomes a fill-in-the-middle example.
 
 cleaning ▶ **infilling** ▶ packing. After Bavarian et al., "Efficient Training of Language Models to Fill in
-the Middle" (2022): documents are transformed before they are packed, spans are chosen on characters, half of
-them laid out as PSM and half as SPM (variant 2). To their random spans come the shapes that an editor asks
+the Middle" (2022): documents are transformed before they are packed, spans are chosen on characters, some of
+them laid out as PSM and some as SPM (variant 2). To their random spans come the shapes that an editor asks
 for: the rest of a line, the next few lines, a block, and the end of a file; and what `model_runtime.prompt`
 makes of a request: windows that begin and end anywhere, no text after the cursor, pieces of other files.
 """
@@ -54,19 +54,22 @@ def windows(text: str, longest: int, random: Random) -> Iterator[str]:
         start = end
 
 
-def make_example(window: str, random: Random, others: Sequence[tuple[str, str]] = ()) -> Example:
+def make_example(
+    window: str, random: Random, others: Sequence[tuple[str, str]] = (), psm: float = 0.5
+) -> Example:
     """Choose a layout and a span for one window.
 
     Args:
         window: whole lines of a file.
         random: what is chosen follows from it.
         others: paths and windows of other files, of which pieces may be shown before this one.
+        psm: the share of the examples with a middle that are laid out as PSM, not SPM.
     """
     if random.random() >= FIM_RATE or len(window) < 20:
         return Example("plain", window)
     kind = random.choices(list(SPANS), list(SPANS.values()))[0]
     start, end = _span(kind, window, random)
-    layout: Layout = "psm" if random.random() < 0.5 else "spm"
+    layout: Layout = "psm" if random.random() < psm else "spm"
     suffix = "" if random.random() < OPEN_ENDED else window[end:]
     prefix = window[:start]
     if others and prefix and random.random() < WITH_SNIPPETS:

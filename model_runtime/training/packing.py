@@ -33,7 +33,7 @@ BATCH = 1024  # examples that are tokenised in one call
 NEIGHBOURS = 12  # windows of a package's other files that are at hand for snippets
 
 
-def examples(files: Iterable[SourceFile], length: int, random: Random) -> Iterator[Example]:
+def examples(files: Iterable[SourceFile], length: int, random: Random, psm: float = 0.5) -> Iterator[Example]:
     """Every window of every file, transformed; nearly all of them fit into `length` tokens.
 
     Files of one package that come after each other are each other's open files.
@@ -46,7 +46,7 @@ def examples(files: Iterable[SourceFile], length: int, random: Random) -> Iterat
             others.clear()
         cut = list(windows(file.text, longest, random))
         for window in cut:
-            yield make_example(window, random, others)
+            yield make_example(window, random, others, psm)
         others.extend((file.path, window) for window in random.sample(cut, min(3, len(cut))))
 
 
@@ -92,11 +92,20 @@ def _padded(row: list[int], length: int, padding: int) -> Rows:
 
 
 def write_rows(
-    files: Iterable[SourceFile], tokenizer: Tokenizer, length: int, seed: int, folder: Path, name: str
+    files: Iterable[SourceFile],
+    tokenizer: Tokenizer,
+    length: int,
+    seed: int,
+    folder: Path,
+    name: str,
+    psm: float = 0.5,
 ) -> tuple[int, float]:
-    """Write rows of `length` tokens as `name-*.npy`; returns how many, and the share that is not padding."""
+    """Write rows of `length` tokens as `name-*.npy`; returns how many, and the share that is not padding.
+
+    `psm` as in `make_example`.
+    """
     padding = token_id(tokenizer, FIM_PAD)
-    stream = examples(files, length, Random(seed))
+    stream = examples(files, length, Random(seed), psm)
     rows = np.stack(list(pack(_tokens(stream, tokenizer), length, padding)))
     np.random.default_rng(seed).shuffle(rows)
     write_row_files(rows, folder, name)

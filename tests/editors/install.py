@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.editors.packages import CannotInstall, bind, pip, run, unpack_debian, write_starter
+from tests.editors.packages import CannotInstall, bind, pip, run, the_one, unpack_debian, write_starter
 
 CACHE: Final = Path(__file__).parents[2] / "build" / "editors"
 SERIES: Final = ("0.11", "0.12")
@@ -136,10 +136,10 @@ def _emacs(folder: Path, program: Path) -> None:
     unpack_debian(folder, "trixie", "emacs-nox", "elpa-company")
     executable = folder / "usr" / "bin" / "emacs-nox"
     bind(folder, executable)
-    share = next((folder / "usr" / "share" / "emacs").glob("[0-9]*"))
-    helpers = next((folder / "usr" / "libexec" / "emacs").glob("*/*"))
-    company = next((share.parent / "site-lisp" / "elpa-src").glob("company-*"))
-    dump = next(helpers.glob("*.pdmp"))  # the state in which it starts
+    share = the_one(folder / "usr" / "share" / "emacs", "[0-9]*")
+    helpers = the_one(folder / "usr" / "libexec" / "emacs", "*/*")
+    company = the_one(share.parent / "site-lisp" / "elpa-src", "company-*")
+    dump = the_one(helpers, "*.pdmp")  # the state in which it starts
     environment = {
         "EMACSLOADPATH": f"{share}/lisp:{company}",
         "EMACSDATA": f"{share}/etc",
@@ -161,8 +161,7 @@ def _stylua(folder: Path, program: Path) -> None:
         run(["npm", "install", "--prefix", str(folder), "--ignore-scripts", _STYLUA])
     except CannotInstall:  # whose last line is the name of a log
         raise CannotInstall(f"npm cannot install {_STYLUA}") from None
-    packages = (folder / "node_modules" / "@johnnymorganz").glob("stylua-bin-*/stylua*")
-    write_starter(program, next(packages))
+    write_starter(program, the_one(folder / "node_modules" / "@johnnymorganz", "stylua-bin-*/stylua*"))
 
 
 def _luacheck(folder: Path, program: Path) -> None:

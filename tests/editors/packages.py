@@ -34,6 +34,13 @@ def unpack_debian(folder: Path, suite: str, *packages: str) -> None:
     shutil.rmtree(folder / "apt")
 
 
+def the_one(folder: Path, pattern: str) -> Path:
+    """What an unpacked package has under a name that changes with its version."""
+    for found in folder.glob(pattern):
+        return found
+    raise CannotInstall(f"there is no {pattern} in {folder}")
+
+
 def bind(folder: Path, executable: Path) -> None:
     """Make an unpacked program look for its libraries in `folder` alone, so that any Debian will do."""
     libraries = folder / "usr" / "lib" / "x86_64-linux-gnu"

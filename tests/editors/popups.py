@@ -165,9 +165,11 @@ class Emacs(Editor):
         return [server, own]
 
     def _command(self, configuration: str) -> list[str]:
-        init = self._folder / "init.el"
-        init.write_text(_INIT + configuration, encoding="utf-8")
-        return [str(self._program), "-nw", "-Q", "-l", str(init)]
+        folder = self._folder / ".emacs.d"
+        folder.mkdir()
+        (folder / "early-init.el").write_text(_EARLY_INIT, encoding="utf-8")
+        (folder / "init.el").write_text(_INIT + configuration, encoding="utf-8")
+        return [str(self._program), "-nw"]
 
 
 class EmacsWithCompany(Emacs):
@@ -181,8 +183,13 @@ class EmacsWithCompany(Emacs):
         return ["(require 'company)\n", server, company]
 
 
+_EARLY_INIT: Final = """
+(setq native-comp-jit-compilation nil inhibit-startup-screen t)
+"""
+"""Nothing is compiled, which would take the processor from what is tested."""
+
 _INIT: Final = """
-(setq native-comp-jit-compilation nil make-backup-files nil auto-save-default nil create-lockfiles nil)
+(setq make-backup-files nil auto-save-default nil create-lockfiles nil)
 (electric-pair-mode 1)
 """
-"""Nothing is compiled or written beside what a test does, and brackets are closed, as Helix does."""
+"""Nothing is written beside what a test does, and brackets are closed, as Helix does."""

@@ -121,7 +121,13 @@ def test_a_file_that_parses_still_parses_with_a_completion(marked: str, words: l
 
 def test_where_the_user_is_in_the_middle_of_something_it_is_enough_to_make_no_mistake() -> None:
     assert shown("if x == |\n", "1 and y")[0] == "1 and y"
-    assert shown("if x == |\n", "1 1")[0] == ""
+    assert shown("if x == |\n", "1 1")[0] == "1"
+
+
+def test_of_a_line_with_a_mistake_as_much_is_kept_as_fits() -> None:
+    assert shown("print(|\n", "item, item):")[1] == "print(item, item)\n"
+    assert shown("import |\n", "typing import TYPE_CHECKING")[1] == "import typing\n"
+    assert shown("x = |\n", ") = 1")[0] == ""
 
 
 def test_a_line_that_opens_a_block_is_enough_where_one_line_is_wanted() -> None:

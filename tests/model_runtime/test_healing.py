@@ -68,8 +68,10 @@ def liking(tokenizer: Tokenizer, *texts: str) -> Tensor:
         ("x =", ""),
         ("x = 1\n    ", " "),  # the last space belongs to the word that follows
         ("x = 1\n    pri", " pri"),
-        ("x = 1\n", ""),
-        ("x = 1\r\n", ""),
+        ("x = 1\n", "\n"),  # more indentation may belong to it
+        ("x = 1\r\n", "\n"),
+        ("x = 1\n\n", "\n\n"),
+        ("x = 1\n\n\n    ", " "),  # indentation that is there was meant
         ("x = 1\r\nind", "ind"),
         ("x = 1\n\t", ""),
         ("x = 1\n\tind", "ind"),
@@ -124,7 +126,7 @@ def test_what_is_kept_and_given_back_makes_the_prefix(
 ) -> None:
     kept, given_back = healer.cut(prefix)
     assert kept + given_back == prefix
-    assert not {"\n", "\r"} & set(given_back)
+    assert not {"\n", "\r"} & set(given_back.rstrip())
     spelled = given_back.encode(errors="replace")
     assert not given_back or any(text.startswith(spelled) and text != spelled for text in texts_of(tokenizer))
 
@@ -188,25 +190,43 @@ def test_logits_are_not_changed(healer: Healer, tokenizer: Tokenizer) -> None:
     assert torch.equal(logits, before)
 
 
-def test_the_default_model_completes_a_word() -> None:
+@pytest.fixture(scope="module")
+def write() -> Callable[[str], str]:
+    """Writes what the default model does after a prefix."""
     folder = resolve(None, default_models_folder())
-    tokenizer, decoder = (
-        Tokenizer(folder),
-        load(folder, device=torch.device("cpu"), dtype=torch.float32).decoder,
-    )
+    tokenizer = Tokenizer(folder)
+    decoder = load(folder, device=torch.device("cpu"), dtype=torch.float32).decoder
     healer = Healer(tokenizer)
+
+    def writing(prefix: str) -> str:
+        kept, given_back = healer.cut(prefix)
+        text = IncrementalDecoder(tokenizer, skip=given_back)
+        sample = healer.sampler(Sampler(), given_back)
+        steps = generate(decoder, decoder.new_cache(), tokenizer.encode(kept), sample, max_tokens=4)
+        return "".join(text.feed(token) for token in steps if token is not None)
+
+    return writing
+
+
+def test_the_default_model_completes_a_word(write: Callable[[str], str]) -> None:
     told = []
     for word in ("import", "return", "raise", "class"):
         for end in range(2, len(word)):
-            kept, given_back = healer.cut("import os\nimport re\n\n\ndef run(self):\n    " + word[:end])
-            text = IncrementalDecoder(tokenizer, skip=given_back)
-            steps = generate(
-                decoder,
-                decoder.new_cache(),
-                tokenizer.encode(kept),
-                healer.sampler(Sampler(), given_back),
-                max_tokens=4,
-            )
-            written = "".join(text.feed(token) for token in steps if token is not None)
+            written = write("import os\nimport re\n\n\ndef run(self):\n    " + word[:end])
             told.append((word[:end], written, written.startswith(word[end:])))
     assert sum(right for _, _, right in told) > len(told) / 2, told
+
+
+@pytest.mark.parametrize(
+    ("prefix", "indentation"),
+    [
+        ("def run(self):\n", "    "),
+        ("class Reader:\n    def __init__(self, path):\n", "        "),
+        ("import os\nimport sys\n", ""),
+    ],
+)
+def test_a_cursor_at_a_lines_first_column_gets_the_indentation_too(
+    write: Callable[[str], str], prefix: str, indentation: str
+) -> None:
+    line = write(prefix).lstrip("\n")
+    assert line[: len(line) - len(line.lstrip())] == indentation

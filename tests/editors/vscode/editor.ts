@@ -18,7 +18,7 @@ const CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic
 
 /** The settings of every test; ours are added to them. */
 const SETTINGS = {
-  "security.workspace.trust.enabled": false,
+  "security.workspace.trust.startupPrompt": "never",
   "workbench.startupEditor": "none",
   "telemetry.telemetryLevel": "off",
   "update.mode": "none",
@@ -67,8 +67,12 @@ export class VSCode {
     this.browser = browser;
   }
 
-  /** Start it; `settings` are a user's, `variables` the environment's. */
-  static async start(settings: object, variables: Record<string, string> = {}): Promise<VSCode> {
+  /** Start it; `settings` are a user's, `variables` the environment's. With `trust` it asks which folders have it. */
+  static async start(
+    settings: object,
+    variables: Record<string, string> = {},
+    { trust = false }: { trust?: boolean } = {},
+  ): Promise<VSCode> {
     fs.mkdirSync(PICTURES, { recursive: true });
     const home = fs.mkdtempSync(path.join(BUILD, "run-"));
     const port = await freePort();
@@ -83,7 +87,7 @@ export class VSCode {
     const server = spawn(
       process.execPath,
       [CODE_SERVER, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`, "--disable-telemetry", ...folders,
-        "--disable-update-check", "--disable-workspace-trust", "--disable-getting-started-override"],
+        "--disable-update-check", "--disable-getting-started-override", ...(trust ? [] : ["--disable-workspace-trust"])],
       { env: environment, stdio: ["ignore", log, log] },
     );
     const { chromium } = createRequire(path.join(EXTENSION, "package.json"))("playwright-core") as

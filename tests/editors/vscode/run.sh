@@ -8,6 +8,6 @@ status=0
 [[ $status == 0 ]] || exit "$status"
 node=$here/../../../build/editors/node/bin/node
 case ${1:-scenarios} in
-    scenarios) exec "$node" --test --test-reporter=spec "$here/scenarios.test.ts" ;;
+    scenarios) exec "$node" --test --test-concurrency=1 --test-reporter=spec "$here"/*.test.ts ;;
     *) exec "$node" "$here/$1.ts" "${@:2}" ;;
 esac

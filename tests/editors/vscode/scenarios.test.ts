@@ -68,11 +68,18 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     await until("the end of the server", () => code.servers().length === 0);
   });
 
-  scenario("where there is no fimble, it is offered, and installed when the user agrees", async () => {
+  scenario("where there is no fimble, it is offered, and installed when the user agrees, which the walkthrough ticks", async () => {
     await window.statusThat("not installed");
     await window.picture("offer");
+    await window.command("Welcome: Open Walkthrough");
+    await window.page.click('.quick-input-list .monaco-list-row[aria-label*="Get started with fimble"]');
+    const step = '.getting-started-step:has-text("The server") .codicon-getting-started-step-';
+    await window.page.waitForSelector(`${step}unchecked`);
     await window.page.click('.notification-toast .monaco-button:text-is("Install")');
     await window.statusThat("ready, with the model default", 50);
+    await window.page.waitForSelector(`${step}checked`);
+    await window.picture("walkthrough");
+    await window.command("View: Close Editor,");
   });
 
   scenario("ghost text comes, is typed through, and is accepted with Tab", async () => {

@@ -59,3 +59,9 @@ def test_both_layouts_and_plain_text_come_about() -> None:
         "psm": True,
         "spm": True,
     }
+
+
+def test_a_share_of_one_layout_can_be_asked_for() -> None:
+    random = Random(0)
+    layouts = [make_example(module(1), random, psm=0.1).layout for _ in range(400)]
+    assert 10 < layouts.count("psm") < 70 < 250 < layouts.count("spm")
