@@ -9,17 +9,14 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP = $(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
-.PHONY: demo test test-editors lint types check check-vscode test-editors-vscode latency-vscode pictures-vscode clean
+.PHONY: demo test lint types check check-neovim check-vscode latency-vscode pictures-vscode clean
+.PHONY: test-editors test-editors-neovim test-editors-popups test-editors-copilot test-editors-vscode
 
 demo: $(VENV)/runtime.stamp
 	@$(BIN)/python editor_clients/terminal_demo.py
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
-
-# In real editors, which it brings into build/editors; what cannot be had is skipped with a line that says why.
-test-editors: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m editors -r fE tests/editors
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -30,11 +27,28 @@ types: $(VENV)/dev.stamp
 
 check: lint types test
 
+# The Neovim plugin's Lua: format, lint, types. What checks them is brought into build/editors, or skipped.
+check-neovim: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.editors.check_neovim
+
 # The VS Code extension has a gate of its own: lint, types, tests, bundle. Python is enough for all else.
 check-vscode:
 	cd editor_clients/vscode && npm ci --no-audit --no-fund --loglevel=error && npm run check
 
-# In the real VS Code, which is installed into build/editors; skips, with a line that says why, where it cannot be.
+# In real editors, which are brought into build/editors; one that cannot be had is skipped with a line that says why.
+test-editors: test-editors-neovim test-editors-popups test-editors-copilot test-editors-vscode
+
+test-editors-neovim: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m editors -r fE -k neovim tests/editors
+
+# Helix and Emacs.
+test-editors-popups: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m editors -r fE -k popups tests/editors
+
+# Copilot's clients, whose sources FIMBLE_COPILOT_LUA and FIMBLE_COPILOT_EL name.
+test-editors-copilot: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m editors -r fE -k copilot tests/editors
+
 test-editors-vscode: $(VENV)/dev.stamp
 	@tests/editors/vscode/run.sh scenarios
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 from lsp_server.machine import this_machine
 from lsp_server.typist import Quantiles
-from tests.editors.install_neovim import SERIES, CannotInstall, neovim
+from tests.editors.install import SERIES, neovim
 from tests.editors.neovim import SERVER, Neovim, lua_list
+from tests.editors.packages import CannotInstall
 
 KEYS = 100
 INTERVAL = 0.2

@@ -1,15 +1,17 @@
 """Completions for an editor: its requests to sessions, their answers to items, and what became of these.
 
-workspace ▶ **completing** ▶ {messages, items, outcomes} ▶ session.
+{workspace, copilot} ▶ **completing** ▶ {messages, items, outcomes} ▶ session.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
-from lsp_server.document import Position, Selection
+from lsp_server.document import Document, Position, Selection
 from lsp_server.items import Target
 from lsp_server.jsonrpc import Peer
 from lsp_server.messages import CompletionParams, decode_accepted_length, decode_item_id
@@ -17,15 +19,25 @@ from lsp_server.outcomes import Outcomes, Sent
 from lsp_server.session import Answer, Session, Show, Suggestion
 from model_runtime.api import BackendError
 
-_NOTHING: Final[Mapping[str, object]] = {"items": []}
+Aim = Callable[[Document, Position], Target]
+"""Where what is found at a cursor goes, which is for the kind of request to say."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to show, perhaps nothing, and where it goes; `source` says who answered, if anybody."""
+
+    suggestions: Sequence[Suggestion]
+    target: Target
+    source: Literal["memory", "model"] | None
 
 
 class Completing:
     """Answers one editor's requests for completions.
 
     `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
-    lists of items say whether they came from memory. `enabled` may be switched off: then there is nothing to
-    show anywhere.
+    lists of items say whether they came from memory, with `markdown` pop-ups show code as such. `enabled` may
+    be switched off: then there is nothing to show anywhere.
     """
 
     def __init__(
@@ -36,6 +48,7 @@ class Completing:
         failed: Callable[[BackendError], None],
         *,
         tells_source: bool = False,
+        markdown: bool = False,
     ) -> None:
         self.enabled = True
         self._sessions = sessions
@@ -43,6 +56,7 @@ class Completing:
         self._peer = peer
         self._failed = failed
         self._tells_source = tells_source
+        self._markdown = markdown
 
     async def inline(self, params: object) -> object:
         """``textDocument/inlineCompletion``; None, not an empty list, where a newer request has come.
@@ -50,65 +64,93 @@ class Completing:
         An editor hides what it shows when it gets an empty list, and keeps it when it gets None.
         """
         asked = CompletionParams.decode(params)
-        session = self._sessions.get(asked.uri)
-        if session is None:
-            return None  # closed a moment ago, say: nothing to complete, and no mistake either
-        if not self.enabled:
-            return _NOTHING
-        cursor = session.document.clamp(asked.position)
-        target = Target.inline(session.document, cursor, asked.selected)
 
-        def show(answer: Answer) -> None:
-            # What is seen can be accepted, before it is whole.
-            suggestions = self._remember(session, cursor, answer, target)
-            value = {"items": [target.inline_item(suggestion) for suggestion in suggestions]}
+        def show(found: Found) -> None:
+            value = {"items": [found.target.inline_item(one) for one in found.suggestions]}
             self._peer.notify("$/progress", {"token": asked.partial_result_token, "value": value})
 
-        answer = await self._complete(
-            session,
-            cursor,
-            asked.selected,
+        found = await self.find(
+            asked.uri,
+            asked.position,
+            partial(Target.inline, selected=asked.selected),
+            selected=asked.selected,
             invoked=asked.invoked,
             show=None if asked.partial_result_token is None else show,
         )
-        if answer is None:
+        if found is None:
             return None
-        suggestions = self._remember(session, cursor, answer, target)
-        items = [target.inline_item(suggestion) for suggestion in suggestions]
-        return {"items": items, "source": answer.source} if self._tells_source else {"items": items}
+        items = [found.target.inline_item(one) for one in found.suggestions]
+        tells = self._tells_source and found.source is not None
+        return {"items": items, "source": found.source} if tells else {"items": items}
 
     async def popup(self, params: object) -> object:
         """``textDocument/completion``."""
         asked = CompletionParams.decode(params)
-        session = self._sessions.get(asked.uri)
-        if session is None:
+        found = await self.find(asked.uri, asked.position, Target.word)
+        if found is None:
             return None
-        if not self.enabled:
-            return _NOTHING
-        cursor = session.document.clamp(asked.position)
-        target = Target.word(session.document, cursor)
-        answer = await self._complete(session, cursor)
-        if answer is None:
-            return None
-        suggestions = self._remember(session, cursor, answer, target)
         return {
             "isIncomplete": True,  # what fits changes with every key
-            "items": [target.popup_item(suggestion) for suggestion in suggestions],
+            "items": [found.target.popup_item(one, markdown=self._markdown) for one in found.suggestions],
         }
+
+    async def find(
+        self,
+        uri: str,
+        position: Position,
+        aim: Aim,
+        *,
+        selected: Selection | None = None,
+        invoked: bool = False,
+        show: Callable[[Found], None] | None = None,
+    ) -> Found | None:
+        """What there is to show at a place, or None where that is not known, whatever the reason.
+
+        `show` is given it as it grows: what is seen can be accepted, before it is whole.
+        """
+        session = self._sessions.get(uri)
+        if session is None:
+            return None  # closed a moment ago, say: nothing to complete, and no mistake either
+        cursor = session.document.clamp(position)
+        target = aim(session.document, cursor)
+        if not self.enabled:
+            return Found((), target, None)
+
+        def found_in(answer: Answer) -> Found:
+            return Found(self._remember(session, cursor, answer, target), target, answer.source)
+
+        answer = await self._complete(
+            session,
+            cursor,
+            selected,
+            invoked=invoked,
+            show=None if show is None else lambda answer: show(found_in(answer)),
+        )
+        return None if answer is None else found_in(answer)
 
     def shown(self, params: object) -> None:
         """``textDocument/didShowCompletion``."""
-        self._outcomes.shown(decode_item_id(params))
+        self.note_shown(decode_item_id(params))
 
     def partly_accepted(self, params: object) -> None:
         """``textDocument/didPartiallyAcceptCompletion``."""
-        self._go_on_after(
-            self._outcomes.partly_accepted(decode_item_id(params), decode_accepted_length(params))
-        )
+        self.accept_part(decode_item_id(params), decode_accepted_length(params))
+
+    def note_shown(self, id_: object) -> None:
+        """The editor has drawn the item with this id."""
+        self._outcomes.shown(id_)
 
     def accept(self, id_: object) -> None:
         """The editor has inserted the item with this id."""
         self._go_on_after(self._outcomes.accepted(id_))
+
+    def accept_part(self, id_: object, length: int) -> None:
+        """The editor has inserted so many UTF-16 units of the item with this id."""
+        self._go_on_after(self._outcomes.partly_accepted(id_, length))
+
+    def reject(self, id_: object) -> None:
+        """The user has dismissed the item with this id."""
+        self._outcomes.rejected(id_)
 
     def _go_on_after(self, sent: Sent | None) -> None:
         if sent is not None:
@@ -150,9 +192,9 @@ class Completing:
 
     def _remember(
         self, session: Session, cursor: Position, answer: Answer, target: Target
-    ) -> list[Suggestion]:
+    ) -> tuple[Suggestion, ...]:
         """What there is to show of `answer`; it can be accepted from now on."""
-        suggestions = [one for one in answer.suggestions if one.piece.text.strip()]
+        suggestions = tuple(one for one in answer.suggestions if one.piece.text.strip())
         for suggestion in suggestions:
             item = Sent(session, cursor, answer.place, suggestion.piece, target.typed)
             self._outcomes.sent(suggestion, item)

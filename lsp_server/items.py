@@ -6,7 +6,9 @@ runs it when the item is accepted, and names it when one was shown.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from textwrap import dedent
 
 from lsp_server.document import Document, Position, PositionEncoding, Range, Selection, code_units
 from lsp_server.messages import ACCEPT, encode_range
@@ -20,6 +22,8 @@ _TEXT, _AS_IS = 1, 1  # CompletionItemKind, InsertTextMode
 class Target:
     """Where an item goes: it replaces what is at `where`, begins with `typed`, and `rest` follows it.
 
+    `before` is what else stands on the line.
+
     LSP prefers items that replace the word being typed to such that are inserted after it. But some editors
     draw those over the rest of the line, so where there is one they begin at the cursor.
     """
@@ -28,6 +32,8 @@ class Target:
     typed: str
     rest: str
     encoding: PositionEncoding
+    language: str = ""
+    before: str = ""
 
     @classmethod
     def inline(cls, document: Document, cursor: Position, selected: Selection | None) -> Target:
@@ -44,32 +50,51 @@ class Target:
     def word(cls, document: Document, cursor: Position) -> Target:
         """For a pop-up, whose items editors sift by the word that is being typed."""
         start, word = document.word_before(cursor)
-        return cls(Range(start, cursor), word, document.rest_of_line(cursor), document.encoding)
+        before = document.text_in(Range(Position(start.line, 0), start))
+        where, rest = Range(start, cursor), document.rest_of_line(cursor)
+        return cls(where, word, rest, document.encoding, document.language, before)
+
+    @classmethod
+    def line(cls, document: Document, cursor: Position) -> Target:
+        """For clients that take the line up to `cursor` away and insert it anew."""
+        where = Range(Position(cursor.line, 0), cursor)
+        return cls(where, document.text_in(where), document.rest_of_line(cursor), document.encoding)
 
     def inline_item(self, suggestion: Suggestion) -> dict[str, object]:
         """An InlineCompletionItem."""
         return {
             "insertText": self.typed + suggestion.piece.text,
-            "range": encode_range(self._covering(suggestion.piece)),
+            "range": encode_range(self.covering(suggestion.piece)),
             "command": _command(suggestion),
         }
 
-    def popup_item(self, suggestion: Suggestion) -> dict[str, object]:
-        """A CompletionItem."""
+    def popup_item(self, suggestion: Suggestion, *, markdown: bool = False) -> dict[str, object]:
+        """A CompletionItem. Its label has room for one line; where there are more, all are documentation."""
         text = self.typed + suggestion.piece.text
-        return {
+        item: dict[str, object] = {
             "label": text.strip().partition("\n")[0],
             "kind": _TEXT,
             "detail": "fimble",
-            "textEdit": {"range": encode_range(self._covering(suggestion.piece)), "newText": text},
+            "textEdit": {"range": encode_range(self.covering(suggestion.piece)), "newText": text},
             "insertTextMode": _AS_IS,
             "command": _command(suggestion),
         }
+        if "\n" in text:
+            lines = dedent(self.before + text)
+            item["documentation"] = _fenced(lines, self.language) if markdown else lines
+        return item
 
-    def _covering(self, piece: Piece) -> Range:
+    def covering(self, piece: Piece) -> Range:
+        """What an item replaces: also what stands behind the cursor and `piece` brings along itself."""
         end = self.where.end
         covered = code_units(self.rest[: piece.covers], self.encoding)
         return Range(self.where.start, Position(end.line, end.character + covered))
+
+
+def _fenced(code: str, language: str) -> dict[str, object]:
+    """MarkupContent, with more backticks around `code` than there are in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
+    return {"kind": "markdown", "value": f"{fence}{language}\n{code}\n{fence}"}
 
 
 def _command(suggestion: Suggestion) -> dict[str, object]:

@@ -1,17 +1,16 @@
 """LSP's parameters as values, and our values as LSP's results.
 
-server ▶ **messages**: decoding is strict about what is used and blind to the rest, since clients add fields
-of their own. What is wrong is told by its path, as in ``position.line``.
+server ▶ **messages** ▶ fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from lsp_server.document import Edit, Position, PositionEncoding, Range, Selection
-from lsp_server.jsonrpc import ErrorCode, RpcError
+from lsp_server.fields import field, position_in, range_in
 
 ProgressToken = int | str
 
@@ -27,35 +26,43 @@ _ENCODINGS: Final[tuple[PositionEncoding, ...]] = ("utf-8", "utf-16", "utf-32")
 
 @dataclass(frozen=True)
 class ClientFacts:
-    """What the server wants to know of its client."""
+    """What the server wants to know of its client; `copilot` says that it is one of Copilot's."""
 
     encoding: PositionEncoding
     work_done_progress: bool = False
     inline_completion: bool = False
+    markdown: bool = False
     configuration: bool = False
     registers_configuration: bool = False
     status: bool = False
     source: bool = False
     roots: tuple[str, ...] = ()
     options: object = None
+    copilot: bool = False
 
     @classmethod
     def decode(cls, params: object) -> ClientFacts:
         """From the parameters of ``initialize``."""
-        capabilities = _get(params, "capabilities", dict, {})
-        offered = _get(_get(capabilities, "general", dict, {}), "positionEncodings", list, [])
-        workspace = _get(capabilities, "workspace", dict, {})
-        changes = _get(workspace, "didChangeConfiguration", dict, {})
+        capabilities = field(params, "capabilities", dict, {})
+        offered = field(field(capabilities, "general", dict, {}), "positionEncodings", list, [])
+        workspace = field(capabilities, "workspace", dict, {})
+        changes = field(workspace, "didChangeConfiguration", dict, {})
+        text_document = field(capabilities, "textDocument", dict, {})
+        popup_item = field(field(text_document, "completion", dict, {}), "completionItem", dict, {})
         return cls(
             encoding=next((name for name in offered if name in _ENCODINGS), "utf-16"),
-            work_done_progress=_get(_get(capabilities, "window", dict, {}), "workDoneProgress", bool, False),
-            inline_completion="inlineCompletion" in _get(capabilities, "textDocument", dict, {}),
-            configuration=_get(workspace, "configuration", bool, False),
-            registers_configuration=_get(changes, "dynamicRegistration", bool, False),
+            work_done_progress=field(
+                field(capabilities, "window", dict, {}), "workDoneProgress", bool, False
+            ),
+            inline_completion="inlineCompletion" in text_document,
+            # Helix shows Markdown and does not say that it does.
+            markdown="markdown" in field(popup_item, "documentationFormat", list, ["markdown"]),
+            configuration=field(workspace, "configuration", bool, False),
+            registers_configuration=field(changes, "dynamicRegistration", bool, False),
             status=_experimental(capabilities, "fimbleStatus"),
             source=_experimental(capabilities, "fimbleSource"),
             roots=_roots(params),
-            options=_get(params, "initializationOptions", object, None),
+            options=field(params, "initializationOptions", object, None),
         )
 
 
@@ -71,12 +78,12 @@ class OpenedDocument:
     @classmethod
     def decode(cls, params: object) -> OpenedDocument:
         """From the notification's parameters."""
-        document = _get(params, "textDocument", dict)
+        document = field(params, "textDocument", dict)
         return cls(
-            uri=_get(document, "uri", str),
-            language=_get(document, "languageId", str, ""),
-            version=_get(document, "version", int, 0),
-            text=_get(document, "text", str),
+            uri=field(document, "uri", str),
+            language=field(document, "languageId", str, ""),
+            version=field(document, "version", int, 0),
+            text=field(document, "text", str),
         )
 
 
@@ -91,15 +98,15 @@ class ChangedDocument:
     @classmethod
     def decode(cls, params: object) -> ChangedDocument:
         """From the notification's parameters."""
-        document = _get(params, "textDocument", dict)
-        changes = _get(params, "contentChanges", list)
+        document = field(params, "textDocument", dict)
+        changes = field(params, "contentChanges", list)
         return cls(
-            uri=_get(document, "uri", str),
-            version=_get(document, "version", int, 0),
+            uri=field(document, "uri", str),
+            version=field(document, "version", int, 0),
             edits=tuple(
                 Edit(
-                    text=_get(change, "text", str),
-                    where=None if _get(change, "range", dict, None) is None else _range(change, "range"),
+                    text=field(change, "text", str),
+                    where=None if field(change, "range", dict, None) is None else range_in(change, "range"),
                 )
                 for change in changes
             ),
@@ -123,14 +130,14 @@ class CompletionParams:
     @classmethod
     def decode(cls, params: object) -> CompletionParams:
         """From the request's parameters."""
-        context = _get(params, "context", dict, {})
-        info = _get(context, "selectedCompletionInfo", dict, None)
+        context = field(params, "context", dict, {})
+        info = field(context, "selectedCompletionInfo", dict, None)
         return cls(
             uri=decode_uri(params),
-            position=_position(_get(params, "position", dict), "position"),
-            invoked=_get(context, "triggerKind", int, None) == _INVOKED,
-            selected=None if info is None else Selection(_get(info, "text", str), _range(info, "range")),
-            partial_result_token=_get(params, "partialResultToken", (int, str), None),
+            position=position_in(params, "position"),
+            invoked=field(context, "triggerKind", int, None) == _INVOKED,
+            selected=None if info is None else Selection(field(info, "text", str), range_in(info, "range")),
+            partial_result_token=field(params, "partialResultToken", (int, str), None),
         )
 
 
@@ -144,7 +151,7 @@ class Command:
     @classmethod
     def decode(cls, params: object) -> Command:
         """From the request's parameters."""
-        return cls(_get(params, "command", str), tuple(_get(params, "arguments", list, [])))
+        return cls(field(params, "command", str), tuple(field(params, "arguments", list, [])))
 
     @property
     def argument(self) -> object:
@@ -154,32 +161,32 @@ class Command:
 
 def decode_item_id(params: object) -> object:
     """Which of our items ``didShowCompletion`` or ``didPartiallyAcceptCompletion`` is about."""
-    return Command.decode(_get(_get(params, "item", dict), "command", dict)).argument
+    return Command.decode(field(field(params, "item", dict), "command", dict)).argument
 
 
 def decode_accepted_length(params: object) -> int:
     """How many UTF-16 code units of an item's text ``didPartiallyAcceptCompletion`` says are accepted."""
-    length: int = _get(params, "acceptedLength", int)
+    length: int = field(params, "acceptedLength", int)
     return length
 
 
 def decode_uri(params: object) -> str:
     """The document that a message is about."""
-    uri: str = _get(_get(params, "textDocument", dict), "uri", str)
+    uri: str = field(field(params, "textDocument", dict), "uri", str)
     return uri
 
 
 def _experimental(capabilities: object, name: str) -> bool:
     """Whether a client asks for one of our own extensions."""
-    experimental = _get(capabilities, "experimental", object, {})  # other servers' may be of any type
+    experimental = field(capabilities, "experimental", object, {})  # other servers' may be of any type
     return isinstance(experimental, Mapping) and experimental.get(name) is True
 
 
 def _roots(params: object) -> tuple[str, ...]:
     """The URIs of the folders that are open in the editor."""
-    root = _get(params, "rootUri", str, None)
-    folders = _get(params, "workspaceFolders", list, [])
-    return tuple(_get(folder, "uri", str) for folder in folders) or ((root,) if root else ())
+    root = field(params, "rootUri", str, None)
+    folders = field(params, "workspaceFolders", list, [])
+    return tuple(field(folder, "uri", str) for folder in folders) or ((root,) if root else ())
 
 
 def encode_range(where: Range) -> dict[str, object]:
@@ -188,35 +195,3 @@ def encode_range(where: Range) -> dict[str, object]:
         "start": {"line": where.start.line, "character": where.start.character},
         "end": {"line": where.end.line, "character": where.end.character},
     }
-
-
-def _range(params: object, key: str) -> Range:
-    value = _get(params, key, dict)
-    start = _position(_get(value, "start", dict), f"{key}.start")
-    return Range(start, _position(_get(value, "end", dict), f"{key}.end"))
-
-
-def _position(value: object, path: str) -> Position:
-    line, character = _get(value, "line", int), _get(value, "character", int)
-    if line < 0 or character < 0:
-        raise _invalid(f"{path} is {line}:{character}, and positions count from 0")
-    return Position(line, character)
-
-
-_REQUIRED: Final = object()
-
-
-def _get(params: object, key: str, kind: Any, default: Any = _REQUIRED) -> Any:
-    """`params[key]`, which must be of `kind`; where it is absent or null, `default`."""
-    if not isinstance(params, Mapping):
-        raise _invalid(f"an object with {key!r} was expected, not {type(params).__name__}")
-    value = params.get(key)
-    if value is None and default is not _REQUIRED:
-        return default
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
-        raise _invalid(f"{key!r} is missing or of the wrong type")
-    return value
-
-
-def _invalid(message: str) -> RpcError:
-    return RpcError(ErrorCode.INVALID_PARAMS, f"invalid parameters: {message}")

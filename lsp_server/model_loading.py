@@ -13,12 +13,15 @@ from typing import Final, Protocol
 
 from lsp_server.jsonrpc import Peer, RpcError
 from lsp_server.status import Status
+from model_runtime import list_models
 from model_runtime.api import Backend, BackendError, LoadProgress, ModelInfo, ModelOptions
+
+DEFAULT_MODEL: Final = "default"
+"""The name of the model that no setting names."""
 
 _TOKEN: Final = "fimble/loading"
 _TITLE: Final = "fimble: loading the model"
 _INFO: Final = 3  # MessageType
-_DEFAULT: Final = "default"  # the name of the model that no setting names
 
 
 class Backends(Protocol):
@@ -162,8 +165,20 @@ class ModelInUse:
 
 def next_model(usable: Sequence[str], model: str | None) -> str | None:
     """The setting for the one of the `usable` models that comes after the setting `model`, in a circle."""
-    name = model or _DEFAULT
+    name = model or DEFAULT_MODEL
     if not set(usable) - {name}:
         return model
     following = usable[(usable.index(name) + 1) % len(usable)] if name in usable else usable[0]
-    return None if following == _DEFAULT else following
+    return model_setting(following)
+
+
+def model_setting(name: str) -> str | None:
+    """The setting for the model of this name."""
+    return None if name == DEFAULT_MODEL else name
+
+
+async def usable_models() -> list[str]:
+    """The names of the models that are on this machine and fit it."""
+    # What is on the disk is looked at in a thread, so that no key waits for a slow one.
+    entries = await asyncio.to_thread(list_models)
+    return [entry.name for entry in entries if entry.path is not None and entry.fits is not False]

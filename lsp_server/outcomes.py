@@ -37,10 +37,18 @@ class Sent:
 
 
 class Outcomes:
-    """Follows the suggestions of one editor. `model` tells the name of the model that is in use."""
+    """Follows the suggestions of one editor. `model` tells the name of the model that is in use.
+
+    `tells_shown` says that the editor tells what it shows. Without it, all is shown until it does tell.
+    """
 
     def __init__(
-        self, sessions: Mapping[str, Session], metrics: Metrics, model: Callable[[], str | None]
+        self,
+        sessions: Mapping[str, Session],
+        metrics: Metrics,
+        model: Callable[[], str | None],
+        *,
+        tells_shown: bool = False,
     ) -> None:
         self._sessions = sessions
         self._metrics = metrics
@@ -48,7 +56,7 @@ class Outcomes:
         self._sent: dict[str, Sent] = {}
         self._checks = KeptChecks()
         self._alarm: asyncio.TimerHandle | None = None
-        self._tells_shown = False
+        self._tells_shown = tells_shown
 
     def answered(self, session: Session, answer: Answer, seconds: float) -> None:
         """A request has been answered so long after it came."""
@@ -107,6 +115,11 @@ class Outcomes:
             return self.accepted(id_)
         self._metrics.partly_accepted(id_, sent.taken + length)
         return None
+
+    def rejected(self, id_: object) -> None:
+        """The user has taken the item off the screen."""
+        if isinstance(id_, str) and self._sent.pop(id_, None) is not None:
+            self._metrics.dismissed(id_)
 
     def close_document(self, document: Document) -> None:
         """Nobody knows what becomes of it."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from lsp_server import __version__
+from lsp_server.copilot_messages import copilot_client
 from lsp_server.jsonrpc import ErrorCode, Peer, RpcError
 from lsp_server.messages import COMMANDS, ClientFacts
 from lsp_server.settings import Settings
@@ -34,7 +35,8 @@ class LanguageServer:
     """Serves one editor on one connection.
 
     `write` sends bytes. `settings` hold where the editor sets nothing. `backends` may be shared with other
-    servers. `metrics` opens what counts; without it nothing is counted.
+    servers. `metrics` opens what counts; without it nothing is counted. With `copilot` the editor's client is
+    one of Copilot's.
     """
 
     def __init__(
@@ -43,14 +45,18 @@ class LanguageServer:
         settings: Settings,
         backends: Backends,
         metrics: Callable[[], Metrics] | None = None,
+        *,
+        copilot: bool = False,
     ) -> None:
         self._settings = settings
         self._backends = backends
         self._metrics = metrics
+        self._copilot = copilot
         self._client: ClientFacts | None = None
         self._workspace: Workspace | None = None
         self._state: Literal["new", "running", "shut down"] = "new"
         self._exit = False
+        self._stopped: asyncio.Future[None] | None = None
         self._peer = Peer(lambda body: write(framed(body)), self._admit)
         self._peer.on_request("initialize", self._initialize)
         self._peer.on_request("shutdown", self._shutdown)
@@ -80,7 +86,8 @@ class LanguageServer:
             self._workspace = self._open_workspace(self._client)
 
     async def _initialize(self, params: object) -> dict[str, object]:
-        client = self._client = ClientFacts.decode(params)
+        client = ClientFacts.decode(params)
+        client = self._client = copilot_client(client) if self._copilot else client
         self._state = "running"
         capabilities: dict[str, object] = {
             "positionEncoding": client.encoding,
@@ -112,7 +119,15 @@ class LanguageServer:
         self._exit = True
 
     async def _stop(self) -> None:
-        await self._peer.cancel_all()
-        workspace, self._workspace = self._workspace, None
-        if workspace is not None:
-            await workspace.close()
+        """End all that runs, once; an editor that hangs up while that is done does not cut it short."""
+        if self._stopped is not None:
+            await self._stopped
+            return
+        self._stopped = asyncio.get_running_loop().create_future()
+        try:
+            await self._peer.cancel_all()
+            workspace, self._workspace = self._workspace, None
+            if workspace is not None:
+                await workspace.close()
+        finally:
+            self._stopped.set_result(None)

@@ -63,35 +63,25 @@ class BackendPool:
             await asyncio.wait_for(closing, _CLOSING_SECONDS)
 
 
-class Counting:
-    """Metrics that are written to this machine's folder for them, once an editor has need of them."""
+def open_metrics() -> Metrics:
+    """Metrics that are written to this machine's folder for them."""
+    # Imported once an editor has need of them: it waits for the answer to `initialize`, which has none.
+    from lsp_server.counts import FILE_NAME, CountStore
+    from lsp_server.metrics import Metrics
 
-    def __init__(self) -> None:
-        self._metrics: Metrics | None = None
-
-    def open(self) -> Metrics:
-        """The metrics."""
-        from lsp_server.counts import FILE_NAME, CountStore
-        from lsp_server.metrics import Metrics
-
-        self._metrics = Metrics(CountStore(data_folder() / FILE_NAME))
-        return self._metrics
-
-    def close(self) -> None:
-        """Write what is left to write."""
-        if self._metrics is not None:
-            self._metrics.close()
+    return Metrics(CountStore(data_folder() / FILE_NAME))
 
 
-async def serve_stdio(settings: Settings, open_backend: OpenBackend) -> NoReturn:
-    """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks."""
+async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot: bool = False) -> NoReturn:
+    """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks.
+
+    With `copilot` its client is one of Copilot's.
+    """
     stdio = Stdio.claim()
     backends = BackendPool(open_backend)
-    counting = Counting()
-    server = LanguageServer(stdio.write, settings, backends, counting.open)
+    server = LanguageServer(stdio.write, settings, backends, open_metrics, copilot=copilot)
     status = await server.run(await stdio.reader())
     await backends.close()
-    counting.close()
     # An editor is waiting, and a thread that loads, or taking torch down in order, would take seconds.
     sys.stderr.flush()
     os._exit(status)
@@ -103,10 +93,13 @@ async def serve_tcp(
     settings: Settings,
     open_backend: OpenBackend,
     listening: Callable[[str, int], None],
+    *,
+    copilot: bool = False,
 ) -> None:
     """Serve every editor that connects to `host` and `port`, until cancelled.
 
-    Port 0 takes a free one; `listening` is told where the server is reached.
+    Port 0 takes a free one; `listening` is told where the server is reached. With `copilot` the editors'
+    clients are Copilot's.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -115,18 +108,18 @@ async def serve_tcp(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            counting = Counting()  # one for each: their settings say whether anything is counted
-            await LanguageServer(writer.write, settings, backends, counting.open).run(reader)
-            counting.close()
+            # Metrics of its own: each editor's settings say whether anything is counted.
+            server = LanguageServer(writer.write, settings, backends, open_metrics, copilot=copilot)
+            await server.run(reader)
         finally:
             writer.close()
 
     try:
-        server = await asyncio.start_server(serve, host, port)
-        listening(*server.sockets[0].getsockname()[:2])
+        listener = await asyncio.start_server(serve, host, port)
+        listening(*listener.sockets[0].getsockname()[:2])
         try:
             await asyncio.get_running_loop().create_future()  # for ever
         finally:
-            server.close()  # without waiting for its clients, who might stay
+            listener.close()  # without waiting for its clients, who might stay
     finally:
         await backends.close()

@@ -1,8 +1,8 @@
 """What an editor has open, and how it wants it completed.
 
-server ▶ **workspace** ▶ {completing, configuration, model_loading, messages} ▶ session. Handlers for all that
-an initialized editor says: documents come, change and go, settings change, commands are run. Completions
-themselves are `completing`'s.
+server ▶ **workspace** ▶ {copilot, completing, configuration, model_loading, messages} ▶ session. Handlers for
+all that an initialized editor says: documents come, change and go, settings change, commands are run.
+Completions themselves are `completing`'s, and what only Copilot's clients say is `copilot`'s.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from lsp_server.completing import Completing
 from lsp_server.configuration import pulled, pushed, register
 from lsp_server.context import Context
+from lsp_server.copilot import Copilot
 from lsp_server.document import Document
 from lsp_server.jsonrpc import ErrorCode, Peer, RpcError
 from lsp_server.messages import (
@@ -29,13 +30,12 @@ from lsp_server.messages import (
     decode_uri,
 )
 from lsp_server.metrics import Metrics
-from lsp_server.model_loading import Backends, ModelInUse, next_model
+from lsp_server.model_loading import Backends, ModelInUse, next_model, usable_models
 from lsp_server.outcomes import Outcomes
 from lsp_server.session import Session
 from lsp_server.settings import Settings, read_settings
 from lsp_server.status import Status
 from lsp_server.writing import Surroundings
-from model_runtime import list_models
 from model_runtime.api import BackendError
 
 _ERROR, _INFO = 1, 3  # MessageType
@@ -54,14 +54,19 @@ class Workspace:
         self._client = client
         self._initial, self._mistakes = read_settings(client.options, settings)
         self._configured = self._initial
-        self._status = Status(self._tell_status if client.status else None)
+        self._status = Status(self._tell_status if client.status or client.copilot else None)
         self._model = ModelInUse(self._initial.model_options, backends, peer, self._status, self._failed)
         self._context = Context(client.roots)
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
-        self._outcomes = Outcomes(self._sessions, metrics, self._status.model)
+        self._outcomes = Outcomes(self._sessions, metrics, self._status.model, tells_shown=client.copilot)
         self._completing = Completing(
-            self._sessions, self._outcomes, peer, self._failed, tells_source=client.source
+            self._sessions,
+            self._outcomes,
+            peer,
+            self._failed,
+            tells_source=client.source,
+            markdown=client.markdown,
         )
         self._surroundings = Surroundings(
             self._model.backend,
@@ -74,6 +79,7 @@ class Workspace:
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.enabled = self._initial.metrics
         self._register(peer)
+        self._copilot = Copilot(peer, self._completing, self._change_model) if client.copilot else None
 
     async def close(self) -> None:
         """End all that runs."""
@@ -85,6 +91,8 @@ class Workspace:
             session.close()
         ending = [session.ended() for session in self._sessions.values()]
         await asyncio.gather(*self._tasks, *ending, return_exceptions=True)
+        # Now, not at the process's end: editors may kill it as soon as `shutdown` is answered.
+        await asyncio.to_thread(self._metrics.close)
 
     def _register(self, peer: Peer) -> None:
         peer.on_notification("initialized", self._initialized)
@@ -155,6 +163,8 @@ class Workspace:
             self._reconfigure(options)
         elif self._client.configuration:
             self._run(self._pull())
+        if self._copilot is not None:
+            self._run(self._copilot.configured(params))
 
     async def _pull(self) -> None:
         self._reconfigure(await pulled(self._peer))
@@ -217,19 +227,22 @@ class Workspace:
         return {"enabled": enabled}
 
     async def _next_model(self) -> dict[str, object]:
-        # What is on the disk is looked at in a thread, so that no key waits for a slow one.
-        entries = await asyncio.to_thread(list_models)
-        settings = self._surroundings.settings
-        usable = [entry.name for entry in entries if entry.path is not None and entry.fits is not False]
-        model = next_model(usable, settings.model)
-        if model == settings.model:
+        usable = await usable_models()
+        model = next_model(usable, self._surroundings.settings.model)
+        if not self._change_model(model):
             self._tell(
                 _INFO, "there is no other model on this machine: `fimble models` lists those to be had"
             )
-        else:
-            self._use(replace(settings, model=model))
-            self._model.load(report=self._client.work_done_progress)
         return {"model": model}
+
+    def _change_model(self, model: str | None) -> bool:
+        """Complete with another model from now on; False where it is the same one."""
+        settings = self._surroundings.settings
+        if model == settings.model:
+            return False
+        self._use(replace(settings, model=model))
+        self._model.load(report=self._client.work_done_progress)
+        return True
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that nobody waits for."""
@@ -255,4 +268,7 @@ class Workspace:
         self._peer.notify("window/showMessage", {"type": kind, "message": f"fimble: {message}"})
 
     def _tell_status(self, params: dict[str, object]) -> None:
-        self._peer.notify("fimble/status", params)
+        if self._client.status:
+            self._peer.notify("fimble/status", params)
+        if self._copilot is not None:
+            self._copilot.tell_status(params)

@@ -23,12 +23,16 @@ class Child:
         self.editor = Editor(process.stdout, process.stdin.write)
 
     @classmethod
-    async def start(cls, *arguments: str) -> Child:
-        """Start `fimble serve` with `arguments`."""
+    async def start(cls, *arguments: str, module: str = "lsp_server") -> Child:
+        """Start `fimble serve` with `arguments`; what `module` runs takes the place of `fimble`."""
         pipe = asyncio.subprocess.PIPE
         return cls(
             await asyncio.create_subprocess_exec(
-                *FIMBLE, "serve", *arguments, stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT
+                *(sys.executable, "-m", module, "serve", *arguments),
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                cwd=ROOT,
             )
         )
 

@@ -1,7 +1,7 @@
 """`fimble try` with a server that knows what is to be written.
 
     python -m tests.e2e.knowing FILE     the editor
-    python -m tests.e2e.knowing          its server
+    python -m tests.e2e.knowing          its server; `serve` and more may be said as to `fimble`
 
 The server is `fimble serve` but for the model: that writes `TARGET`, wherever the text is the beginning of
 it, and something else when it is drawn from.
@@ -54,7 +54,7 @@ async def connect() -> Connection:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        edit(open_file(sys.argv[1]), connect)
-    else:
-        sys.exit(main(["serve"], Knowing))
+    words = sys.argv[1:] or ["serve"]
+    if words[0] == "serve":
+        sys.exit(main(words, Knowing))
+    edit(open_file(words[0]), connect)

@@ -50,6 +50,12 @@ class Terminal:
         return "\n".join(line.rstrip() for line in lines)
 
     @property
+    def line(self) -> str:
+        """The line on the screen that the cursor is on, without trailing spaces."""
+        row = self._tmux("display-message", "-p", "#{cursor_y}").strip()
+        return self._tmux("capture-pane", "-p", "-S", row, "-E", row).rstrip()
+
+    @property
     def styled(self) -> str:
         """The same with the sequences that style it."""
         return self._tmux("capture-pane", "-p", "-e")

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import pytest
 
-from tests.editors.install_neovim import SERIES, CannotInstall, neovim
+from tests.editors.install import SERIES, neovim
+from tests.editors.packages import CannotInstall
 
 MISSING = pytest.StashKey[set[str]]()
 
@@ -42,4 +43,4 @@ def nvim(request: pytest.FixtureRequest) -> Path:
 def tmux(request: pytest.FixtureRequest) -> None:
     """A terminal for editors."""
     if shutil.which("tmux") is None:
-        skip(request, "no terminal for Neovim: install tmux")
+        skip(request, "no terminal for editors: install tmux")

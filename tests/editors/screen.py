@@ -44,7 +44,11 @@ class Cell:
 
 def cells(captured: str) -> list[list[Cell]]:
     """The lines of what `tmux capture-pane -e -p` prints."""
-    return [list(_line(line)) for line in captured.split("\n")]
+    lines, style = [], Style()
+    for line in captured.split("\n"):
+        found, style = _line(line, style)
+        lines.append(found)
+    return lines
 
 
 def text_in(captured: str, colour: str) -> str:
@@ -85,15 +89,16 @@ def _words(row: int, line: list[Cell]) -> Iterator[str]:
         column += len(word)
 
 
-def _line(line: str) -> list[Cell]:
+def _line(line: str, style: Style) -> tuple[list[Cell], Style]:
+    """The cells of a line that begins in a style, and the style it ends in: the next one goes on with it."""
     found: list[Cell] = []
-    style, end = Style(), 0
+    end = 0
     for code in _ESCAPE.finditer(line):
         found += [Cell(character, style) for character in line[end : code.start()]]
         if code[1] is not None:
             style = _styled(style, code[1])
         end = code.end()
-    return found + [Cell(character, style) for character in line[end:]]
+    return found + [Cell(character, style) for character in line[end:]], style
 
 
 def _styled(style: Style, codes: str) -> Style:

@@ -6,19 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.editors.guide import EDITORS, snippets
 from tests.editors.neovim import SERVER, Neovim, lua_list, until
 from tests.editors.test_neovim_screen import MAIN
 
 pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(60)]
 
-WITHOUT_PLUGIN = f"""
-vim.lsp.config("fimble", {{ cmd = {lua_list(SERVER)}, filetypes = {{ "python" }} }})
-vim.lsp.enable("fimble")
-vim.lsp.inline_completion.enable()
-vim.keymap.set("i", "<Tab>", function()
-  if not vim.lsp.inline_completion.get() then return "<Tab>" end
-end, {{ expr = true }})
-"""
+WITHOUT_PLUGIN = snippets(EDITORS, "Neovim")[0].replace('{ "fimble", "serve" }', lua_list(SERVER))
 PLUGIN_LEAVES_IT = f"""
 require("fimble").setup {{
   cmd = {lua_list(SERVER)}, ghost_text = "native", settings = {{ multiline = false }}

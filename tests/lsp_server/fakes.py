@@ -191,12 +191,19 @@ class EditorAndServer:
     """An `Editor` and a `LanguageServer` in one event loop, with nothing between them."""
 
     def __init__(
-        self, backend: Backend, settings: Settings | None = None, metrics: Metrics | None = None
+        self,
+        backend: Backend,
+        settings: Settings | None = None,
+        metrics: Metrics | None = None,
+        *,
+        copilot: bool = False,
     ) -> None:
         to_server, to_editor = asyncio.StreamReader(), asyncio.StreamReader()
         self.backends = OneBackend(backend)
         opened = None if metrics is None else lambda: metrics
-        server = LanguageServer(to_editor.feed_data, settings or Settings(), self.backends, opened)
+        server = LanguageServer(
+            to_editor.feed_data, settings or Settings(), self.backends, opened, copilot=copilot
+        )
         self._to_server, self._to_editor = to_server, to_editor
         self._running = asyncio.get_running_loop().create_task(server.run(to_server))
         self.editor = Editor(to_editor, to_server.feed_data)

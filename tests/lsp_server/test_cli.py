@@ -195,6 +195,7 @@ def test_a_place_that_is_none_is_said_so(
         (["complete", "a.py:1", "--max-tokens", "many"], "--max-tokens"),
         (["complete", "a.py:1", "--device", "gpu"], "--device"),
         (["serve", "--tcp", "nowhere"], "--tcp 'nowhere' is no address"),
+        (["serve", "--stdio", "--tcp", "9257"], "--tcp: not allowed with argument --stdio"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_said_so(

@@ -185,6 +185,19 @@ async def test_a_pop_up_item_contains_the_word_that_is_being_typed() -> None:
     }
 
 
+async def test_a_pop_up_shows_all_lines_of_an_item_that_has_several() -> None:
+    answers = []
+    for formats in (["plaintext"], ["markdown", "plaintext"]):
+        capabilities = {"textDocument": {"completion": {"completionItem": {"documentationFormat": formats}}}}
+        async with EditorAndServer(FakeBackend("n ```:\n        y")) as editor:
+            await editor.start(capabilities=capabilities)
+            editor.open("if x:\n    whe", language="text")
+            answers.append(await editor.request("textDocument/completion", at(1, 7)))
+    plain, marked = [answer["items"][0] for answer in answers]
+    assert plain["documentation"] == "when ```:\n    y"
+    assert marked["documentation"] == {"kind": "markdown", "value": "````text\nwhen ```:\n    y\n````"}
+
+
 async def test_a_superseded_request_is_answered_with_null() -> None:
     backend = FakeBackend("a")
     backend.may_finish.clear()
@@ -460,7 +473,7 @@ async def test_completions_can_be_switched_off_and_on() -> None:
         toggle = {"command": "fimble.toggle"}
         assert await editor.request("workspace/executeCommand", toggle) == {"enabled": False}
         assert await editor.request(INLINE, at(0, 4)) == {"items": []}
-        assert await editor.request("textDocument/completion", at(0, 4)) == {"items": []}
+        assert (await editor.request("textDocument/completion", at(0, 4)))["items"] == []
         assert await editor.request("workspace/executeCommand", toggle) == {"enabled": True}
         assert (await editor.request(INLINE, at(0, 4)))["items"]
         messages = await editor.seen("window/showMessage", 2)
@@ -745,6 +758,20 @@ async def test_words_that_are_accepted_one_after_another_are_each_counted(tmp_pa
     metrics.close()
     counts = counted(store)
     assert (counts["shown"], counts["partly_accepted"], counts["saved"]) == (1, 1, len("one.two"))
+
+
+async def test_what_is_counted_is_written_though_the_editor_hangs_up_at_once(tmp_path: Path) -> None:
+    store = CountStore(tmp_path / "counts.db")
+    both = EditorAndServer(FakeBackend("foo"), metrics=Metrics(store))
+    async with both as editor:
+        await editor.start()
+        editor.open("x = ")
+        await editor.request(INLINE, at(0, 4))
+        _, answer = editor.ask("shutdown")
+        both.hang_up()
+        assert await both.status() == 0
+        assert (await answer)["result"] is None
+    assert counted(store)["answered"] == 1
 
 
 async def test_nothing_is_counted_where_that_is_switched_off(tmp_path: Path) -> None:

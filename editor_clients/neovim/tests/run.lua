@@ -1,6 +1,6 @@
 -- nvim -l tests/run.lua: runs what the files *_spec.lua return, by name; exit status 1 where one fails.
 
-local here = vim.fs.dirname(vim.fs.abspath(debug.getinfo(1, "S").source:sub(2)))
+local here = vim.fs.dirname(vim.fs.abspath(assert(debug.getinfo(1, "S")).source:sub(2)))
 vim.opt.runtimepath:prepend(vim.fs.dirname(here))
 
 local failed, passed = 0, 0

@@ -8,6 +8,8 @@ local api = vim.api
 
 local M = {}
 
+local PARTLY_ACCEPTED = "textDocument/didPartiallyAcceptCompletion" --[[@as any]] -- none of the standard's methods
+
 ---@alias fimble.Unit "all"|"word"|"line"
 
 --- How much of `rest` is taken.
@@ -34,13 +36,13 @@ end
 
 --- Tell the server what was taken, and let it count.
 ---@param client vim.lsp.Client
----@param suggestion fimble.Suggestion
+---@param suggestion { buf: integer, item: lsp.InlineCompletionItem }
 ---@param rest fimble.Rest  as it was before
 ---@param piece string
 function M.tell(client, suggestion, rest, piece)
   local command = suggestion.item.command
   if piece ~= rest.text then
-    client:notify("textDocument/didPartiallyAcceptCompletion", {
+    client:notify(PARTLY_ACCEPTED, {
       item = suggestion.item,
       acceptedLength = text.utf16_length(rest.typed .. piece),
     })

@@ -6,6 +6,8 @@ local api = vim.api
 
 local M = {}
 
+local MOST_READ = 65536 -- bytes of a log, from its end
+
 --- The words before `serve`, which other commands of fimble begin with too.
 ---@param cmd string[]
 ---@return string[]?
@@ -67,12 +69,13 @@ local function errors(server)
   if not file then
     return {}
   end
-  local size = file:seek("end")
-  file:seek("set", math.max(0, size - 65536))
+  local size = file:seek("end", 0) or 0
+  file:seek("set", size > MOST_READ and size - MOST_READ or 0)
   local found = {} ---@type string[]
   for line in file:lines() do
+    ---@cast line string
     local name, words = line:match('"rpc"%s+"([^"]+)"%s+"stderr"%s+"(.*)"$')
-    if name == server.options.cmd[1] then
+    if words and name == server.options.cmd[1] then
       vim.list_extend(found, vim.split(vim.trim((words:gsub("\\n", "\n"))), "\n"))
     end
   end

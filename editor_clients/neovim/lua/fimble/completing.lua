@@ -12,6 +12,7 @@ local api = vim.api
 local M = {}
 
 local METHOD = "textDocument/inlineCompletion"
+local SHOWN = "textDocument/didShowCompletion" --[[@as any]] -- none of the standard's methods
 local INVOKED, AUTOMATIC = 1, 2
 
 --- A request that is under way, and where the cursor was.
@@ -273,7 +274,7 @@ end
 function Completing:tell_shown(client)
   if self.shown and not self.shown.told then
     self.shown.told = true
-    client:notify("textDocument/didShowCompletion", { item = self.shown.item })
+    client:notify(SHOWN, { item = self.shown.item })
   end
 end
 

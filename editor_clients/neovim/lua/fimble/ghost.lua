@@ -21,10 +21,10 @@ function M.draw(buf, rest, hint)
   local tabstop = vim.bo[buf].tabstop
   local lines = vim.split(rest.text, "\n", { plain = true })
   local behind = hint and { { hint, HINT_COLOUR } } or {}
-  local first = vim.fn.virtcol(".") - 1
+  local column = vim.fn.virtcol(".") --[[@as integer]]
   for _, piece in ipairs(text.around(lines[1], rest.covered)) do
     api.nvim_buf_set_extmark(buf, namespace, rest.row, rest.col + piece.at, {
-      virt_text = { { text.without_tabs(piece.text, first + piece.at, tabstop), COLOUR } },
+      virt_text = { { text.without_tabs(piece.text, column - 1 + piece.at, tabstop), COLOUR } },
       virt_text_pos = "inline",
       hl_mode = "replace", -- "combine" loses the grey beside a bracket that is highlighted with its pair
     })

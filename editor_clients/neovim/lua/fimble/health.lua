@@ -61,6 +61,7 @@ function M.check()
     health.error("Neovim is older than 0.11: fimble needs that or a newer one")
     return
   end
+  ---@diagnostic disable-next-line: call-non-callable -- it is, by its metatable
   health.ok(("Neovim %s"):format(vim.version()))
   local called, app = pcall(require("fimble").app)
   if not called then

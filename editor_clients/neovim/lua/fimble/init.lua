@@ -4,6 +4,8 @@
 
 local M = {}
 
+local FOCUSED = "textDocument/didFocus" --[[@as any]] -- none of the standard's methods
+
 --- What `setup` makes.
 ---@class fimble.App
 ---@field options fimble.Options
@@ -31,6 +33,7 @@ local function new_app(options)
     end,
     attached = function(client, buf)
       local native = vim.lsp.inline_completion -- Neovim's own, which others may have enabled for all servers
+      ---@diagnostic disable-next-line: unnecessary-if -- 0.11 has none
       if native then
         native.enable(self.options.ghost_text == "native", { client_id = client.id })
       end
@@ -49,7 +52,7 @@ end
 ---@param self fimble.App
 local function watch(self)
   local group = vim.api.nvim_create_augroup("fimble", {})
-  ---@param events string[]
+  ---@param events vim.api.keyset.events[]
   ---@param callback fun(event: table)
   local function on(events, callback)
     vim.api.nvim_create_autocmd(events, { group = group, callback = callback })
@@ -58,7 +61,7 @@ local function watch(self)
     self.server:attach(event.buf)
     local client = self.server:client_of(event.buf)
     if client and event.event == "BufEnter" then
-      client:notify("textDocument/didFocus", { textDocument = { uri = vim.uri_from_bufnr(event.buf) } })
+      client:notify(FOCUSED, { textDocument = { uri = vim.uri_from_bufnr(event.buf) } })
     end
   end)
   on({ "TextChangedI", "TextChangedP", "CursorMovedI" }, function()

@@ -60,9 +60,12 @@ local function is_strings(value)
   if type(value) ~= "table" or not vim.islist(value) then
     return false
   end
-  return vim.iter(value):all(function(one)
-    return type(one) == "string"
-  end)
+  for _, one in ipairs(value) do
+    if type(one) ~= "string" then
+      return false
+    end
+  end
+  return true
 end
 
 ---@param kind type
@@ -166,7 +169,7 @@ local function read_keymaps(given)
       refuse("the keymap `%s` is %s, but has to be a key such as %q, or false", name, vim.inspect(key), known[name])
     end
   end
-  return vim.tbl_extend("force", known, given or {})
+  return vim.tbl_extend("force", known, given or {}) --[[@as fimble.Keymaps]]
 end
 
 --- The defaults with what the user has given. A mistake in it is an error of one line.

@@ -217,9 +217,10 @@ end
 ---@param buf integer  the first one that is to be attached
 ---@return vim.lsp.ClientConfig
 function Server:config(buf)
-  local capabilities = lsp.protocol.make_client_capabilities()
-  capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
-  capabilities.experimental = { fimbleStatus = true }
+  local capabilities = vim.tbl_deep_extend("force", lsp.protocol.make_client_capabilities(), {
+    textDocument = { inlineCompletion = { dynamicRegistration = false } },
+    experimental = { fimbleStatus = true },
+  })
   local code, signal = 0, 0
   return {
     name = NAME,
@@ -313,7 +314,7 @@ function Server:ended(code, signal, id)
       self.halted = false
       self:attach_all()
     end
-  end, delay * 1000)
+  end, math.floor(delay * 1000))
 end
 
 ---@private

@@ -15,6 +15,8 @@ local M = {}
 ---@field col integer
 ---@field covered string
 
+---@alias fimble.Encoding "utf-8"|"utf-16"|"utf-32"
+
 ---@class fimble.Suggestion
 ---@field buf integer
 ---@field item lsp.InlineCompletionItem  as the server has sent it
@@ -31,7 +33,7 @@ local places = api.nvim_create_namespace("fimble.places")
 
 ---@param buf integer
 ---@param position lsp.Position
----@param encoding string
+---@param encoding fimble.Encoding
 ---@return integer? row, integer? col  from 0, in bytes; nil where there is no such line
 local function place(buf, position, encoding)
   local line = api.nvim_buf_get_lines(buf, position.line, position.line + 1, false)[1]
@@ -50,16 +52,17 @@ end
 --- An item of the server's, which it has just sent for where the cursor is; nil where it is for elsewhere.
 ---@param buf integer  the current one
 ---@param item lsp.InlineCompletionItem
----@param encoding string  of the item's range
+---@param encoding fimble.Encoding  of the item's range
 ---@return fimble.Suggestion?
 function M.new(buf, item, encoding)
   local row, col, line = cursor()
+  ---@type integer?, integer?, integer?, integer?
   local start_row, start_col, end_row, end_col = row, col, row, col
   if item.range then
     start_row, start_col = place(buf, item.range.start, encoding)
     end_row, end_col = place(buf, item.range["end"], encoding)
   end
-  if not start_row or end_row ~= row or end_col < col then
+  if not start_row or not start_col or end_row ~= row or not end_col or end_col < col then
     return nil
   end
   local text = item.insertText --[[@as string]]

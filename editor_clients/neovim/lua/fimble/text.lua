@@ -15,7 +15,7 @@ end
 ---@param rest string
 ---@return string
 function M.line(rest)
-  return rest:match("^\n*[^\n]*")
+  return rest:match("^\n*[^\n]*") or ""
 end
 
 --- `text` with tabs as the spaces that they take, where it begins in the screen column `column`.
