@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 OpenBackend = Callable[[ModelOptions], Backend]
 
 _INCREMENTAL: Final = 2  # TextDocumentSyncKind
+_POPS_UP: Final = (".", "(", "[", "{")
+"""Characters after which a pop-up comes; it comes after those of words anyway."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ class LanguageServer:
         }
         if not client.inline_completion:
             # An editor that shows ghost text would ask for every completion twice, and show it twice.
-            capabilities["completionProvider"] = {}
+            capabilities["completionProvider"] = {"triggerCharacters": list(_POPS_UP)}
         return {
             "capabilities": capabilities,
             "serverInfo": {"name": "fimble", "version": __version__},

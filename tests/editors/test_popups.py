@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.
 
 OPENING = "    with open(path) as file:\n        return file.read()\n"
 ITEMS = "    return sorted(path.iterdir())\n"
+READING = "    return path.read_text()\n"
 PARTY = "    party = '🎉🎉'; return open(path)\n"
 
 
@@ -122,6 +123,10 @@ def test_an_item_that_is_dismissed_leaves_nothing(editor: Editor) -> None:
     editor.terminal.until(lambda _: not editor.shows_item("    with ope", "n(path) as file:"))
     editor.terminal.type("ner")
     has(editor, path, twice(OPENING) + "    with opener\n")
+
+
+def test_after_a_dot_an_item_comes_by_itself(editor: Editor) -> None:
+    completes(editor, READING, "    return path.", "read_text(")
 
 
 def test_text_after_an_emoji_is_completed(editor: Editor) -> None:

@@ -39,7 +39,7 @@ async def test_the_server_says_what_it_can_do_and_who_it_is() -> None:
         "executeCommandProvider": {
             "commands": ["fimble.accept", "fimble.nextModel", "fimble.toggle", "fimble.clearCache"]
         },
-        "completionProvider": {},
+        "completionProvider": {"triggerCharacters": [".", "(", "[", "{"]},
     }
 
 
