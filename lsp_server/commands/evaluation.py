@@ -35,7 +35,8 @@ elsewhere in the file.
 
 Nothing that a model writes is run, unless you say --run-tests: then the programs that it completed are run
 against the tests of HumanEval, each in a process of its own, in a temporary folder, for at most 10 seconds
-and, but on Windows, in 1 GiB of memory. That guards against accidents, not against malice.
+and, but on Windows, in 1 GiB of memory. That guards against accidents, not against malice. Where a single
+line is missing, the first line of an answer is run, and nothing that follows it.
 
 Answers are kept: the same command goes on where it was interrupted, or asks only for what is new."""
 

@@ -57,7 +57,14 @@ class Task:
         return MOST_TOKENS.get(self.suite, MOST_TOKENS_ELSE)
 
     def program(self, written: str) -> str:
-        """A program that fails where `written` does not do what is asked for."""
+        """A program that fails where `written` does not do what is asked for.
+
+        Where a single line is missing, what comes after the first is left out: nobody would take it.
+        """
+        if self.suite == "single-line":
+            lines = written.split("\n")
+            first = next((number for number, line in enumerate(lines) if line.strip()), len(lines) - 1)
+            written = "\n".join(lines[: first + 1]) + "\n"
         return f"{self.prefix}{written}{self.suffix}\n{self.tests}"
 
 

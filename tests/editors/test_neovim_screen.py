@@ -87,14 +87,14 @@ def test_ghost_text_does_not_flicker_while_it_is_typed(editor: Neovim) -> None:
 
 
 def test_a_word_is_accepted_and_then_the_line(editor: Neovim) -> None:
-    ghost = typed(editor, "for item in ")
+    ghost = typed(editor, MAIN)
     editor.press("M-Right")
-    until(lambda: editor.lines()[-1] != "for item in ", "accepted word")
-    word = editor.lines()[-1].removeprefix("for item in ")
+    until(lambda: editor.lines()[-1] != MAIN, "accepted word")
+    word = editor.lines()[-1].removeprefix(MAIN)
     assert ghost.startswith(word)
-    if word != ghost:
-        editor.press("C-M-Right")
-        until(lambda: editor.lines()[-1] == "for item in " + ghost.split("\n")[0], "accepted line")
+    assert word != ghost
+    editor.press("C-M-Right")
+    until(lambda: editor.lines()[-1] == MAIN + ghost.split("\n")[0], "accepted line")
 
 
 def test_escape_takes_ghost_text_away(editor: Neovim) -> None:
@@ -112,7 +112,7 @@ def test_dismissed_ghost_text_stays_away_until_the_next_key(editor: Neovim) -> N
 
 
 def test_candidates_are_shown_in_turn(editor: Neovim) -> None:
-    typed(editor, "for item in ")
+    typed(editor, "import ")
     editor.press("M-]")
     editor.see("(2/")
     editor.press("M-[")

@@ -53,6 +53,13 @@ def test_a_task_with_its_answer_is_a_program(held_out: Path) -> None:
             ast.parse(task.program(task.answer))
 
 
+def test_of_what_is_written_for_a_single_line_one_line_is_run() -> None:
+    (task, *_), _ = read_tasks("single-line", None, 1, 0)
+    assert task.program("\n" + task.answer + "    never ends(") == task.program("\n" + task.answer)
+    (task, *_), _ = read_tasks("multi-line", None, 1, 0)
+    assert task.program(task.answer + "    never ends(") != task.program(task.answer)
+
+
 def test_the_sets_come_with_their_licence_and_where_they_are_from() -> None:
     for folder in DATA.iterdir():
         assert "MIT License" in (folder / "LICENSE").read_text(encoding="utf-8")
