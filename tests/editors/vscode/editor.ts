@@ -38,6 +38,11 @@ const SETTINGS = {
   "git.enabled": false,
 };
 
+/** Whether `text` goes on with `if __name__ `, in either kind of quotes. */
+export function isMain(text: string): boolean {
+  return /^== (["'])__main__\1/.test(text);
+}
+
 /** Wait until `value` gives something true, or say what was waited for. */
 export async function until<T>(what: string, value: () => T | Promise<T>, seconds = 15): Promise<NonNullable<T>> {
   const end = Date.now() + 1000 * seconds;

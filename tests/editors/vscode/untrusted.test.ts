@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { ROOT, until, VSCode } from "./editor.ts";
+import { isMain, ROOT, until, VSCode } from "./editor.ts";
 
 const FIMBLE = path.join(ROOT, ".venv", "bin", "fimble");
 
@@ -27,7 +27,7 @@ describe("a folder whose settings name a program of its own", { timeout: 120_000
       await window.statusThat("ready, with the model default");
       await window.toEnd();
       await window.type("if __name__ ");
-      await window.ghostThat("completes the line", (text) => text.startsWith('== "__main__"'));
+      await window.ghostThat("completes the line", isMain);
       await window.command("Workspaces: Manage Workspace Trust");
       await window.page.click('.workspace-trust-editor .monaco-button:text-is("Trust")');
       await window.statusThat("there is no such program");
