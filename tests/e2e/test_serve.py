@@ -184,8 +184,11 @@ def test_what_a_library_prints_does_not_get_between_the_messages() -> None:
 async def test_an_interrupt_ends_the_server_quietly() -> None:
     import signal
 
+    def listen() -> None:  # where the tests run in the background, a shell has had interrupts ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     process = await asyncio.create_subprocess_exec(
-        *FIMBLE, "serve", "--tcp", "0", cwd=ROOT, stderr=subprocess.PIPE
+        *FIMBLE, "serve", "--tcp", "0", cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=listen
     )
     assert process.stderr is not None
     await process.stderr.readline()

@@ -124,7 +124,21 @@ def test_greedy_tokens_are_the_same_on_real_code(dtype: torch.dtype) -> None:
         prompt = code[end - 200 : end]
         plain = run(decoder, decoder.new_cache(), prompt, max_tokens=32)
         drafter = NgramDrafter(prompt, stale=code[end : end + 32], elsewhere=[code[:end]], odds=odds)
-        assert run(decoder, decoder.new_cache(), prompt, drafter=drafter, max_tokens=32) == plain
+        drafted = run(decoder, decoder.new_cache(), prompt, drafter=drafter, max_tokens=32)
+        assert drafted == plain or is_rounding(decoder, prompt, plain, drafted)
+
+
+def is_rounding(decoder: Decoder, prompt: list[int], one: list[int], other: list[int]) -> bool:
+    """Whether, where two texts part, their tokens' logits are as near as bf16 keeps them apart.
+
+    How it rounds a sum depends on how many tokens are computed together.
+    """
+    if decoder.dtype != torch.bfloat16:
+        return False
+    at = next(place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
+    logits = decoder.forward([*prompt, *one[:at]], decoder.new_cache(), "last").float()
+    first, second = logits[one[at]], logits[other[at]]
+    return bool((first - second).abs() <= 2 * torch.finfo(torch.bfloat16).eps * first.abs())
 
 
 @settings(max_examples=60)
