@@ -174,6 +174,7 @@ export class Window {
     this.file = path.join(this.folder, file);
     fs.writeFileSync(this.file, text);
     await this.press("Control+O");
+    await this.page.waitForSelector('.quick-input-titlebar:has-text("Open File")'); // and not a list of commands
     await this.page.waitForSelector(".quick-input-list .monaco-list-row"); // it has its first path
     await this.press("Control+A");
     await this.page.keyboard.insertText(this.file);

@@ -80,6 +80,7 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     await window.page.waitForSelector(`${step}checked`);
     await window.picture("walkthrough");
     await window.command("View: Close Editor,");
+    await window.page.waitForSelector(".getting-started-step", { state: "detached" });
   });
 
   scenario("ghost text comes, is typed through, and is accepted with Tab", async () => {
