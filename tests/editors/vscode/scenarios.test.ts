@@ -225,7 +225,10 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     await window.type("        ");
     await window.ghostThat("is whole", (text) => text === SLOW_TEXT);
     const seen = await frames();
-    const shown = seen.slice(seen.findIndex((text) => text !== ""));
+    // A frame that is read while its lines are put in their place has them in another order than the next one.
+    const letters = (text = ""): string => Array.from(text.replaceAll(/\s/g, "")).sort().join("");
+    const whole = seen.filter((text, index) => letters(text) === "" || letters(text) !== letters(seen[index + 1]));
+    const shown = whole.slice(whole.findIndex((text) => text !== ""));
     assert.ok(shown.length >= 2, JSON.stringify(seen));
     for (const [index, text] of shown.entries()) {
       assert.ok(text !== "" && SLOW_TEXT.startsWith(text), JSON.stringify(seen));
