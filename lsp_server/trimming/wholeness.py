@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice, tee
 from typing import Final
 
 from lsp_server.trimming.cursor import Cursor
@@ -37,15 +37,13 @@ def whole(
     where no more than a line is wanted.
     """
     lines = list(islice(_lines(text, cut), _MOST_TRIED))
-    pieces = [fitted(part, cursor) for part in lines]
-    if cut or (regions is not None and all(piece.text for piece in pieces)):  # not what follows anyway
-        parts = islice(_parts(text, cursor), _MOST_TRIED)
-        pieces += [fitted(part, cursor) for part in parts if not _says_line_below(part, cursor)]
-    balanced = [piece for piece in dict.fromkeys(pieces) if _balanced(piece, cursor)]
+    candidates = _candidates(lines, text, cursor, cut=cut, python=regions is not None)
+    balanced: Iterator[Piece] = (piece for piece in candidates if _balanced(piece, cursor))
     unfinished: list[Region] = []
     unclosed = any(opening.owner == "anyone" for opening in cursor.nesting.brackets)  # nothing can parse then
     for region in regions or ():
-        for piece in balanced:
+        balanced, tried = tee(balanced)  # parts of lines are not even looked for where a whole line is right
+        for piece in tried:
             mistake = region.mistake(piece.text, piece.covers)
             if mistake is None:
                 return piece
@@ -58,10 +56,24 @@ def whole(
             if region.may_go_on("", _closing(cursor.nesting)):
                 unfinished.append(region)
     if unfinished:
-        balanced = [piece for piece in balanced if _has_no_mistake(piece.text, unfinished, cursor)]
-    elif not balanced:
-        balanced = [fitted(part, cursor) for part in lines if _opens_blocks_only(part, cursor)]
-    return next(iter(balanced), Piece(""))
+        right = (piece for piece in balanced if _has_no_mistake(piece.text, unfinished, cursor))
+        return next(right, Piece(""))
+    openers = (fitted(part, cursor) for part in lines if _opens_blocks_only(part, cursor))
+    return next(chain(balanced, openers), Piece(""))
+
+
+def _candidates(lines: list[str], text: str, cursor: Cursor, *, cut: bool, python: bool) -> Iterator[Piece]:
+    """What of `text` may be whole: beginnings that end with one of `lines`, then such that end within one."""
+    pieces = dict.fromkeys(fitted(line, cursor) for line in lines)
+    yield from pieces
+    if not cut and not (python and all(piece.text for piece in pieces)):
+        return  # the language has no parser, or the text says what follows anyway
+    echoes = LineEchoes(cursor.above, cursor.below)
+    for part in islice(_parts(text, cursor), _MOST_TRIED):
+        piece = fitted(part, cursor)
+        if piece not in pieces and not echoes.has((cursor.before + part).rpartition("\n")[2]):
+            pieces[piece] = None
+            yield piece
 
 
 def _lines(text: str, cut: bool) -> Iterator[str]:
@@ -86,12 +98,6 @@ def _parts(text: str, cursor: Cursor) -> Iterator[str]:
         if not depth and match.start() > text.rfind("\n"):
             ends.append(match.end())
     yield from (text[:end] for end in reversed(ends))
-
-
-def _says_line_below(part: str, cursor: Cursor) -> bool:
-    """Whether the last line of `part` is the one that follows the cursor's anyway."""
-    echoes = LineEchoes(cursor.above, cursor.below)
-    return echoes.has((cursor.before + part).rpartition("\n")[2])
 
 
 def _balanced(piece: Piece, cursor: Cursor) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ LINES = 1000
 
 MOST_TOKENS: dict[Suite, int] = {"single-line": 64, "mid-line": 64, "line-start": 64}
 MOST_TOKENS_ELSE = 256
+
+TO_FIRST_LINE = re.compile(r"\s*.*")
+"""A text up to the end of its first line that is not empty."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,9 @@ class Task:
         Where a single line is missing, what comes after the first is left out: nobody would take it.
         """
         if self.suite == "single-line":
-            lines = written.split("\n")
-            first = next((number for number, line in enumerate(lines) if line.strip()), len(lines) - 1)
-            written = "\n".join(lines[: first + 1]) + "\n"
+            first = TO_FIRST_LINE.match(written)
+            assert first is not None, "it matches anything"
+            written = first[0] + "\n"
         return f"{self.prefix}{written}{self.suffix}\n{self.tests}"
 
 
