@@ -18,8 +18,8 @@ from contextlib import suppress
 
 from benchmarks.checkpoint import add_model_choice, chosen_model
 from model_runtime import Chunk, CompletionRequest, LoadProgress, ModelOptions
-from model_runtime.engine import Engine
-from model_runtime.local import LocalBackend
+from model_runtime.backend.local import LocalBackend
+from model_runtime.engine.engine import Engine
 
 WORDS = ("value", "for", "in", "return", "self", "name", "(", ")", "=", "\n    ", ".", "index", "if", "None")
 FREED_WITHIN = 0.06

@@ -41,8 +41,8 @@ from typing import Final, Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
-from lsp_server.context import Context  # noqa: E402
-from lsp_server.definitions import defined_name, words  # noqa: E402
+from lsp_server.context.definitions import defined_name, words  # noqa: E402
+from lsp_server.context.selection import Context  # noqa: E402
 from lsp_server.document import Document, Position, Range  # noqa: E402
 from model_runtime import open_backend  # noqa: E402
 from model_runtime.api import Backend, CompletionRequest, ModelOptions, Snippet, Usage  # noqa: E402

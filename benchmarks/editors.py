@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.processes import ROOT
-from lsp_server.machine import this_machine
-from lsp_server.typist import Quantiles
+from lsp_server.bench.machine import this_machine
+from lsp_server.bench.typist import Quantiles
 from tests.editors.install import SERIES, neovim
 from tests.editors.neovim import SERVER, Neovim, lua_list
 from tests.editors.packages import CannotInstall

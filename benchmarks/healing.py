@@ -32,13 +32,14 @@ from rich.progress import track  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from model_runtime import CompletionRequest  # noqa: E402
-from model_runtime.checkpoints import default_models_folder, load, resolve  # noqa: E402
+from model_runtime.checkpoints import load  # noqa: E402
 from model_runtime.decoding import Decoder, Sampler, generate  # noqa: E402
 from model_runtime.evaluation import LineTask, line_places, line_tasks  # noqa: E402
-from model_runtime.healing import Healer  # noqa: E402
-from model_runtime.prompt import candidates  # noqa: E402
-from model_runtime.sentinels import Sentinels, find_sentinels  # noqa: E402
-from model_runtime.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
+from model_runtime.models import default_models_folder, resolve  # noqa: E402
+from model_runtime.prompting.fim import Sentinels, find_sentinels  # noqa: E402
+from model_runtime.prompting.healing import Healer  # noqa: E402
+from model_runtime.prompting.prompt import candidates  # noqa: E402
+from model_runtime.tokenization.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
 from model_runtime.training.corpus import read_files  # noqa: E402
 
 Layout = Literal["spm", "typed", "psm", "prefix"]

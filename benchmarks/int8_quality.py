@@ -36,10 +36,11 @@ from rich.table import Table
 
 from benchmarks.healing import chance
 from model_runtime import Backend, BackendError, ModelOptions, open_backend
-from model_runtime.checkpoints import default_models_folder, load, resolve
+from model_runtime.checkpoints import load
 from model_runtime.decoding import Decoder, Matrices
 from model_runtime.evaluation import Kind, LineTask, line_places, line_tasks, write
-from model_runtime.tokenizer import Tokenizer
+from model_runtime.models import default_models_folder, resolve
+from model_runtime.tokenization.tokenizer import Tokenizer
 from model_runtime.training.cleaning import SourceFile
 from model_runtime.training.corpus import read_files
 

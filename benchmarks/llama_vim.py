@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lsp_server.bench.typist import Keystroke, Watch
 from lsp_server.document import Document
-from lsp_server.typist import Keystroke, Watch
 from model_runtime.api import Usage
 
 PREFIX_LINES, SUFFIX_LINES = 256, 64

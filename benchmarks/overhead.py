@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lsp_server.machine import this_machine
+from lsp_server.bench.machine import this_machine
 from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelInfo, ModelOptions
 
 ROOT: Final = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ _TURN: Final = 50
 _URI, _OTHER, _CLOSED = "file:///long.py", "file:///other.py", "file:///closed.py"
 _TYPED: Final = "    result = self.compute(first, second, key=lambda item: item.name)\n"
 _INSTANT: Final = (
-    "import sys; from lsp_server.cli import main; from benchmarks.overhead import Instant; "
+    "import sys; from lsp_server.cli.main import main; from benchmarks.overhead import Instant; "
     "sys.exit(main(['serve'], Instant))"
 )
 

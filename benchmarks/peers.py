@@ -32,7 +32,7 @@ from benchmarks import llama_server
 from benchmarks.checkpoint import Formats, prepare, standard_library
 from benchmarks.processes import ROOT, LlamaPeer, Peer, RuntimePeer, awake
 from benchmarks.results import README, Measured, Results, markdown, newest, refreshed
-from lsp_server.machine import load, this_machine
+from lsp_server.bench.machine import load, this_machine
 
 Open = Callable[[int], Peer]
 """Starts a peer with so many threads."""

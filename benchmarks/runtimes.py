@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model_runtime.api import ModelOptions, Quantize
-from model_runtime.threads import sleep_when_waiting
+from model_runtime.backend.openmp import sleep_when_waiting
 
 PIECE = 128
 """Tokens of a prompt that ours computes at once; an editor's are cut to what takes 40 ms."""
@@ -53,8 +53,8 @@ class Ours:
     def __init__(self, model: Path, *, quantize: Quantize) -> None:
         sleep_when_waiting(os.environ)  # as ours has it, before torch is imported
         from model_runtime.decoding import generate
-        from model_runtime.engine import Engine
-        from model_runtime.measure import ThreadedPasses
+        from model_runtime.engine.engine import Engine
+        from model_runtime.engine.measuring import ThreadedPasses
 
         options = ModelOptions(model=str(model), device="cpu", dtype="fp32", quantize=quantize)
         self._decoder = ThreadedPasses(Engine(options, lambda share, what: None))

@@ -45,13 +45,14 @@ from rich.table import Table  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from model_runtime import CompletionRequest  # noqa: E402
-from model_runtime.checkpoints import default_models_folder, load, resolve  # noqa: E402
+from model_runtime.checkpoints import load  # noqa: E402
 from model_runtime.decoding import Cache, Decoder, NgramDrafter, Odds, Sampler, generate  # noqa: E402
 from model_runtime.decoding.speculate import WIDEST  # noqa: E402
-from model_runtime.healing import Healer  # noqa: E402
-from model_runtime.prompt import build_prompt  # noqa: E402
-from model_runtime.sentinels import find_sentinels  # noqa: E402
-from model_runtime.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
+from model_runtime.models import default_models_folder, resolve  # noqa: E402
+from model_runtime.prompting.fim import find_sentinels  # noqa: E402
+from model_runtime.prompting.healing import Healer  # noqa: E402
+from model_runtime.prompting.prompt import build_prompt  # noqa: E402
+from model_runtime.tokenization.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
 
 SMALLEST, LARGEST = 3_000, 100_000  # characters of a file that is used
 MOST_TOKENS = 64

@@ -34,10 +34,10 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
+from lsp_server.completion.cursor_text import completion_request, place_at  # noqa: E402
 from lsp_server.document import Document  # noqa: E402
-from lsp_server.places import completion_request, place_at  # noqa: E402
 from lsp_server.settings import Settings  # noqa: E402
-from lsp_server.trim import Trim  # noqa: E402
+from lsp_server.trimming.trim import Trim  # noqa: E402
 from model_runtime import Backend, CompletionRequest, ModelOptions, open_backend  # noqa: E402
 
 Class = Literal["easy", "hard"]

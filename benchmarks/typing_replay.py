@@ -25,10 +25,8 @@ from benchmarks import llama_server, llama_vim
 from benchmarks.gguf_export import export_gguf
 from benchmarks.llama_vim import LlamaVim
 from benchmarks.processes import ROOT
-from lsp_server.arguments import language_of
-from lsp_server.machine import Machine, this_machine
-from lsp_server.settings import Settings
-from lsp_server.typist import (
+from lsp_server.bench.machine import Machine, this_machine
+from lsp_server.bench.typist import (
     Assistant,
     BackendAssistant,
     Quantiles,
@@ -40,10 +38,12 @@ from lsp_server.typist import (
     summarize,
     waits_by_key,
 )
+from lsp_server.cli.arguments import language_of
+from lsp_server.settings import Settings
 from model_runtime import convert, models_folder, open_backend
 from model_runtime.api import Backend, ModelOptions, Usage
 
-FILES = ("lsp_server/document.py", "lsp_server/trim.py")
+FILES = ("lsp_server/document.py", "lsp_server/trimming/trim.py")
 SPLITTING = "superbpe"
 """Of llama.cpp's ways to split text, the one that encodes as our default model's does: 98 % of the tokens."""
 
@@ -211,7 +211,7 @@ def _llama(arguments: argparse.Namespace, stack: ExitStack) -> Client:
 
 def _exported(model: str | None, work: Path) -> tuple[Path, Path]:
     """The model as a transformers folder and as GGUF; kept in `work` as long as the model is the same."""
-    from model_runtime.checkpoints import resolve
+    from model_runtime.models import resolve
 
     source = resolve(model, models_folder())
     work.mkdir(parents=True, exist_ok=True)

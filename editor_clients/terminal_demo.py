@@ -21,9 +21,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
-from lsp_server.arguments import CommandError, Location  # noqa: E402
+from lsp_server.cli.arguments import Location  # noqa: E402
 from lsp_server.client import ChildServer, Connection, ServerGone  # noqa: E402
-from lsp_server.jsonrpc import RpcError  # noqa: E402
+from lsp_server.files import CommandError  # noqa: E402
+from lsp_server.protocol.jsonrpc import RpcError  # noqa: E402
 
 DEFAULT_FILE = ROOT / "lsp_server" / "document.py"
 DEFAULT_PLACE = "self.uri = "

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from lsp_server.jsonrpc import NotificationHandler, Peer, RpcError
-from lsp_server.transport import FramingError, framed, read_message
+from lsp_server.protocol import FramingError, NotificationHandler, Peer, RpcError, framed, read_message
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ _QUITTING_SECONDS: Final = 10
 _ERRORS_KEPT: Final = 4096
 
 # The child imports what we have imported, and nothing that happens to lie in the folder where we are.
-_SERVE: Final = "import sys; sys.path[:] = {path!r}; from lsp_server.cli import main; sys.exit(main())"
+_SERVE: Final = "import sys; sys.path[:] = {path!r}; from lsp_server.cli.main import main; sys.exit(main())"
 
 
 class ServerGone(Exception):

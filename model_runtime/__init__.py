@@ -91,7 +91,7 @@ __all__ = [
 
 def open_backend(options: ModelOptions | None = None) -> Backend:
     """Open a model: the default one, or what `options` name. Returns at once; loading comes with use."""
-    from model_runtime.local import LocalBackend  # imports no torch until it loads
+    from model_runtime.backend import LocalBackend  # imports no torch until it loads
 
     return LocalBackend(options or ModelOptions())
 
@@ -105,14 +105,14 @@ def data_folder() -> Path:
 
 def models_folder() -> Path:
     """Where pulled models are kept on this machine."""
-    from model_runtime.checkpoints import default_models_folder
+    from model_runtime.models import default_models_folder
 
     return default_models_folder()
 
 
 def list_models() -> list[ModelEntry]:
     """The models that are known or on this machine, the default one first. Never goes online."""
-    from model_runtime.checkpoints import list_models
+    from model_runtime.models import list_models
 
     return list_models(models_folder())
 
@@ -125,7 +125,7 @@ def pull_model(name: str, progress: PullProgress | None = None) -> Path:
     Raises:
         BackendError: the message says why it cannot be had, and what to do.
     """
-    from model_runtime.checkpoints import pull
+    from model_runtime.models import pull
 
     return pull(name, models_folder(), progress)
 
@@ -185,8 +185,9 @@ def verify(
     Raises:
         BackendError: they cannot be compared; the message says why and what to do.
     """
-    from model_runtime.checkpoints import resolve, verify_checkpoint
-    from model_runtime.device import memory_errors, resolve_device, resolve_dtype
+    from model_runtime.checkpoints import verify_checkpoint
+    from model_runtime.hardware import memory_errors, resolve_device, resolve_dtype
+    from model_runtime.models import resolve
 
     place = resolve_device(device)
     with memory_errors():
@@ -214,13 +215,13 @@ def measure_speed(
     Raises:
         BackendError: the model cannot be used; the message says why and what to do.
     """
-    from model_runtime.checkpoints import resolve
-    from model_runtime.threads import sleep_when_waiting
+    from model_runtime.backend import sleep_when_waiting
+    from model_runtime.models import resolve
 
     options = options or ModelOptions()
     resolve(options.model, models_folder())  # what is not there is said before torch takes its time
     sleep_when_waiting(os.environ)
-    from model_runtime.measure import measure_speed
+    from model_runtime.engine import measure_speed
 
     return measure_speed(options, quick=quick, progress=progress or _silent)
 
@@ -255,8 +256,8 @@ def evaluate(
     Raises:
         BackendError: a model cannot be used, or the lines are not there; the message says what to do.
     """
-    from model_runtime.checkpoints import resolve
     from model_runtime.evaluation import Answers, Contestant, Plan, evaluate, model_key
+    from model_runtime.models import resolve
 
     contestants = []
     for options in models:

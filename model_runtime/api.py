@@ -332,6 +332,10 @@ class Backend(Protocol):
         ...
 
 
+OpenBackend = Callable[[ModelOptions], Backend]
+"""Opens a model; returns at once, loading comes with use."""
+
+
 class BackendError(Exception):
     """Something the user can mend; the message is one line that says what is wrong and what to do."""
 

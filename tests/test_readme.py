@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server import cli
+from lsp_server.cli.main import parser
 from lsp_server.settings import settings_schema
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ def test_every_command_of_the_readme_is_understood() -> None:
     assert len(lines) >= 3
     for line in lines:
         arguments = shlex.split(line)[1:]
-        assert cli.parser().parse_args(arguments), line
+        assert parser().parse_args(arguments), line
 
 
 def test_the_python_example_completes_code() -> None:

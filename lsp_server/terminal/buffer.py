@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from lsp_server.completion import indentation_below
 from lsp_server.document import Document, Edit, Position, Range, code_units
-from lsp_server.places import indentation_below
 from lsp_server.terminal.characters import (
     TAB_WIDTH,
     column_at_cell,

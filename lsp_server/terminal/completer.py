@@ -13,8 +13,7 @@ from typing import Any, Final, Literal
 
 from lsp_server.client import Connection, ServerGone
 from lsp_server.document import Edit, Position
-from lsp_server.jsonrpc import RpcError
-from lsp_server.messages import ACCEPT, TOGGLE, encode_range
+from lsp_server.protocol import ACCEPT, TOGGLE, RpcError, encode_range
 
 _INVOKED, _AUTOMATIC = 1, 2  # InlineCompletionTriggerKind
 _LOUD: Final = 2  # MessageType: what is an error or a warning

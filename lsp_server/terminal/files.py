@@ -15,7 +15,7 @@ from typing import Final
 from pygments.lexers import get_lexer_for_filename
 from pygments.util import ClassNotFound
 
-from lsp_server.arguments import CommandError, read_text
+from lsp_server.files import CommandError, read_text
 
 MOST_BYTES: Final = 1_000_000
 

@@ -5,24 +5,6 @@ trim ▶ **trimming**. `cursor` is what stands around the cursor, `nesting` foll
 and `wholeness` goes back to what is whole, in Python by `python_syntax`.
 """
 
-from lsp_server.trimming.cursor import BLANK, OPENERS, Cursor, Room
-from lsp_server.trimming.indentation import Style, width
-from lsp_server.trimming.overlap import Piece, certain
-from lsp_server.trimming.python_syntax import regions
-from lsp_server.trimming.repetition import LineEchoes, LoopDetector
-from lsp_server.trimming.wholeness import whole
+from lsp_server.trimming.trim import Piece, Trim, trim
 
-__all__ = [
-    "BLANK",
-    "OPENERS",
-    "Cursor",
-    "LineEchoes",
-    "LoopDetector",
-    "Piece",
-    "Room",
-    "Style",
-    "certain",
-    "regions",
-    "whole",
-    "width",
-]
+__all__ = ["Piece", "Trim", "trim"]

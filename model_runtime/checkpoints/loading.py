@@ -114,7 +114,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     if path.suffix.lower() != ".gguf":
         return CheckpointFolder(path)
-    from model_runtime.checkpoints.gguf_files import GgufFile  # its library is for those who have one
+    from model_runtime.checkpoints.gguf.files import GgufFile  # its library is for those who have one
 
     return GgufFile(path)
 

@@ -20,7 +20,7 @@ from model_runtime.checkpoints.reading import CheckpointFolder, some
 from model_runtime.decoding import DecoderConfig, Int8Weight, quantize, weight_shapes
 
 if TYPE_CHECKING:
-    from model_runtime.checkpoints.gguf_files import GgufFile
+    from model_runtime.checkpoints.gguf.files import GgufFile
 
 Shape = tuple[int, ...]
 Checkpoint: TypeAlias = "CheckpointFolder | GgufFile"

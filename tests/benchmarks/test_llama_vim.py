@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.llama_vim import LlamaVim, server_options
-from lsp_server.typist import Keystroke, TypingSession, Watch, replay
-from lsp_server.typist.session import Edit
+from lsp_server.bench.typist import Keystroke, TypingSession, Watch, replay
+from lsp_server.bench.typist.session import Edit
 from model_runtime.api import Usage
 
 

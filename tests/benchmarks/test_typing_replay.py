@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.typing_replay import Llama, Ours, Typed, at_common_keys, markdown, type_at, verdicts
-from lsp_server.typist import Assistant, Keystroke, Quantiles, TypedKey, Watch
+from lsp_server.bench.typist import Assistant, Keystroke, Quantiles, TypedKey, Watch
 from model_runtime.api import Usage
 
 

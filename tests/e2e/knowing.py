@@ -13,7 +13,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator
 
-from lsp_server.cli import main
+from lsp_server.cli.main import main
 from lsp_server.client import ChildServer, Connection
 from lsp_server.terminal import edit, open_file
 from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelInfo, ModelOptions

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import pytest
 
-from lsp_server.counts import FILE_NAME, CountStore
 from lsp_server.document import Document, Position, Range
-from lsp_server.jsonrpc import ErrorCode
-from lsp_server.messages import ChangedDocument, OpenedDocument
+from lsp_server.protocol.jsonrpc import ErrorCode
+from lsp_server.protocol.messages import ChangedDocument, OpenedDocument
+from lsp_server.statistics.store import FILE_NAME, CountStore
 from tests.e2e.child import Child
-from tests.lsp_server.test_copilot import doc
-from tests.lsp_server.test_server import INLINE, at, counted
+from tests.lsp_server.server.test_copilot import doc
+from tests.lsp_server.server.test_server import INLINE, at, counted
 
 RECORDINGS: Final = Path(__file__).parent / "recordings"
 CYCLING: Final = "getCompletionsCycling"

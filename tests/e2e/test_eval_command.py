@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lsp_server.cli import main
-from lsp_server.commands.evaluation import record, table
+from lsp_server.cli.evaluation import record, table
+from lsp_server.cli.main import main
 from model_runtime.api import Evaluation, Score, SuiteScores
 from tests.lsp_server.fakes import INFO, FakeBackend
 

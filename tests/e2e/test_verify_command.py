@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.cli import main
-from lsp_server.commands.verify import record, table
+from lsp_server.cli.main import main
+from lsp_server.cli.verify import record, table
 from model_runtime.api import GreedyComparison, PartDifference, Verification
 from tests.e2e.child import FIMBLE
 from tests.e2e.test_commands import run

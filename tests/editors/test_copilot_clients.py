@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.counts import FILE_NAME, CountStore
+from lsp_server.statistics.store import FILE_NAME, CountStore
 from tests.e2e.knowing import TARGET
 from tests.e2e.terminal import Terminal
 from tests.editors.conftest import skip
@@ -18,7 +18,7 @@ from tests.editors.install import emacs
 from tests.editors.neovim import Neovim, until
 from tests.editors.packages import CannotInstall
 from tests.editors.test_neovim_screen import MAIN
-from tests.lsp_server.test_server import counted
+from tests.lsp_server.server.test_server import counted
 
 pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(90)]
 

@@ -8,10 +8,10 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from lsp_server.metrics import Metrics
-from lsp_server.server import LanguageServer
+from lsp_server.protocol.transport import framed, read_message
+from lsp_server.server.connection import LanguageServer
 from lsp_server.settings import Settings
-from lsp_server.transport import framed, read_message
+from lsp_server.statistics.metrics import Metrics
 from model_runtime.api import (
     Backend,
     BackendError,

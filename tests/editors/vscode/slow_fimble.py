@@ -16,7 +16,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # works from a checkout that is not installed
 
-from lsp_server.cli import main
+from lsp_server.cli.main import main
 from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelInfo
 
 TEXT: Final = "if item is None:\n            continue\n        result += item\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.arguments import CommandError
+from lsp_server.files import CommandError
 from lsp_server.terminal.files import MOST_BYTES, NotSaved, OpenFile, open_file
 
 WINDOWS = b"\xef\xbb\xbfa\r\n\tb = '\xf0\x9f\x8e\x89'\r\nno end"

@@ -16,7 +16,7 @@ from model_runtime.api import OutOfMemory
 from model_runtime.checkpoints import load, plan
 from model_runtime.checkpoints.placement import WORKING_BYTES, Place, Plan
 from model_runtime.decoding import DecoderConfig, Rotary, weight_shapes
-from model_runtime.device import devices_name
+from model_runtime.hardware.device import devices_name
 
 GB = 10**9
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -15,7 +15,7 @@ from torch import Tensor
 from model_runtime.api import InvalidRequest, UnsupportedModel
 from model_runtime.checkpoints import CannotWrite, convert_to_plain, load
 from model_runtime.decoding import Sampler, generate
-from tests.model_runtime.checkpoints import gguf_writing
+from tests.model_runtime.checkpoints.gguf import gguf_writing
 from tests.model_runtime.checkpoints.test_loading import write_int8
 from tests.model_runtime.decoding.shapes import FAMILIES
 from tests.model_runtime.factory import make_model, train_tokenizer

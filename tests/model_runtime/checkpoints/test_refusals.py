@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from model_runtime.api import BackendError, CorruptCheckpoint, ModelNotFound, UnsupportedModel
 from model_runtime.checkpoints import LoadedModel, load
-from model_runtime.tokenizer import Tokenizer
+from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import make_model
 
 C_ATTN = "transformer.h.1.attn.c_attn.weight"

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model_runtime.checkpoints import default_models_folder, load, resolve
+from model_runtime.checkpoints import load
 from model_runtime.decoding import Cache, Decoder, NgramDrafter, Odds, Sampler, generate
 from model_runtime.decoding.speculate import RETRY, WIDEST
-from model_runtime.tokenizer import Tokenizer
+from model_runtime.models import default_models_folder, resolve
+from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import write_checkpoint
 
 PROMPT = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]

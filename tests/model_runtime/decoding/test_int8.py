@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_runtime.checkpoints import default_models_folder, load, resolve
+from model_runtime.checkpoints import load
 from model_runtime.decoding import Decoder, Int8Weight, Sampler, generate, has_int8_kernel, quantize
 from model_runtime.decoding.int8 import LEVELS, TOLERATED, int8_linear, reference
+from model_runtime.models import default_models_folder, resolve
 
 CPU = torch.device("cpu")
 FP32 = torch.float32
@@ -171,7 +172,9 @@ def test_rows_of_an_embedding_are_those_of_the_restored_matrix() -> None:
     assert torch.equal(weight.rows(ids, FP32), weight.restored(FP32)[ids])
 
 
-CODE = (Path(__file__).parents[3] / "model_runtime" / "tokenizer.py").read_text(encoding="utf-8")
+CODE = (Path(__file__).parents[3] / "model_runtime" / "tokenization" / "tokenizer.py").read_text(
+    encoding="utf-8"
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import torch
 from model_runtime.checkpoints import load
 from model_runtime.decoding import Decoder, NgramDrafter, Sampler, generate
 from model_runtime.decoding.int8 import has_int8_kernel
-from model_runtime.tokenizer import Tokenizer
+from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import TINY, write_checkpoint
 
 CPU = torch.device("cpu")
 MODEL = Path(__file__).parents[3] / "model_runtime" / "default_model"
-CODE = (Path(__file__).parents[3] / "model_runtime" / "prompt.py").read_text(encoding="utf-8")
+CODE = (Path(__file__).parents[3] / "model_runtime" / "prompting" / "prompt.py").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.skipif(
     not has_int8_kernel(CPU, torch.float32), reason="this machine's torch has no int8 kernel"

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from model_runtime.api import CompletionRequest, Snippet
-from model_runtime.prompt import Prompt, candidates, find_sentinels
-from model_runtime.tokenizer import Tokenizer
+from model_runtime.prompting.prompt import Prompt, candidates, find_sentinels
+from model_runtime.tokenization.tokenizer import Tokenizer
 from model_runtime.training.infilling import Example, Layout, snippets
 from model_runtime.training.packing import encode
 from model_runtime.training.rows import MIDDLE

@@ -1,0 +1,140 @@
+"""Draws what `fimble bench` has measured: latency over context length, and the typing session's waits.
+
+commands.bench ▶ **bench_plot** ▶ bench_figures. matplotlib is an extra, and is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lsp_server.bench.figures import BenchFigures
+from lsp_server.files import CommandError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ENDINGS: Final = (".svg", ".png")
+
+_INK, _SOFT, _GRID = "#1f2933", "#66727f", "#e4e8ec"
+_BLUE, _PALE, _AMBER = "#2563a8", "#a9c1dc", "#c2571a"
+_BINS: Final = 40
+
+
+def check_plot(path: Path, find: Callable[[str], object] = find_spec) -> None:
+    """See, before anything is measured, that a picture can be drawn at `path`; `find` finds libraries.
+
+    Raises:
+        CommandError: it can not; the message says what to do.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise CommandError(f"--plot {str(path)!r} is no picture: end its name in .svg or .png")
+    if not path.parent.is_dir():
+        raise CommandError(f"there is no folder {path.parent} for --plot: make it first")
+    if find("matplotlib") is None:
+        raise CommandError("--plot draws with matplotlib, which is not here: pip install 'fimble[plot]'")
+
+
+def draw(figures: BenchFigures, path: Path) -> None:
+    """Draw `figures` into the file `path`."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.fonttype": "none", "axes.edgecolor": _SOFT, "text.color": _INK}):
+        figure = Figure(figsize=(9.6, 6.6), layout="constrained")
+        axes = figure.subplot_mosaic([["prefill", "decode"], ["typing", "typing"]])
+        _prefill(axes["prefill"], figures)
+        _decode(axes["decode"], figures)
+        _typing(axes["typing"], figures)
+        model = figures.speed.model
+        figure.suptitle(
+            f"fimble {figures.version}: {model.name} on {model.device} in {model.dtype}\n", fontsize=13
+        )
+        figure.text(0.5, 0.955, str(figures.machine), ha="center", va="top", color=_SOFT, fontsize=9)
+        try:
+            figure.savefig(path, dpi=150)
+        except OSError as error:
+            raise CommandError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _prefill(axes: Axes, figures: BenchFigures) -> None:
+    contexts = figures.speed.contexts
+    tokens, times = [each.tokens for each in contexts], [each.prefill_ms for each in contexts]
+    axes.plot(tokens, times, color=_BLUE, marker="o", markersize=5, linewidth=2)
+    last = contexts[-1]
+    _note(axes, f"{last.prefill_tokens_per_second:,.0f} tokens/s", (last.tokens, last.prefill_ms))
+    axes.set_ylim(0, 1.2 * max(times))
+    _context_axis(axes, tokens)
+    _finish(axes, "A prompt computed from nothing", "context length, tokens", "milliseconds")
+
+
+def _decode(axes: Axes, figures: BenchFigures) -> None:
+    speed = figures.speed
+    tokens = [each.tokens for each in speed.contexts]
+    times = [each.decode_ms for each in speed.contexts]
+    axes.plot(tokens, times, color=_BLUE, marker="o", markersize=5, linewidth=2)
+    top = max(times)
+    limit = speed.limit_ms
+    if limit is not None:
+        axes.axhline(limit, color=_AMBER, linestyle=(0, (4, 3)), linewidth=1.5)
+        axes.annotate(
+            f"reading the weights once: {limit:.2f} ms",
+            (1, limit),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="right",
+            color=_AMBER,
+            fontsize=9,
+        )
+        top = max(top, limit)
+    axes.set_ylim(0, 1.25 * top)
+    _context_axis(axes, tokens)
+    _finish(axes, "A token more", "context length, tokens", "milliseconds (p50)")
+
+
+def _typing(axes: Axes, figures: BenchFigures) -> None:
+    times, found = figures.waits, figures.typing.first_text_ms
+    title = f"From a key to text: {figures.typing.keys} keystrokes in {Path(figures.file).name}"
+    _finish(axes, title, "milliseconds", "keystrokes")
+    if found is None:
+        axes.text(0.5, 0.5, "no text was shown", transform=axes.transAxes, ha="center", color=_SOFT)
+        return
+    # A few that took very long would press all others into one bar: the last bar, a pale one, is theirs.
+    end = max(1.5 * found.p95, 1.0)
+    late = sum(time > end for time in times)
+    axes.hist(times, bins=_BINS, range=(0, end), color=_BLUE, rwidth=0.9)
+    axes.set_xlim(0, end * (1 + 4 / _BINS))
+    room = 1.15 * max(axes.get_ylim()[1], late)
+    axes.set_ylim(0, room)
+    if late:
+        axes.bar(end * (1 + 2 / _BINS), late, 0.9 * end / _BINS, color=_PALE)
+        words = f"{late} took longer, up to {max(times):,.0f} ms"
+        _note(axes, words, (end * (1 + 3 / _BINS), late), offset=(-2, 4), color=_SOFT)
+    for name, value in (("p50", found.p50), ("p95", found.p95)):
+        axes.axvline(value, color=_AMBER, linewidth=1.5)
+        _note(axes, f"{name} {value:.1f} ms", (value, 0.93 * room), color=_AMBER, offset=(5, 0))
+
+
+def _context_axis(axes: Axes, tokens: list[int]) -> None:
+    axes.set_xlim(0, 1.1 * tokens[-1])
+    axes.set_xticks(tokens[-4:])
+
+
+def _note(axes: Axes, words: str, at: tuple[float, float], **how: Any) -> None:
+    offset = how.pop("offset", (-6, 4))
+    side = "left" if offset[0] > 0 else "right"
+    style = {"color": _INK, "fontsize": 9, **how}
+    axes.annotate(words, at, xytext=offset, textcoords="offset points", ha=side, **style)
+
+
+def _finish(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel(x, color=_SOFT)
+    axes.set_ylabel(y, color=_SOFT)
+    axes.grid(axis="y", color=_GRID)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_SOFT)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,104 @@
+"""What a replayed session says about its assistant: how long a typist waits, and what an answer costs.
+
+replay ▶ **latency** ▶ the figures that `fimble bench` and the benchmarks print. Pure functions.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lsp_server.bench.typist.replay import TypedKey
+
+Moment = Literal["first_text", "first_line"]
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """Of some times: the middle one, and the one that 95 % do not exceed."""
+
+    p50: float
+    p95: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Quantiles | None:
+        """Nearest-rank quantiles; None of nothing."""
+        ranked = sorted(values)
+        if not ranked:
+            return None
+        return cls(*(ranked[math.ceil(share * len(ranked)) - 1] for share in (0.5, 0.95)))
+
+
+@dataclass(frozen=True)
+class TypingSummary:
+    """A replayed session in figures; times are milliseconds from a key to what it brings.
+
+    `first_text_ms` and `first_line_ms` are over keys that something was shown after; a key that was overtaken
+    counts with the time until the next key that was not: until then the typist looked at nothing.
+    `answered` keys were answered before the next one; `empty` is the share of those with nothing to show.
+    The token counts are of answered keys, where the assistant tells them.
+    """
+
+    keys: int
+    answered: int
+    overtaken_share: float
+    empty_share: float
+    first_text_ms: Quantiles | None
+    first_line_ms: Quantiles | None
+    prefilled_median: float | None
+    prefilled_mean: float | None
+    decoded_mean: float | None
+    reused_share: float | None
+    accepts: int
+    accepted_share: float
+
+
+def waits(keys: Sequence[TypedKey], moment: Moment = "first_text") -> list[float]:
+    """Milliseconds from each key until text is there, at that key or a later one.
+
+    A key that was answered with nothing to show leaves itself, and those that it overtook, out.
+    """
+    return [wait for wait in waits_by_key(keys, moment) if wait is not None]
+
+
+def waits_by_key(keys: Sequence[TypedKey], moment: Moment = "first_text") -> list[float | None]:
+    """As `waits`, with None for each key that is left out."""
+    found: list[float | None] = []
+    then: float | None = None
+    for key in reversed(keys):
+        came: float | None = getattr(key, moment)
+        if came is not None or key.answered is not None:
+            then = came
+        found.append(None if then is None else 1000 * (then - key.at))
+    return found[::-1]
+
+
+def summarize(keys: Sequence[TypedKey]) -> TypingSummary:
+    """The figures of a session."""
+    answered = [key for key in keys if key.answered is not None]
+    usages = [key.usage for key in answered if key.usage is not None]
+    prefilled = [usage.prompt_tokens - usage.reused_tokens for usage in usages]
+    prompts = sum(usage.prompt_tokens for usage in usages)
+    accepted = [key.key.edit.text for key in keys if key.key.action == "accept" and key.key.edit]
+    written = sum(len(key.key.edit.text) for key in keys if key.key.edit)
+    return TypingSummary(
+        keys=len(keys),
+        answered=len(answered),
+        overtaken_share=_share(len(keys) - len(answered), len(keys)),
+        empty_share=_share(sum(key.first_text is None for key in answered), len(answered)),
+        first_text_ms=Quantiles.of(waits(keys)),
+        first_line_ms=Quantiles.of(waits(keys, "first_line")),
+        prefilled_median=statistics.median(prefilled) if usages else None,
+        prefilled_mean=statistics.fmean(prefilled) if usages else None,
+        decoded_mean=statistics.fmean(usage.decoded_tokens for usage in usages) if usages else None,
+        reused_share=_share(sum(usage.reused_tokens for usage in usages), prompts) if usages else None,
+        accepts=len(accepted),
+        accepted_share=_share(sum(map(len, accepted)), written),
+    )
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

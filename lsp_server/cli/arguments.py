@@ -1,0 +1,76 @@
+"""What the words on the command line mean: places in files, addresses, texts.
+
+cli ▶ **arguments**. Whatever is wrong with one is a `CommandError`, whose message is one line that says what
+to do instead.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lsp_server.document import Document, Position
+from lsp_server.files import CommandError, read_text
+
+# The file's name may hold colons itself, as in C:\x.py:3:1.
+_LOCATION: Final = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
+_LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Location:
+    """FILE:LINE:COL as given, counting from 1; without a column it means the line's end."""
+
+    file: str
+    line: int
+    column: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """Read FILE:LINE or FILE:LINE:COL."""
+        match = _LOCATION.fullmatch(text)
+        if match is None:
+            raise CommandError(f"{text!r} says no line: write FILE:LINE or FILE:LINE:COL, as in app.py:12:5")
+        line = int(match["line"])
+        column = None if match["column"] is None else int(match["column"])
+        if line == 0 or column == 0:
+            raise CommandError(f"{text!r}: lines and columns count from 1")
+        return cls(match["file"], line, column)
+
+    def open(self) -> tuple[Document, Position]:
+        """The file, and this place in it."""
+        text, language = read_text(self.file), language_of(self.file)
+        document = Document(text, uri=_uri(self.file), language=language, encoding="utf-32")
+        if self.line > document.line_count:
+            has = _count(document.line_count, "line")
+            raise CommandError(f"{self.file} has {has}, so there is no line {self.line}")
+        length = len(document.line(self.line - 1))
+        if self.column is not None and self.column > length + 1:
+            has = _count(length, "character")
+            limit = f"the column is at most {length + 1}, not {self.column}"
+            raise CommandError(f"line {self.line} of {self.file} has {has}: {limit}")
+        column = length if self.column is None else self.column - 1
+        return document, Position(self.line - 1, column)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST:PORT, where ``:PORT`` and ``PORT`` mean this machine only."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise CommandError(f"--tcp {text!r} is no address: write PORT or HOST:PORT, as in 127.0.0.1:9257")
+    return host.strip("[]") or _LOOPBACK, int(port)
+
+
+def language_of(name: str) -> str:
+    """The language of a file as LSP names it, if it is one that trimming knows; else nothing."""
+    return "python" if Path(name).suffix in (".py", ".pyi") else ""
+
+
+def _uri(name: str) -> str:
+    return Path(name).absolute().as_uri()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

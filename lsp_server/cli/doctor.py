@@ -1,0 +1,155 @@
+"""``fimble doctor``: what is wrong with the set-up, and how to mend it.
+
+Torch is tried in a child process, so that a broken one can't take the
+doctor along.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from lsp_server.cli.options import Commands, add_model_options, chosen_settings
+from model_runtime.api import Backend, BackendError, CompletionRequest, OpenBackend
+
+_OLDEST, _NEWEST = (3, 10), (3, 13)
+_PACKAGES: Final = ("numpy", "safetensors", "tokenizers", "torch")
+_PROBE: Final = """
+import json, torch
+print(json.dumps({
+    "version": torch.__version__,
+    "threads": torch.get_num_threads(),
+    "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    "mps": torch.backends.mps.is_available(),
+}))
+"""
+_PROBE_SECONDS: Final = 120
+_SAMPLE: Final = CompletionRequest(prefix="def add(a, b):\n    return ", suffix="\n", max_tokens=8)
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add ``fimble doctor``."""
+    parser = commands.add_parser("doctor", help="what is wrong with the set-up, and how to mend it")
+    parser.description = "Check Python, the packages, the device and the model; exit status 1 if one fails."
+    add_model_options(parser)
+    parser.set_defaults(command=_doctor)
+    return parser
+
+
+def _doctor(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
+    async def run() -> bool:
+        well = True
+        async for finding in examine(open_backend(chosen_settings(arguments).model_options)):
+            print(finding, flush=True)
+            well = well and finding.status != "fail"
+        return well
+
+    return 0 if asyncio.run(run()) else 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; where it is not ok, `remedy` says what to do."""
+
+    status: Literal["ok", "warn", "fail"]
+    subject: str
+    detail: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        remedy = f": {self.remedy}" if self.remedy else ""
+        return f"{self.status:<4}  {self.subject:<12} {self.detail}{remedy}"
+
+
+async def examine(backend: Backend) -> AsyncIterator[Finding]:
+    """Look at everything that completing with `backend` needs, the slow things last."""
+    yield _python()
+    for name in _PACKAGES:
+        yield _package(name)
+    for finding in await _torch():
+        yield finding
+    async for finding in _model(backend):
+        yield finding
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    if _OLDEST <= sys.version_info[:2] <= _NEWEST:
+        return Finding("ok", "python", f"{version} on {platform.system()} {platform.machine()}")
+    remedy = f"fimble is tested with {_OLDEST[0]}.{_OLDEST[1]} to {_NEWEST[0]}.{_NEWEST[1]}; use one of these"
+    return Finding("warn", "python", version, remedy)
+
+
+def _package(name: str) -> Finding:
+    from importlib import metadata  # takes as long as all of the server's own modules, which editors wait for
+
+    try:
+        return Finding("ok", name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding("fail", name, "is not installed", "run `pip install fimble` in this environment")
+
+
+async def _torch() -> list[Finding]:
+    try:
+        facts = await _probe()
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
+        remedy = "reinstall it as https://pytorch.org/get-started says for this machine"
+        return [Finding("fail", "torch", f"can't be imported ({error})", remedy)]
+    devices = ["cpu", *(f"cuda ({name})" for name in facts["cuda"]), *(["mps"] if facts["mps"] else [])]
+    threads, cores = facts["threads"], os.cpu_count() or 1
+    return [
+        Finding("ok", "devices", ", ".join(devices)),
+        Finding("ok", "threads", f"{threads} of {cores} cores"),
+    ]
+
+
+async def _probe() -> dict[str, Any]:
+    """What torch says of itself.
+
+    Raises:
+        ValueError: it can't be imported; the message is the last line that it printed.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PROBE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, errors = await asyncio.wait_for(child.communicate(), _PROBE_SECONDS)
+    except asyncio.TimeoutError:
+        child.kill()
+        raise ValueError(f"no answer within {_PROBE_SECONDS} s") from None
+    if child.returncode != 0:
+        last_lines = errors.decode(errors="replace").strip().splitlines()[-1:]
+        raise ValueError("".join(last_lines) or f"exit status {child.returncode}")
+    facts: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return facts
+
+
+async def _model(backend: Backend) -> AsyncIterator[Finding]:
+    try:
+        started = time.perf_counter()
+        info = await backend.load()
+        took = time.perf_counter() - started
+        size = f"{info.parameters:,} parameters"
+        detail = (
+            f"{info.name} ({info.family}, {size}) on {info.device} in {info.dtype}, loaded in {took:.1f} s"
+        )
+        yield Finding("ok", "model", detail)
+        if not info.fill_in_the_middle:
+            remedy = "it sees only what stands before the cursor; choose one trained to fill in the middle"
+            yield Finding("warn", "model", "does not fill in the middle", remedy)
+        started = time.perf_counter()
+        text = "".join([chunk.text async for chunk in backend.complete(_SAMPLE)])
+        took = time.perf_counter() - started
+        yield Finding("ok", "completion", f"{text!r} in {took * 1000:.0f} ms")
+    except (BackendError, ImportError, OSError) as error:
+        yield Finding("fail", "model", str(error))
+    finally:
+        await backend.close()

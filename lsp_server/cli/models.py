@@ -1,0 +1,81 @@
+"""``fimble models``: which models there are, here and to be had, and `pull` to bring one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+
+from lsp_server.cli.options import Commands, progress_bar
+from model_runtime import list_models, models_folder, pull_model
+from model_runtime.api import ModelEntry, OpenBackend
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add ``fimble models`` and ``fimble models pull``."""
+    parser = commands.add_parser("models", help="which models can be used, and bring one to this machine")
+    parser.description = "List the models that fimble knows: what is on this machine, and what fits it."
+    parser.add_argument("--json", action="store_true", help="print one record for each model")
+    parser.set_defaults(command=_list)
+    actions = parser.add_subparsers(metavar="pull NAME")
+    pull = actions.add_parser("pull", help="download a model, or go on with a download")
+    pull.description = "Download a model. Ctrl-C interrupts it; the same command goes on from there."
+    pull.add_argument("name", metavar="NAME", help="a known model, or ORGANISATION/NAME of the hub")
+    pull.set_defaults(command=_pull)
+    return parser
+
+
+def _list(arguments: argparse.Namespace, _: OpenBackend) -> int:
+    entries = list_models()
+    if arguments.json:
+        for entry in entries:
+            print(json.dumps(_record(entry), ensure_ascii=False))
+        return 0
+    rows = [("NAME", "FAMILY", "SIZE", "LICENCE", "FILLS IN", "FITS", "HERE"), *map(_row, entries)]
+    for line in _columns(rows):
+        print(line)
+    if sys.stdout.isatty():
+        print(f"\nModels are kept in {models_folder()}; `fimble models pull NAME` brings one.")
+    return 0
+
+
+def _pull(arguments: argparse.Namespace, _: OpenBackend) -> int:
+    with progress_bar() as bar:
+        task = bar.add_task(arguments.name, total=None)
+        folder = pull_model(arguments.name, lambda done, total: bar.update(task, completed=done, total=total))
+    print(folder)
+    return 0
+
+
+def _row(entry: ModelEntry) -> tuple[str, ...]:
+    return (
+        entry.name,
+        entry.family or "?",
+        _size(entry.size),
+        entry.licence or "?",
+        _word(entry.fill_in_the_middle),
+        _word(entry.fits),
+        "yes" if entry.path else "no",
+    )
+
+
+def _record(entry: ModelEntry) -> dict[str, object]:
+    return {**vars(entry), "path": str(entry.path) if entry.path else None}
+
+
+def _word(fact: bool | None) -> str:
+    return {True: "yes", False: "no", None: "?"}[fact]
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return "?"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, each column as wide as its widest cell."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

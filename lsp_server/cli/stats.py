@@ -1,0 +1,164 @@
+"""``fimble stats``: how good and how quick completions have been on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lsp_server.cli.options import Commands
+from lsp_server.files import CommandError
+from lsp_server.statistics import (
+    FILE_NAME,
+    KEPT_DAYS,
+    Count,
+    CountsLocked,
+    CountStore,
+    CountsUnusable,
+    Figures,
+    figures_by,
+    percent,
+    rounded,
+    total,
+)
+from model_runtime import data_folder
+from model_runtime.api import OpenBackend
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_DAYS: Final = 30
+_NOTHING: Final = (
+    "nothing is counted {}: use fimble in an editor for a while, and leave the setting `metrics` on"
+)
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add ``fimble stats``."""
+    parser = commands.add_parser("stats", help="how often completions are accepted, and how quick they are")
+    parser.description = (
+        "Show what fimble has counted on this machine: completions shown, accepted and kept, and how long "
+        "they took. Nothing of it leaves the machine, and no code or file name is in it. The setting "
+        "`metrics` turns the counting off."
+    )
+    parser.add_argument(
+        "--days",
+        type=_days,
+        default=_DAYS,
+        metavar="N",
+        help=f"the last N days, at most {KEPT_DAYS} (default: {_DAYS})",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one record for each day and model")
+    form.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, complete in itself")
+    form.add_argument("--clear", action="store_true", help="delete all that was counted")
+    parser.add_argument("--yes", action="store_true", help="with --clear: do not ask")
+    parser.set_defaults(command=_stats)
+    return parser
+
+
+def _stats(arguments: argparse.Namespace, _: OpenBackend) -> int:
+    store = CountStore(data_folder() / FILE_NAME)
+    try:
+        if arguments.clear:
+            return _clear(store, asked=arguments.yes)
+        since = date.today() - timedelta(days=arguments.days - 1)
+        counts = store.read(since)
+        older = not counts and bool(store.read())
+    except (CountsLocked, CountsUnusable) as error:
+        raise CommandError(str(error)) from error
+    if arguments.json:
+        for record in records(counts):
+            print(json.dumps(record, ensure_ascii=False))
+    elif not counts:
+        print("fimble:", _NOTHING.format(f"for the last {arguments.days} days" if older else "yet"))
+    elif arguments.html is not None:
+        _write_page(counts, arguments.html, since)
+    else:
+        _print_table(counts)
+    return 0
+
+
+def records(counts: Mapping[Count, float]) -> list[dict[str, object]]:
+    """What ``--json`` prints: the figures of each day and model, a line each."""
+    days = figures_by(counts, lambda count: f"{count.day}\t{count.model}")
+    return [
+        {"day": key.partition("\t")[0], "model": key.partition("\t")[2], **figures.record()}
+        for key, figures in days.items()
+    ]
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= KEPT_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to {KEPT_DAYS}")
+    return int(text)
+
+
+def _clear(store: CountStore, *, asked: bool) -> int:
+    if not asked:
+        if not sys.stdin.isatty():
+            raise CommandError("--clear deletes all that was counted: say --yes if that is meant")
+        if input(f"Delete all that was counted in {store.path}? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("fimble: nothing is deleted")
+            return 1
+    store.clear()
+    print("fimble: all that was counted is deleted")
+    return 0
+
+
+def _write_page(counts: Mapping[Count, float], path: Path, since: date) -> None:
+    from lsp_server.statistics import page
+
+    try:
+        path.write_text(page(counts, since, date.today()), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise CommandError(f"{path} can't be written: {error.strerror}") from error
+    print(path)
+
+
+def _print_table(counts: Mapping[Count, float]) -> None:
+    from rich.console import Console
+
+    # A pipe has no width; a row is not to be cut there.
+    Console(width=None if sys.stdout.isatty() else 160).print(_table(counts))
+
+
+def _table(counts: Mapping[Count, float]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    footer = ("all", "", *_cells(total(counts)))
+    for heading, foot in zip(("day", "model", *_HEADINGS), footer, strict=True):
+        names = heading in ("day", "model")
+        table.add_column(heading, Text(foot), justify="left" if names else "right", overflow="fold")
+    for key, figures in figures_by(counts, lambda count: f"{count.day}\t{count.model}").items():
+        day, _, model = key.partition("\t")
+        table.add_row(day, Text(model), *_cells(figures))
+    return table
+
+
+_HEADINGS: Final = (
+    "shown", "accepted", "chars\nsaved", "kept\n30 s", "kept\n180 s", "p50\nms", "p95\nms", "from\nmemory",
+    "prefill\ntokens", "decode\ntokens",
+)  # fmt: skip
+
+
+def _cells(figures: Figures) -> tuple[str, ...]:
+    return (
+        f"{figures.number('shown'):,}",
+        percent(figures.acceptance),
+        f"{figures.number('saved'):,}",
+        percent(figures.kept(30)),
+        percent(figures.kept(180)),
+        rounded(figures.latency(0.5)),
+        rounded(figures.latency(0.95)),
+        percent(figures.from_memory),
+        rounded(figures.tokens("prefilled")),
+        rounded(figures.tokens("decoded")),
+    )

@@ -1,0 +1,200 @@
+"""Completions for an editor: its requests to sessions, their answers to items, and what became of these.
+
+{workspace, copilot} ▶ **completing** ▶ {messages, items, outcomes} ▶ session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from lsp_server.completion.feedback import Outcomes, Sent
+from lsp_server.completion.items import Target
+from lsp_server.completion.session import Answer, Session, Show, Suggestion
+from lsp_server.document import Document, Position, Selection
+from lsp_server.protocol import CompletionParams, Peer, decode_accepted_length, decode_item_id
+from model_runtime.api import BackendError
+
+Aim = Callable[[Document, Position], Target]
+"""Where what is found at a cursor goes, which is for the kind of request to say."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to show, perhaps nothing, and where it goes; `source` says who answered, if anybody."""
+
+    suggestions: Sequence[Suggestion]
+    target: Target
+    source: Literal["memory", "model"] | None
+
+
+class Completing:
+    """Answers one editor's requests for completions.
+
+    `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
+    lists of items say whether they came from memory, with `markdown` pop-ups show code as such. `enabled` may
+    be switched off: then there is nothing to show anywhere.
+    """
+
+    def __init__(
+        self,
+        sessions: Mapping[str, Session],
+        outcomes: Outcomes,
+        peer: Peer,
+        failed: Callable[[BackendError], None],
+        *,
+        tells_source: bool = False,
+        markdown: bool = False,
+    ) -> None:
+        self.enabled = True
+        self._sessions = sessions
+        self._outcomes = outcomes
+        self._peer = peer
+        self._failed = failed
+        self._tells_source = tells_source
+        self._markdown = markdown
+
+    async def inline(self, params: object) -> object:
+        """``textDocument/inlineCompletion``; None, not an empty list, where a newer request has come.
+
+        An editor hides what it shows when it gets an empty list, and keeps it when it gets None.
+        """
+        asked = CompletionParams.decode(params)
+
+        def show(found: Found) -> None:
+            value = {"items": [found.target.inline_item(one) for one in found.suggestions]}
+            self._peer.notify("$/progress", {"token": asked.partial_result_token, "value": value})
+
+        found = await self.find(
+            asked.uri,
+            asked.position,
+            partial(Target.inline, selected=asked.selected),
+            selected=asked.selected,
+            invoked=asked.invoked,
+            show=None if asked.partial_result_token is None else show,
+        )
+        if found is None:
+            return None
+        items = [found.target.inline_item(one) for one in found.suggestions]
+        tells = self._tells_source and found.source is not None
+        return {"items": items, "source": found.source} if tells else {"items": items}
+
+    async def popup(self, params: object) -> object:
+        """``textDocument/completion``."""
+        asked = CompletionParams.decode(params)
+        found = await self.find(asked.uri, asked.position, Target.word)
+        if found is None:
+            return None
+        return {
+            "isIncomplete": True,  # what fits changes with every key
+            "items": [found.target.popup_item(one, markdown=self._markdown) for one in found.suggestions],
+        }
+
+    async def find(
+        self,
+        uri: str,
+        position: Position,
+        aim: Aim,
+        *,
+        selected: Selection | None = None,
+        invoked: bool = False,
+        show: Callable[[Found], None] | None = None,
+    ) -> Found | None:
+        """What there is to show at a place, or None where that is not known, whatever the reason.
+
+        `show` is given it as it grows: what is seen can be accepted, before it is whole.
+        """
+        session = self._sessions.get(uri)
+        if session is None:
+            return None  # closed a moment ago, say: nothing to complete, and no mistake either
+        cursor = session.document.clamp(position)
+        target = aim(session.document, cursor)
+        if not self.enabled:
+            return Found((), target, None)
+
+        def found_in(answer: Answer) -> Found:
+            return Found(self._remember(session, cursor, answer, target), target, answer.source)
+
+        answer = await self._complete(
+            session,
+            cursor,
+            selected,
+            invoked=invoked,
+            show=None if show is None else lambda answer: show(found_in(answer)),
+        )
+        return None if answer is None else found_in(answer)
+
+    def shown(self, params: object) -> None:
+        """``textDocument/didShowCompletion``."""
+        self.note_shown(decode_item_id(params))
+
+    def partly_accepted(self, params: object) -> None:
+        """``textDocument/didPartiallyAcceptCompletion``."""
+        self.accept_part(decode_item_id(params), decode_accepted_length(params))
+
+    def note_shown(self, id_: object) -> None:
+        """The editor has drawn the item with this id."""
+        self._outcomes.shown(id_)
+
+    def accept(self, id_: object) -> None:
+        """The editor has inserted the item with this id."""
+        self._go_on_after(self._outcomes.accepted(id_))
+
+    def accept_part(self, id_: object, length: int) -> None:
+        """The editor has inserted so many UTF-16 units of the item with this id."""
+        self._go_on_after(self._outcomes.partly_accepted(id_, length))
+
+    def reject(self, id_: object) -> None:
+        """The user has dismissed the item with this id."""
+        self._outcomes.rejected(id_)
+
+    def _go_on_after(self, sent: Sent | None) -> None:
+        if sent is not None:
+            sent.session.accept(sent.place, sent.piece)
+
+    async def _complete(
+        self,
+        session: Session,
+        cursor: Position,
+        selected: Selection | None = None,
+        *,
+        invoked: bool = False,
+        show: Show | None = None,
+    ) -> Answer | None:
+        """The session's answer, or None where there is none to show, whatever the reason."""
+        for other in self._sessions.values():
+            if other is not session:
+                other.rest()
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        seen: list[float] = []
+
+        def show_and_note(answer: Answer) -> None:
+            assert show is not None
+            seen.append(loop.time())
+            show(answer)
+
+        try:
+            answer = await session.complete(
+                cursor, selected, invoked=invoked, show=show_and_note if show else None
+            )
+        except BackendError as error:
+            self._failed(error)
+            return None
+        if answer is not None:
+            # Who sees it grow has waited for its beginning only.
+            self._outcomes.answered(session, answer, (seen[0] if seen else loop.time()) - asked)
+        return answer
+
+    def _remember(
+        self, session: Session, cursor: Position, answer: Answer, target: Target
+    ) -> tuple[Suggestion, ...]:
+        """What there is to show of `answer`; it can be accepted from now on."""
+        suggestions = tuple(one for one in answer.suggestions if one.piece.text.strip())
+        for suggestion in suggestions:
+            item = Sent(session, cursor, answer.place, suggestion.piece, target.typed)
+            self._outcomes.sent(suggestion, item)
+        return suggestions

@@ -1,0 +1,124 @@
+"""Runs language servers until they end: one on stdio, or one for each client of a TCP port.
+
+cli ▶ **serving** ▶ server. Here the models are opened and closed: editors that ask for the same one share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from lsp_server.protocol import Stdio
+from lsp_server.server.connection import LanguageServer
+from lsp_server.settings import Settings
+from model_runtime import data_folder
+from model_runtime.api import Backend, ModelOptions, OpenBackend
+
+if TYPE_CHECKING:
+    from lsp_server.statistics import Metrics
+
+_CLOSING_SECONDS: Final = 0.2
+
+
+class BackendPool:
+    """The backends that are open, one for each model."""
+
+    def __init__(self, open_backend: OpenBackend) -> None:
+        self._open_backend = open_backend
+        self._backends: dict[ModelOptions, Backend] = {}
+        self._users: Counter[ModelOptions] = Counter()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def get(self, options: ModelOptions) -> Backend:
+        """The backend for `options`, opened when it is first asked for."""
+        if options not in self._backends:
+            self._backends[options] = self._open_backend(options)
+        self._users[options] += 1
+        return self._backends[options]
+
+    def leave(self, options: ModelOptions) -> None:
+        """An editor has gone; its model stays, for the next one."""
+        self._users[options] -= 1
+
+    def release(self, options: ModelOptions) -> None:
+        """An editor has changed its model: what nobody uses any more makes room."""
+        self.leave(options)
+        if not self._users[options]:
+            backend = self._backends.pop(options)
+            task = asyncio.get_running_loop().create_task(backend.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close them all, as far as that can be done while an editor waits."""
+        closing = asyncio.gather(
+            *(backend.close() for backend in self._backends.values()), return_exceptions=True
+        )
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(closing, _CLOSING_SECONDS)
+
+
+def open_metrics() -> Metrics:
+    """Metrics that are written to this machine's folder for them."""
+    # Imported once an editor has need of them: it waits for the answer to `initialize`, which has none.
+    from lsp_server.statistics import FILE_NAME, CountStore, Metrics
+
+    return Metrics(CountStore(data_folder() / FILE_NAME))
+
+
+async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot: bool = False) -> NoReturn:
+    """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks.
+
+    With `copilot` its client is one of Copilot's.
+    """
+    stdio = Stdio.claim()
+    backends = BackendPool(open_backend)
+    server = LanguageServer(stdio.write, settings, backends, open_metrics, copilot=copilot)
+    status = await server.run(await stdio.reader())
+    await backends.close()
+    # An editor is waiting, and a thread that loads, or taking torch down in order, would take seconds.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+async def serve_tcp(
+    host: str,
+    port: int,
+    settings: Settings,
+    open_backend: OpenBackend,
+    listening: Callable[[str, int], None],
+    *,
+    copilot: bool = False,
+) -> None:
+    """Serve every editor that connects to `host` and `port`, until cancelled.
+
+    Port 0 takes a free one; `listening` is told where the server is reached. With `copilot` the editors'
+    clients are Copilot's.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    backends = BackendPool(open_backend)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            # Metrics of its own: each editor's settings say whether anything is counted.
+            server = LanguageServer(writer.write, settings, backends, open_metrics, copilot=copilot)
+            await server.run(reader)
+        finally:
+            writer.close()
+
+    try:
+        listener = await asyncio.start_server(serve, host, port)
+        listening(*listener.sockets[0].getsockname()[:2])
+        try:
+            await asyncio.get_running_loop().create_future()  # for ever
+        finally:
+            listener.close()  # without waiting for its clients, who might stay
+    finally:
+        await backends.close()

@@ -1,0 +1,97 @@
+"""A GGUF file's bytes to tensors: floats as views of the mapped file, quantised types decoded.
+
+Quantised values become fp32: scale times integer has more digits than fp16 holds, so this is the only one
+of our dtypes in which nothing is lost before the loader rounds, once, to the dtype that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import dequantize
+from torch import Tensor
+
+from model_runtime.api import CorruptCheckpoint, UnsupportedModel
+from model_runtime.checkpoints.gguf.header import MAGIC, Entry
+
+Kind = GGMLQuantizationType
+
+FLOATS = {Kind.F32: torch.float32, Kind.F16: torch.float16, Kind.BF16: torch.bfloat16}
+QUANTISED = (
+    Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0,
+    Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K, Kind.IQ4_NL, Kind.IQ4_XS,
+)  # fmt: skip
+
+PIECE_VALUES = 1 << 18
+"""Values decoded at a time: the decoder's intermediate arrays, several times as large, stay small."""
+
+Relay = Callable[[Tensor], Tensor]
+"""Puts the rows (the first dimension) of a tensor into another order."""
+
+
+def map_file(path: Path) -> Tensor:
+    """The bytes of a file, uint8, memory-mapped; never to be written to.
+
+    Raises:
+        CorruptCheckpoint: the file is empty or cannot be read.
+    """
+    try:
+        length = path.stat().st_size
+        if length > len(MAGIC):  # an empty file cannot be mapped
+            return torch.from_file(str(path), shared=False, size=length, dtype=torch.uint8)
+    except (OSError, RuntimeError) as error:
+        raise CorruptCheckpoint(f"{path} cannot be read ({error}): mend it or copy it again") from error
+    raise CorruptCheckpoint(f"{path} is no GGUF file: download or copy it again")
+
+
+def check_type(path: Path, entry: Entry) -> None:
+    """Refuse a tensor of a type that `read_tensor` does not read.
+
+    Raises:
+        UnsupportedModel: it is of such a type.
+    """
+    if entry.type not in FLOATS and entry.type not in QUANTISED:
+        supported = ", ".join(kind.name for kind in (*FLOATS, *QUANTISED))
+        raise UnsupportedModel(
+            f"{path}: tensor {entry.name!r} has type {entry.type.name}; supported: {supported}"
+        )
+
+
+def read_tensor(data: Tensor, entry: Entry, relay: Relay | None = None) -> Tensor:
+    """One tensor out of the mapped file `data`, with its rows put into order by `relay`.
+
+    Floats in order are a view of the file. Quantised rows are moved while they are smallest: undecoded.
+    """
+    stored = data[entry.start : entry.start + entry.length]
+    if entry.type in FLOATS:
+        tensor = stored.view(FLOATS[entry.type]).view(entry.shape)
+        return relay(tensor) if relay else tensor
+    values, size = GGML_QUANT_SIZES[entry.type]
+    stored = stored.view(*entry.shape[:-1], entry.shape[-1] // values * size)
+    rows = relay(stored) if relay else stored
+    return _dequantise(rows.reshape(-1, rows.shape[-1]), entry.type).view(entry.shape)
+
+
+def _dequantise(rows: Tensor, kind: GGMLQuantizationType) -> Tensor:
+    """(rows, bytes of a row), uint8, to (rows, values of a row), fp32."""
+    values, size = GGML_QUANT_SIZES[kind]
+    decoded = torch.empty(rows.shape[0], rows.shape[1] // size * values, dtype=torch.float32)
+    step = max(1, PIECE_VALUES // decoded.shape[1])
+    for first in range(0, len(rows), step):
+        piece = dequantize(rows[first : first + step].numpy(), kind)
+        decoded[first : first + step] = torch.from_numpy(piece)
+    return decoded
+
+
+def deinterleave(rows: Tensor, heads: int) -> Tensor:
+    """Undo the row order that llama.cpp gives to rotary heads: pairs side by side, as its kernel turns them.
+
+    transformers turns a head's first half against its second one, so here a head's even rows come first,
+    then its odd ones. Source: `LlamaModel.permute` in llama.cpp's `convert_hf_to_gguf.py`, of which this is
+    the inverse. (heads * head_dim, …) to the same shape.
+    """
+    pairs = rows.view(heads, -1, 2, *rows.shape[1:])
+    return pairs.transpose(1, 2).reshape(rows.shape)

@@ -1,0 +1,5 @@
+"""``fimble verify``: our decoder against transformers' model of the same checkpoint."""
+
+from model_runtime.checkpoints.verification.verify import verify_checkpoint
+
+__all__ = ["verify_checkpoint"]

@@ -1,0 +1,147 @@
+"""Our decoder against transformers' own model of the same checkpoint, part by part.
+
+folder ▶ {`verify_ours`, `verify_theirs`} ▶ two traces ▶ **verify** ▶ `Verification`. The two models are
+opened one after the other, and only what they computed is kept: memory must hold one at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tokenizers
+import torch
+
+from model_runtime.api import (
+    CorruptCheckpoint,
+    Dtype,
+    InvalidRequest,
+    LoadProgress,
+    ModelNotFound,
+    UnsupportedModel,
+    Verification,
+)
+from model_runtime.checkpoints.loading import LoadedModel, load
+from model_runtime.checkpoints.reading import read_json
+from model_runtime.checkpoints.verification.compare import compare_greedy, compare_parts
+from model_runtime.checkpoints.verification.ours import trace_ours
+from model_runtime.checkpoints.verification.theirs import require_transformers, trace_theirs
+
+PRECISIONS: Mapping[torch.dtype, tuple[Dtype, float]] = {
+    torch.float32: ("fp32", 1e-4),
+    torch.float16: ("fp16", 2e-2),
+    torch.bfloat16: ("bf16", 5e-2),
+}
+"""The user's word, and what rounding may add up to in a deep model. With 16 layers, initialised as for
+training, two right implementations are 1e-6, 2e-3 and 2e-2 apart; in fp32, mistakes are seldom as small as a
+hundred times that."""
+
+GREEDY_STEPS = 32
+
+SNIPPET = '''\
+from collections import Counter
+
+
+class Inventory:
+    """What is in stock, by article number — naïve, but quick."""
+
+    def __init__(self, items: dict[str, int] | None = None) -> None:
+        self._items = Counter(items or {})
+
+    def take(self, article: str, count: int = 1) -> bool:
+        if self._items[article] < count:
+            return False
+        self._items[article] -= count
+        return True
+'''
+"""What both read unless told otherwise: code, with a little of everything."""
+
+
+def verify_checkpoint(
+    path: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    text: str | None = None,
+    max_tokens: int = 64,
+    tolerance: float | None = None,
+    reference: Path | None = None,
+    progress: LoadProgress | None = None,
+) -> Verification:
+    """Hold our decoder of the checkpoint in `path` against transformers' model.
+
+    Args:
+        path: a checkpoint's folder.
+        device: where both compute.
+        dtype: what both compute with.
+        text: what they read; None for `SNIPPET`.
+        max_tokens: of the text, at most.
+        tolerance: the largest relative difference that passes; None: what `dtype` rounds to.
+        reference: the folder that transformers loads, if it is another one with the same tokens.
+        progress: is told how far it is.
+
+    Raises:
+        BackendError: they cannot be compared; the message says why and what to do.
+    """
+    if max_tokens < 1:
+        raise InvalidRequest(f"{max_tokens} tokens: compare at least 1")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise InvalidRequest(f"the tolerance is {tolerance}: use 0 or more")
+    precision, rounding = PRECISIONS[dtype]
+    tolerance = rounding if tolerance is None else tolerance
+    require_transformers()
+    reference = reference or path
+    _refuse_what_transformers_cannot_read(reference)
+    tell = progress or _tell_nobody
+    model = load(path, device=device, dtype=dtype, progress=lambda share, what: tell(share / 3, what))
+    name, family, config = model.name, model.family, model.decoder.config
+    steps = min(GREEDY_STEPS, max(1, config.context_length // 2))
+    room = max(1, config.context_length - steps)
+    tokens = _encode(model, SNIPPET if text is None else text)[: min(max_tokens, room)]
+    tell(1 / 3, "computing with ours")
+    ours = trace_ours(model.decoder, tokens, steps)
+    del model  # before the next one comes
+    tell(2 / 3, "computing with transformers")
+    theirs = trace_theirs(reference, tokens, steps, device=device, dtype=dtype)
+    return Verification(
+        model=name,
+        family=family,
+        device=str(device),
+        dtype=precision,
+        tokens=len(tokens),
+        tolerance=tolerance,
+        differences=tuple(compare_parts(ours, theirs, config, tolerance)),
+        greedy=compare_greedy(ours, theirs, tolerance),
+    )
+
+
+def _refuse_what_transformers_cannot_read(path: Path) -> None:
+    if path.is_file():
+        raise UnsupportedModel(f"{path} is a file: verify compares folders that transformers loads")
+    config = path / "config.json"
+    if config.is_file() and read_json(config).get("quantization_config"):
+        raise UnsupportedModel(f"{path} is quantised: `fimble convert SRC DST --to hf`, then verify DST")
+
+
+def _encode(model: LoadedModel, text: str) -> Sequence[int]:
+    """The ids of `text` as the checkpoint's own tokenizer has them, with what it puts before a text."""
+    assert isinstance(model.tokenizer, Path), "only folders are verified"
+    path = model.tokenizer / "tokenizer.json"
+    if not path.is_file():
+        raise ModelNotFound(
+            f"{path.parent} has no tokenizer.json: copy it from where the checkpoint came from"
+        )
+    try:
+        ids: list[int] = tokenizers.Tokenizer.from_file(str(path)).encode(text).ids
+    except Exception as error:  # the library raises bare Exception
+        raise CorruptCheckpoint(f"{path} is no sound tokenizer file ({error}): copy it again") from error
+    if not ids:
+        raise InvalidRequest("the text has no tokens: name a file that holds some code")
+    if max(ids) >= model.decoder.config.vocab_size:
+        raise CorruptCheckpoint(f"{path} has tokens that the model lacks: it is another one's")
+    return ids
+
+
+def _tell_nobody(share: float, what: str) -> None:
+    pass

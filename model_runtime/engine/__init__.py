@@ -1,0 +1,9 @@
+"""An open model that answers requests step by step: planning, KV cache slots, prefill and decode."""
+
+from model_runtime.engine.engine import Engine
+from model_runtime.engine.measuring import measure_speed
+
+__all__ = [
+    "Engine",
+    "measure_speed",
+]

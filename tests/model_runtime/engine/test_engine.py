@@ -1,0 +1,189 @@
+"""Requests to chunks, without threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_runtime.api import (
+    Chunk,
+    CompletionRequest,
+    CorruptCheckpoint,
+    Device,
+    DeviceUnavailable,
+    Dtype,
+    ModelOptions,
+    OutOfMemory,
+    Usage,
+)
+from model_runtime.engine.engine import Engine, EngineOptions
+from model_runtime.hardware.device import memory_errors, resolve_device, resolve_dtype
+from tests.model_runtime.factory import train_tokenizer, write_checkpoint
+
+REQUEST = CompletionRequest(prefix="def add(first, second):\n    ret", suffix="\n", max_tokens=16)
+
+PLAIN = EngineOptions(piece=16, ahead=False, draft=False, heal=False)
+"""Nothing but the model: the prompt as it stands, a token a pass, and pieces that are always the same."""
+
+
+def open_engine(
+    folder: Path,
+    device: Device = "cpu",
+    dtype: Dtype = "auto",
+    how: EngineOptions = PLAIN,
+    clock: Callable[[], float] = time.monotonic,
+) -> Engine:
+    options = ModelOptions(model=str(folder), device=device, dtype=dtype, quantize="none")
+    return Engine(options, lambda share, what: None, how, clock)
+
+
+@pytest.fixture
+def engine(checkpoint_folder: Path) -> Engine:
+    return open_engine(checkpoint_folder)
+
+
+def usage(chunks: list[Chunk]) -> Usage:
+    assert chunks[-1].usage is not None
+    return chunks[-1].usage
+
+
+def text(chunks: list[Chunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+def test_an_open_model_says_what_it_is(engine: Engine) -> None:
+    assert (engine.info.name, engine.info.family, engine.info.device) == ("tiny-fim", "gpt_bigcode", "cpu")
+    assert engine.info.dtype == "fp32"
+    assert engine.info.context_length == 256
+    assert engine.info.fill_in_the_middle
+
+
+def test_a_request_ends_at_its_length(engine: Engine) -> None:
+    chunks = list(engine.complete(REQUEST))
+    assert [chunk.finish for chunk in chunks] == [None] * 16 + ["length"]
+    assert usage(chunks).decoded_tokens == 16
+    assert text(chunks)
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_the_pieces_make_the_text_that_decoding_all_at_once_gives(tmp_path: Path, ascii_only: bool) -> None:
+    from model_runtime.checkpoints import load
+    from model_runtime.decoding import Sampler, generate
+    from model_runtime.prompting.prompt import build_prompt, find_sentinels
+    from model_runtime.tokenization.tokenizer import Tokenizer
+
+    write_checkpoint(tmp_path, ascii_only=ascii_only)
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
+    decoder = load(tmp_path, device=torch.device("cpu"), dtype=torch.float32).decoder
+    for suffix in ("", "\n    return total\n"):
+        request = CompletionRequest(prefix="total = 0\nfor ", suffix=suffix, max_tokens=40)
+        prompt = build_prompt(request, tokenizer, find_sentinels(tokenizer), 200)
+        tokens = generate(decoder, decoder.new_cache(), prompt.tokens, Sampler(), max_tokens=40)
+        whole = tokenizer.decode([token for token in tokens if token is not None])
+        assert text(list(open_engine(tmp_path).complete(request))) == whole
+
+
+def test_typing_on_computes_only_what_is_new(engine: Engine) -> None:
+    first = usage(list(engine.complete(REQUEST)))
+    longer = replace(REQUEST, prefix=REQUEST.prefix + "urn first", max_tokens=4)
+    second = list(engine.complete(longer))
+    assert first.reused_tokens == 0
+    assert usage(second).reused_tokens >= first.prompt_tokens - 1
+    assert usage(second).prompt_tokens > first.prompt_tokens
+
+
+def test_what_came_before_does_not_change_an_answer(engine: Engine, checkpoint_folder: Path) -> None:
+    for suffix in ("\n", "", "\n)", "\n"):
+        request = CompletionRequest(prefix=REQUEST.prefix, suffix=suffix, max_tokens=8)
+        assert text(list(engine.complete(request))) == text(
+            list(open_engine(checkpoint_folder).complete(request))
+        )
+
+
+def test_an_end_of_text_stops_the_completion(tmp_path: Path, engine: Engine) -> None:
+    write_checkpoint(tmp_path, eos_token_id=list(range(384)))  # whatever comes ends the text
+    chunks = list(open_engine(tmp_path).complete(REQUEST))
+    assert [chunk.finish for chunk in chunks] == [None, "stop"]
+    assert usage(chunks).decoded_tokens == 1
+
+
+def test_a_token_that_the_tokenizer_does_not_know_stops_the_completion(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, vocab_size=2000, ascii_only=False)
+    assert list(open_engine(tmp_path).complete(REQUEST))[-1].finish == "stop"
+
+
+def test_the_context_is_never_exceeded(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, n_positions=32)
+    engine = open_engine(tmp_path)
+    chunks = list(engine.complete(CompletionRequest(prefix="x = 1\n" * 50, max_tokens=1000)))
+    assert chunks[-1].finish == "length"
+    assert usage(chunks).prompt_tokens <= 16
+    assert usage(chunks).prompt_tokens + usage(chunks).decoded_tokens == 33  # the last is never fed back
+
+
+def test_a_seed_repeats_a_sampled_completion(engine: Engine) -> None:
+    def sampled(seed: int) -> str:
+        request = CompletionRequest(prefix="x = ", temperature=1.5, seed=seed, max_tokens=20)
+        return text(list(engine.complete(request)))
+
+    assert sampled(1) == sampled(1)
+    assert sampled(1) != sampled(2)
+
+
+@pytest.mark.parametrize("prefix", ["", "x"])
+def test_a_model_without_sentinels_continues_the_prefix(tmp_path: Path, prefix: str) -> None:
+    write_checkpoint(tmp_path, tokenizer=train_tokenizer(("<|endoftext|>",)))
+    engine = open_engine(tmp_path)
+    assert not engine.info.fill_in_the_middle
+    chunks = list(engine.complete(CompletionRequest(prefix=prefix, suffix="\n", max_tokens=3)))
+    assert usage(chunks).prompt_tokens == 1
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, vocab_size=300, ascii_only=False)
+    with pytest.raises(CorruptCheckpoint, match="384 tokens, the model 300"):
+        open_engine(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_half_precision_runs_on_the_cpu(checkpoint_folder: Path, dtype: Dtype) -> None:
+    engine = open_engine(checkpoint_folder, dtype=dtype)
+    assert engine.info.dtype == dtype
+    assert usage(list(engine.complete(REQUEST))).decoded_tokens > 0
+
+
+def test_a_device_that_is_not_there_is_named(checkpoint_folder: Path) -> None:
+    missing: Device = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(DeviceUnavailable, match=f"'{missing}' is not available here: use one of .*cpu"):
+        open_engine(checkpoint_folder, device=missing)
+
+
+def test_auto_is_full_precision_on_the_cpu_and_half_elsewhere() -> None:
+    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
+    assert resolve_dtype("auto", torch.device("cpu")) == torch.float32
+    assert resolve_dtype("auto", torch.device("mps")) == torch.float16
+    assert resolve_dtype("bf16", torch.device("cpu")) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("MPS backend out of memory"),
+        MemoryError(),
+    ],
+)
+def test_every_way_of_being_out_of_memory_is_one_error(error: Exception) -> None:
+    with pytest.raises(OutOfMemory, match="smaller model"), memory_errors():
+        raise error
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors():
+        raise RuntimeError("shapes cannot be multiplied")

@@ -1,0 +1,249 @@
+"""What an engine keeps from one request to the next, and that nothing of it shows in an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+from statistics import median
+from typing import Literal, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_runtime.api import Chunk, CompletionRequest, ModelOptions, OutOfMemory, Quantize, Usage
+from model_runtime.decoding import Cache, Decoder, Sampler, generate
+from model_runtime.engine.engine import DELIVERY_SECONDS, Engine, EngineOptions
+from model_runtime.hardware.threads import Threads
+from model_runtime.models import default_models_folder, resolve
+from model_runtime.tokenization.tokenizer import Tokenizer
+from tests.model_runtime.engine.typing_session import typing_session
+from tests.model_runtime.factory import write_checkpoint
+
+PLAIN = EngineOptions(piece=16, ahead=False, draft=False, heal=False)
+FULL = EngineOptions(piece=16)
+TEXT = "for index, value in enumerate(values):\n    if value is None:\n        continue\n" * 4
+REQUEST = CompletionRequest(prefix=TEXT, suffix="\n", max_tokens=6, session="a")
+
+
+class Ticking:
+    """A clock on which every look takes a millisecond, and so does every pass of a model."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+class Watched:
+    """A decoder that is watched: `seen` are the tokens that the last pass left behind; fails if told to."""
+
+    def __init__(self, decoder: Decoder, failures: int = 0) -> None:
+        self.decoder, self.failures = decoder, failures
+        self.seen: tuple[int, ...] = ()
+        self.passes = 0
+
+    def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
+        self.passes += 1
+        if self.failures:
+            self.failures -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        result = self.decoder.forward(tokens, cache, logits)
+        self.seen = cache.tokens
+        return result
+
+
+def open_engine(
+    folder: Path | None,
+    how: EngineOptions = PLAIN,
+    clock: Callable[[], float] | None = None,
+    quantize: Quantize = "none",
+) -> Engine:
+    options = ModelOptions(model=str(folder) if folder else None, device="cpu", quantize=quantize)
+    return Engine(options, lambda share, what: None, how, clock or Ticking())
+
+
+def watch(engine: Engine, failures: int = 0) -> Watched:
+    watched = Watched(engine.decoder, failures)
+    engine.decoder = cast(Decoder, watched)
+    return watched
+
+
+def answer(engine: Engine, request: CompletionRequest) -> tuple[str, Usage]:
+    chunks = list(engine.complete(request))
+    assert chunks[-1].usage is not None
+    return "".join(chunk.text for chunk in chunks), chunks[-1].usage
+
+
+def new_tokens(usage: Usage) -> int:
+    return usage.prompt_tokens - usage.reused_tokens
+
+
+@pytest.fixture
+def engine(checkpoint_folder: Path) -> Engine:
+    return open_engine(checkpoint_folder)
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize("model", ["tiny", "default"])
+@pytest.mark.parametrize("draft", [False, True], ids=["", "drafting"])
+def test_at_every_key_the_answer_is_that_of_a_cold_model_for_the_same_prompt(
+    checkpoint_folder: Path, model: str, quantize: Quantize, draft: bool
+) -> None:
+    folder = checkpoint_folder if model == "tiny" else None
+    engine = open_engine(folder, replace(FULL, heal=False, draft=draft), quantize=quantize)
+    tokenizer = Tokenizer(resolve(str(folder) if folder else None, default_models_folder()))
+    decoder = engine.decoder
+    watched = watch(engine)
+    for request in typing_session(16, replace(REQUEST, max_tokens=5)):
+        text, usage = answer(engine, request)
+        prompt = watched.seen[: usage.prompt_tokens]
+        cold = generate(decoder, decoder.new_cache(), prompt, Sampler(), max_tokens=5)
+        tokens = [token for token in cold if token is not None]
+        assert text == tokenizer.decode(takewhile(lambda token: not tokenizer.is_control(token), tokens))
+        while engine.work_ahead():
+            pass
+
+
+def test_a_key_costs_a_few_tokens() -> None:
+    engine = open_engine(None, replace(FULL, draft=False))
+    costs = []
+    for request in typing_session(40, replace(REQUEST, max_tokens=1)):
+        costs.append(new_tokens(answer(engine, request)[1]))
+        while engine.work_ahead():
+            pass
+    assert median(costs) <= 3
+    assert sum(cost > 20 for cost in costs) <= 4  # the first one, and where the cursor jumped
+
+
+def test_two_completions_step_by_step_say_what_each_says_alone(engine: Engine) -> None:
+    requests = [replace(REQUEST, session=name, prefix=TEXT + name) for name in ("a", "b")]
+    alone = [answer(engine, request)[0] for request in requests]
+    streams = [engine.complete(replace(request, session=request.session * 2)) for request in requests]
+    texts = ["", ""]
+    for chunks in zip(*streams, strict=True):
+        texts = [text + chunk.text for text, chunk in zip(texts, chunks, strict=True)]
+    assert texts == alone
+
+
+def test_another_session_takes_along_what_was_computed_and_leaves_it(engine: Engine) -> None:
+    _, first = answer(engine, REQUEST)
+    _, other = answer(engine, replace(REQUEST, session="b", prefix=TEXT + "x"))
+    _, again = answer(engine, replace(REQUEST, prefix=TEXT + "x"))
+    assert new_tokens(first) == first.prompt_tokens
+    assert new_tokens(other) <= 3
+    assert new_tokens(again) <= 3
+
+
+def test_an_interrupted_prompt_is_gone_on_with(engine: Engine) -> None:
+    stream = engine.complete(REQUEST)
+    next(stream)
+    next(stream)
+    stream.close()
+    assert answer(engine, REQUEST)[1].reused_tokens == 32
+
+
+def test_before_its_deadline_a_completion_ends_by_itself(checkpoint_folder: Path) -> None:
+    clock = Ticking()
+    engine = open_engine(checkpoint_folder, clock=clock)
+    answer(engine, replace(REQUEST, max_tokens=1))
+    deadline = clock.now + DELIVERY_SECONDS + 0.04
+    chunks = list(engine.complete(replace(REQUEST, max_tokens=100, deadline=deadline)))
+    assert chunks[-1].finish == "deadline"
+    assert chunks[-1].usage is not None
+    assert 3 < chunks[-1].usage.decoded_tokens < 40
+    assert clock.now <= deadline - DELIVERY_SECONDS + 1e-9
+
+
+def test_what_there_was_no_time_for_is_computed_when_nobody_waits(checkpoint_folder: Path) -> None:
+    clock = Ticking()
+    engine = open_engine(checkpoint_folder, replace(PLAIN, ahead=True), clock)
+    hasty = replace(REQUEST, deadline=clock.now + DELIVERY_SECONDS + 0.005)
+    [*_, last] = engine.complete(hasty)
+    assert (last.finish, last.usage and last.usage.decoded_tokens) == ("deadline", 0)
+    pieces = 0
+    while engine.work_ahead():
+        pieces += 1
+    assert pieces >= 2
+    assert new_tokens(answer(engine, REQUEST)[1]) == 1
+
+
+def test_too_late_is_said_at_once(engine: Engine) -> None:
+    watched = watch(engine)
+    assert [chunk.finish for chunk in engine.complete(replace(REQUEST, deadline=-1.0))] == ["deadline"]
+    assert watched.passes == 0
+
+
+def test_nothing_is_computed_ahead_for_those_of_no_session(checkpoint_folder: Path) -> None:
+    engine = open_engine(checkpoint_folder, replace(PLAIN, ahead=True))
+    engine.complete(replace(REQUEST, session="")).close()
+    list(engine.complete(replace(REQUEST, session="", deadline=-1.0)))
+    assert not engine.work_ahead()
+
+
+def test_for_want_of_memory_other_slots_are_given_up_and_the_pass_is_tried_again(engine: Engine) -> None:
+    expected, _ = answer(engine, REQUEST)
+    answer(engine, replace(REQUEST, session="b", prefix="x = 1\n" * 20))
+    watch(engine, failures=1)
+    assert answer(engine, REQUEST)[0] == expected
+    _, other = answer(engine, replace(REQUEST, session="b", prefix="x = 1\n" * 20))
+    assert other.reused_tokens <= 2  # its slot is gone
+
+
+def test_a_request_for_which_there_is_no_memory_fails_alone(engine: Engine) -> None:
+    watch(engine, failures=2)
+    with pytest.raises(OutOfMemory, match="smaller model"):
+        answer(engine, REQUEST)
+    assert answer(engine, REQUEST)[0]
+
+
+def test_working_ahead_ends_where_memory_does(checkpoint_folder: Path) -> None:
+    engine = open_engine(checkpoint_folder, replace(PLAIN, ahead=True))
+    list(engine.complete(replace(REQUEST, deadline=-1.0)))
+    watch(engine, failures=2)
+    while engine.work_ahead():
+        pass
+    assert answer(engine, REQUEST)[0]
+
+
+def test_threads_are_chosen_again_when_nobody_waits(checkpoint_folder: Path) -> None:
+    clock = Ticking()
+    engine = open_engine(checkpoint_folder, replace(PLAIN, ahead=True), clock)
+    engine.threads = Threads(lambda threads: None, 2, Ticking())
+    engine.threads.prefill = 2  # which gains nothing by its clock
+    assert not engine.work_ahead()
+    clock.now += 60
+    answer(engine, REQUEST)
+    while engine.work_ahead():
+        answer(engine, REQUEST)  # somebody who comes between two passes is not disturbed
+    assert engine.threads.prefill == 1
+    assert not engine.work_ahead()
+
+
+def test_a_word_is_completed_though_it_was_split_otherwise(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    engine = open_engine(tmp_path, FULL)
+    text, usage = answer(engine, replace(REQUEST, prefix=TEXT + "for ind", max_tokens=6))
+    assert usage.decoded_tokens >= 6
+    assert not text.startswith("ind")
+
+
+def test_an_offer_that_still_holds_costs_fewer_passes(checkpoint_folder: Path) -> None:
+    engine = open_engine(checkpoint_folder, replace(PLAIN, draft=True))
+    request = replace(REQUEST, prefix="x = 1\n" * 3, max_tokens=24)
+    first = watch(engine)
+    offered, _ = answer(engine, request)
+    again = watch(engine)
+    assert answer(engine, request)[0] == offered
+    assert again.passes < first.passes / 2
+
+
+def test_chunks_tell_what_was_computed_so_far(engine: Engine) -> None:
+    chunks: list[Chunk] = list(engine.complete(REQUEST))
+    decoded = [chunk.usage.decoded_tokens for chunk in chunks if chunk.usage]
+    assert decoded == sorted(decoded)
+    assert decoded[0] == 0  # a piece of the prompt
+    assert decoded[-1] == 6

@@ -1,0 +1,54 @@
+"""What the user asks for against what the machine has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_runtime.api import Device, Dtype, ModelOptions, Quantize
+from model_runtime.decoding import Matrices, has_int8_kernel
+from model_runtime.engine.engine import Engine
+from model_runtime.hardware.device import resolve_matrices
+
+ON_THE_CPU: Matrices = "int8" if has_int8_kernel(torch.device("cpu"), torch.float32) else "restored"
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "quantize", "expected"),
+    [
+        ("cpu", "auto", "auto", ON_THE_CPU),
+        ("cpu", "fp32", "auto", "restored"),
+        ("cpu", "bf16", "auto", "restored"),
+        ("cpu", "auto", "none", "restored"),
+        ("cpu", "fp32", "int8", "int8"),
+        ("cuda", "auto", "auto", "stored"),
+        ("cuda", "fp16", "auto", "stored"),
+        ("cuda", "auto", "none", "restored"),
+        ("cuda", "auto", "int8", "int8"),
+        ("mps", "auto", "auto", "restored"),
+        ("mps", "auto", "int8", "int8"),
+    ],
+)
+def test_matrices_are_int8_where_that_is_quicker_or_asked_for(
+    device: Device, dtype: Dtype, quantize: Quantize, expected: Matrices
+) -> None:
+    options = ModelOptions(device=device, dtype=dtype, quantize=quantize)
+    assert resolve_matrices(options, torch.device(device)) == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantize", "said"),
+    [
+        ("auto", "auto", "int8" if ON_THE_CPU == "int8" else "fp32"),
+        ("auto", "none", "fp32"),
+        ("fp32", "auto", "fp32"),
+        ("bf16", "int8", "bf16"),  # no kernel takes it: the weights are restored
+    ],
+)
+def test_an_open_model_says_what_it_computes_with(
+    checkpoint_folder: Path, dtype: Dtype, quantize: Quantize, said: str
+) -> None:
+    options = ModelOptions(str(checkpoint_folder), "cpu", dtype, quantize)
+    assert Engine(options, lambda share, what: None).info.dtype == said
