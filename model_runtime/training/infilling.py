@@ -3,7 +3,7 @@
 cleaning ▶ **infilling** ▶ packing. After Bavarian et al., "Efficient Training of Language Models to Fill in
 the Middle" (2022): documents are transformed before they are packed, spans are chosen on characters, some of
 them laid out as PSM and some as SPM (variant 2). To their random spans come the shapes that an editor asks
-for: the rest of a line, the next few lines, a block, and the end of a file; and what `model_runtime.prompting`
+for: the rest of a line, the next few lines, a block, and the end of a file; and what `prompting`
 makes of a request: windows that begin and end anywhere, no text after the cursor, pieces of other files.
 """
 
