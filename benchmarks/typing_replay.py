@@ -25,7 +25,7 @@ from benchmarks import llama_server, llama_vim
 from benchmarks.gguf_export import export_gguf
 from benchmarks.llama_vim import LlamaVim
 from benchmarks.processes import ROOT
-from lsp_server.arguments import language_of
+from lsp_server.languages import language_of
 from lsp_server.machine import Machine, this_machine
 from lsp_server.settings import Settings
 from lsp_server.typist import (
@@ -83,7 +83,7 @@ class Ours:
         self._assistant: BackendAssistant | None = None
 
     def assistant(self, watch: Watch, file: Path) -> Assistant:
-        uri, language = file.absolute().as_uri(), language_of(str(file))
+        uri, language = file.absolute().as_uri(), language_of(file.name)
         self._assistant = BackendAssistant(self._backend, watch, self._settings, language=language, uri=uri)
         return self._assistant
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from lsp_server.document import Document, Position
+from lsp_server.languages import language_of
 
 # The file's name may hold colons itself, as in C:\x.py:3:1.
 _LOCATION: Final = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
@@ -45,7 +46,8 @@ class Location:
 
     def open(self) -> tuple[Document, Position]:
         """The file, and this place in it."""
-        text, language = read_text(self.file), language_of(self.file)
+        text = read_text(self.file)
+        language = language_of(self.file, text)
         document = Document(text, uri=_uri(self.file), language=language, encoding="utf-32")
         if self.line > document.line_count:
             has = _count(document.line_count, "line")
@@ -84,11 +86,6 @@ def read_text(name: str) -> str:
         raise CommandError(
             f"{name} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8 first"
         ) from None
-
-
-def language_of(name: str) -> str:
-    """The language of a file as LSP names it, if it is one that trimming knows; else nothing."""
-    return "python" if Path(name).suffix in (".py", ".pyi") else ""
 
 
 def _uri(name: str) -> str:

@@ -16,8 +16,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("lsp_server", "model_runtime")
 
 ROOMS = {
-    "lsp_server": {"lsp_server.trimming", "model_runtime", "model_runtime.api"},
-    "lsp_server.trimming": set[str](),
+    "lsp_server": {"lsp_server.languages", "lsp_server.trimming", "model_runtime", "model_runtime.api"},
+    "lsp_server.languages": set[str](),
+    "lsp_server.trimming": {"lsp_server.languages"},
     "model_runtime": {
         "model_runtime.api",
         "model_runtime.checkpoints",
@@ -144,6 +145,7 @@ LAYERS = (
     ("lsp_server.places",),
     ("lsp_server.context", "lsp_server.metrics"),
     ("lsp_server.document", "lsp_server.trim", "lsp_server.counts", "lsp_server.settings"),
+    ("lsp_server.languages",),
 )
 DECODING_LAYERS = (
     ("model_runtime.decoding.generate",),

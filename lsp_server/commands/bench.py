@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsp_server import __version__
-from lsp_server.arguments import CommandError, language_of, read_text
+from lsp_server.arguments import CommandError, read_text
 from lsp_server.commands.options import Commands, add_model_options, chosen_settings, progress_bar
 from lsp_server.document import Document
+from lsp_server.languages import language_of
 from lsp_server.server import OpenBackend
 from lsp_server.settings import Settings
 from model_runtime import measure_speed
@@ -90,7 +91,7 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     text = read_text(path)
     if not text.strip():
         raise CommandError(f"{path} is empty: name a file that has something to type")
-    language = language_of(path)
+    language = language_of(path, text)
     document = Document(text, uri="" if path == "-" else Path(path).absolute().as_uri(), language=language)
     settings = chosen_settings(arguments)
     machine = this_machine()  # before we make it busy ourselves
