@@ -218,7 +218,7 @@ def _exported(model: str | None, work: Path) -> tuple[Path, Path]:
     weights = max(source.glob("*.safetensors"), key=lambda path: path.stat().st_size)
     folder = work / f"{source.name}-{weights.stat().st_size}-{int(weights.stat().st_mtime)}"
     if not folder.is_dir():
-        convert(source, folder, to="hf")
+        convert(str(source), folder, to="hf")
     gguf = folder.with_suffix(".gguf")
     if not gguf.is_file():
         export_gguf(folder, gguf, "q8_0", splitting=SPLITTING)

@@ -89,7 +89,7 @@ def pull(
     """Bring a model from the hub into `models_folder`, where it appears once it is whole; returns its folder.
 
     What an earlier pull left unfinished is gone on with. Every file is held against the hub's size and hash.
-    A model that is here already is only checked, and never overwritten.
+    A model that is here already is only checked, and never overwritten; the default one comes with fimble.
 
     Args:
         name: a known model, or a repository of the hub: `organisation/name`.
@@ -102,6 +102,8 @@ def pull(
         ModelNotFound: nothing has that name.
         DownloadFailed: the message says why, and what to do.
     """
+    if name == DEFAULT_NAME:
+        return resolve(name, models_folder)
     known = find(name)
     if known is None and not REPOSITORY.fullmatch(name):
         raise _unknown(name, ())

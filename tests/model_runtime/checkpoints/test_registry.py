@@ -520,6 +520,11 @@ def test_a_disk_without_room_is_said_before_anything_is_pulled(tmp_path: Path, f
     assert fake.asked("config.json") == []
 
 
+def test_the_default_model_is_there_without_the_hub(tmp_path: Path, fake: FakeHub) -> None:
+    assert pull("default", tmp_path, hub=fake.hub) == DEFAULT_MODEL
+    assert fake.requests == []
+
+
 def test_a_models_folder_that_is_a_file_is_said_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
     (tmp_path / "models").write_text("")
     with pytest.raises(DownloadFailed, match="cannot be used") as error:
