@@ -243,7 +243,8 @@ def evaluate(
 ) -> Evaluation:
     """Ask models for what was taken away from known code, and count how often they write it.
 
-    Answers are kept in the data folder, one file a model: an evaluation that was interrupted goes on.
+    Answers are kept in the data folder, one file a model: an evaluation that was interrupted goes on. Where
+    they can't be kept, that is logged as a warning.
 
     Args:
         models: which; the same tasks are asked of each.
@@ -265,10 +266,8 @@ def evaluate(
     contestants = []
     for options in models:
         key = model_key(resolve(options.model, models_folder()), options)
-        path = data_folder() / "evaluation" / f"{key}.jsonl"
-        if fresh:
-            path.unlink(missing_ok=True)
-        contestants.append(Contestant(open_backend(options), Answers(path)))
+        answers = Answers(data_folder() / "evaluation" / f"{key}.jsonl", fresh=fresh)
+        contestants.append(Contestant(open_backend(options), answers))
     plan = Plan(tuple(suites), held_out, sample, seed, run_tests)
     return evaluate(plan, contestants, progress or _silent)
 

@@ -108,12 +108,12 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     figures = BenchFigures(
         __version__, machine, speed, arguments.file or _FILE.name, arguments.seed, tuple(keys)
     )
-    if arguments.plot is not None:
-        draw(figures, arguments.plot)
     if arguments.json:
         print(json.dumps(figures.record(), ensure_ascii=False))
     else:
         print("\n".join(figures.table()))
+    if arguments.plot is not None:
+        draw(figures, arguments.plot)
     return 0
 
 

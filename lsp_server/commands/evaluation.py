@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from lsp_server import __version__
-from lsp_server.arguments import CommandError
+from lsp_server.arguments import CommandError, check_writable, write_text
 from lsp_server.commands.options import Commands, add_model_options, chosen_settings, progress_bar
 from lsp_server.machine import this_machine
 from lsp_server.server import OpenBackend
@@ -81,6 +81,8 @@ def _eval(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
 
     if arguments.sample is not None and arguments.sample < 1:
         raise CommandError(f"--sample is {arguments.sample}: ask at least 1 task")
+    if arguments.json:
+        check_writable(arguments.json)
     held_out = arguments.held_out or (_HELD_OUT if _HELD_OUT.is_file() else None)
     options = chosen_settings(arguments).model_options
     with progress_bar() as bar:
@@ -96,9 +98,9 @@ def _eval(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
             progress=lambda share, what: bar.update(task, completed=share, description=what),
             open_backend=open_backend,
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(record(found), indent=1, ensure_ascii=False) + "\n", "utf-8")
     Console().print(table(found))
+    if arguments.json:
+        write_text(arguments.json, json.dumps(record(found), indent=1, ensure_ascii=False) + "\n")
     return 0
 
 

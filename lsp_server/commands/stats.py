@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lsp_server.arguments import CommandError
+from lsp_server.arguments import CommandError, write_text
 from lsp_server.commands.options import Commands
 from lsp_server.counts import FILE_NAME, KEPT_DAYS, Count, CountsLocked, CountStore, CountsUnusable
 from lsp_server.figures import Figures, figures_by, percent, rounded, total
@@ -102,10 +102,7 @@ def _clear(store: CountStore, *, asked: bool) -> int:
 def _write_page(counts: Mapping[Count, float], path: Path, since: date) -> None:
     from lsp_server.statistics_page import page
 
-    try:
-        path.write_text(page(counts, since, date.today()), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise CommandError(f"{path} can't be written: {error.strerror}") from error
+    write_text(path, page(counts, since, date.today()))
     print(path)
 
 

@@ -62,7 +62,7 @@ def resolve(model: str | None, models_folder: Path) -> Path:
     Raises:
         ModelNotFound: there is none; the message says what to do.
     """
-    if model and (path := Path(model).expanduser()).exists():
+    if model and _exists(path := Path(model).expanduser()):
         return path
     name = _canonical(model or DEFAULT_NAME)
     here = _on_disk(models_folder)
@@ -131,10 +131,27 @@ def _ram() -> int:
 
 def _on_disk(models_folder: Path) -> dict[str, Path]:
     """Each usable model's name and folder. What is pulled only in part lies in a hidden folder."""
-    folders = sorted(models_folder.iterdir()) if models_folder.is_dir() else []
+    try:
+        folders = sorted(models_folder.iterdir())
+    except OSError:  # not there, or closed to us: what comes with fimble can be used all the same
+        folders = []
     here = {_canonical(folder.name): folder for folder in folders if not folder.name.startswith(".")}
     here[DEFAULT_NAME] = DEFAULT_MODEL
-    return {name: folder for name, folder in here.items() if (folder / "config.json").is_file()}
+    return {name: folder for name, folder in here.items() if _is_usable(folder)}
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        return (folder / "config.json").is_file()
+    except OSError:
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ModelNotFound(f"{path} can't be read: {error.strerror}") from error
 
 
 def _canonical(name: str) -> str:

@@ -153,6 +153,21 @@ def test_a_damaged_file_is_one_line_that_says_what_to_do(
     assert stats() == 0
 
 
+@pytest.mark.parametrize("argv", [[], ["--json"], ["--clear", "--yes"]])
+def test_a_folder_that_is_closed_is_one_line_that_says_what_to_do(
+    stats: Stats,
+    closed_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+) -> None:
+    monkeypatch.setenv("FIMBLE_DATA_DIR", str(closed_folder))
+    assert stats(*argv) == 2
+    error = capsys.readouterr().err
+    assert "check that you may write there" in error
+    assert error.count("\n") == 1
+
+
 def test_clearing_asks_first(
     stats: Stats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -520,6 +520,20 @@ def test_a_disk_without_room_is_said_before_anything_is_pulled(tmp_path: Path, f
     assert fake.asked("config.json") == []
 
 
+def test_in_a_closed_models_folder_there_is_nothing_but_the_default_model(
+    closed_folder: Path, fake: FakeHub
+) -> None:
+    for folder in (closed_folder, closed_folder / "models"):
+        assert [entry.name for entry in list_models(folder) if entry.path] == ["default"]
+        assert resolve(None, folder) == DEFAULT_MODEL
+        with pytest.raises(ModelNotFound, match="fimble models pull"):
+            resolve(KNOWN, folder)
+        with pytest.raises(DownloadFailed, match=r"cannot be used \(Permission denied\)"):
+            pull(KNOWN, folder, hub=fake.hub)
+    with pytest.raises(ModelNotFound, match=r"can't be read: Permission denied"):
+        resolve(str(closed_folder / "mine"), closed_folder)
+
+
 def test_the_default_model_is_there_without_the_hub(tmp_path: Path, fake: FakeHub) -> None:
     assert pull("default", tmp_path, hub=fake.hub) == DEFAULT_MODEL
     assert fake.requests == []
