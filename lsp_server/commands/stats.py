@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lsp_server.arguments import CommandError, write_text
 from lsp_server.commands.options import Commands
 from lsp_server.counts import FILE_NAME, KEPT_DAYS, Count, CountsLocked, CountStore, CountsUnusable
-from lsp_server.figures import Figures, figures_by, percent, rounded, total
+from lsp_server.figures import figures_by
 from lsp_server.server import OpenBackend
 from model_runtime import data_folder
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 _DAYS: Final = 30
 _NOTHING: Final = (
@@ -107,44 +105,7 @@ def _write_page(counts: Mapping[Count, float], path: Path, since: date) -> None:
 
 
 def _print_table(counts: Mapping[Count, float]) -> None:
-    from rich.console import Console
+    from lsp_server.statistics_table import table
 
-    # A pipe has no width; a row is not to be cut there.
-    Console(width=None if sys.stdout.isatty() else 160).print(_table(counts))
-
-
-def _table(counts: Mapping[Count, float]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    footer = ("all", "", *_cells(total(counts)))
-    for heading, foot in zip(("day", "model", *_HEADINGS), footer, strict=True):
-        names = heading in ("day", "model")
-        table.add_column(heading, Text(foot), justify="left" if names else "right", overflow="fold")
-    for key, figures in figures_by(counts, lambda count: f"{count.day}\t{count.model}").items():
-        day, _, model = key.partition("\t")
-        table.add_row(day, Text(model), *_cells(figures))
-    return table
-
-
-_HEADINGS: Final = (
-    "shown", "accepted", "chars\nsaved", "kept\n30 s", "kept\n180 s", "p50\nms", "p95\nms", "from\nmemory",
-    "prefill\ntokens", "decode\ntokens",
-)  # fmt: skip
-
-
-def _cells(figures: Figures) -> tuple[str, ...]:
-    return (
-        f"{figures.number('shown'):,}",
-        percent(figures.acceptance),
-        f"{figures.number('saved'):,}",
-        percent(figures.kept(30)),
-        percent(figures.kept(180)),
-        rounded(figures.latency(0.5)),
-        rounded(figures.latency(0.95)),
-        percent(figures.from_memory),
-        rounded(figures.tokens("prefilled")),
-        rounded(figures.tokens("decoded")),
-    )
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # a pipe cuts nothing
+    print("\n".join(table(counts, width)))
