@@ -38,7 +38,7 @@ from lsp_server.bench.typist import (
     summarize,
     waits_by_key,
 )
-from lsp_server.cli.arguments import language_of
+from lsp_server.languages import language_of
 from lsp_server.settings import Settings
 from model_runtime import convert, models_folder, open_backend
 from model_runtime.api import Backend, ModelOptions, Usage
@@ -83,7 +83,7 @@ class Ours:
         self._assistant: BackendAssistant | None = None
 
     def assistant(self, watch: Watch, file: Path) -> Assistant:
-        uri, language = file.absolute().as_uri(), language_of(str(file))
+        uri, language = file.absolute().as_uri(), language_of(file.name)
         self._assistant = BackendAssistant(self._backend, watch, self._settings, language=language, uri=uri)
         return self._assistant
 
@@ -218,7 +218,7 @@ def _exported(model: str | None, work: Path) -> tuple[Path, Path]:
     weights = max(source.glob("*.safetensors"), key=lambda path: path.stat().st_size)
     folder = work / f"{source.name}-{weights.stat().st_size}-{int(weights.stat().st_mtime)}"
     if not folder.is_dir():
-        convert(source, folder, to="hf")
+        convert(str(source), folder, to="hf")
     gguf = folder.with_suffix(".gguf")
     if not gguf.is_file():
         export_gguf(folder, gguf, "q8_0", splitting=SPLITTING)

@@ -120,7 +120,8 @@ def list_models() -> list[ModelEntry]:
 def pull_model(name: str, progress: PullProgress | None = None) -> Path:
     """Download a known model, or a repository of the hub, and return its folder.
 
-    An interrupted download is gone on with; a model that is here already is only checked.
+    An interrupted download is gone on with; a model that is here already is only checked. The default model
+    is part of the package.
 
     Raises:
         BackendError: the message says why it cannot be had, and what to do.
@@ -131,7 +132,7 @@ def pull_model(name: str, progress: PullProgress | None = None) -> Path:
 
 
 def convert(
-    source: Path,
+    source: str,
     target: Path,
     *,
     to: Literal["gptj", "hf"],
@@ -141,7 +142,7 @@ def convert(
     """Write the checkpoint `source` as a new folder `target` in another layout.
 
     Args:
-        source: a checkpoint's folder, or a GGUF file.
+        source: a checkpoint's folder, a GGUF file, or a name that `list_models` gives.
         target: a folder that does not exist, or is empty; nothing is left there if the conversion fails.
         to: `gptj` makes a CodeGen checkpoint a plain GPT-J one; `hf` writes any checkpoint, int8 and GGUF
             too, in its family's own layout, as transformers saves it.
@@ -151,14 +152,17 @@ def convert(
     Raises:
         BackendError: the message says what is wrong with either, and what to do.
     """
+    from model_runtime.checkpoints import resolve
+
+    checkpoint = resolve(source, models_folder())  # what is not there is said before torch takes its time
     from model_runtime.checkpoints import convert_to_gptj, convert_to_plain
 
     if to == "gptj":
-        convert_to_gptj(source, target, mp_num=mp_num, progress=progress)
+        convert_to_gptj(checkpoint, target, mp_num=mp_num, progress=progress)
     elif mp_num is not None:
         raise InvalidRequest("mp_num belongs to the conversion to gptj: leave it out")
     else:
-        convert_to_plain(source, target, progress=progress)
+        convert_to_plain(checkpoint, target, progress=progress)
 
 
 def verify(
@@ -240,7 +244,8 @@ def evaluate(
 ) -> Evaluation:
     """Ask models for what was taken away from known code, and count how often they write it.
 
-    Answers are kept in the data folder, one file a model: an evaluation that was interrupted goes on.
+    Answers are kept in the data folder, one file a model: an evaluation that was interrupted goes on. Where
+    they can't be kept, that is logged as a warning.
 
     Args:
         models: which; the same tasks are asked of each.
@@ -262,10 +267,8 @@ def evaluate(
     contestants = []
     for options in models:
         key = model_key(resolve(options.model, models_folder()), options)
-        path = data_folder() / "evaluation" / f"{key}.jsonl"
-        if fresh:
-            path.unlink(missing_ok=True)
-        contestants.append(Contestant(open_backend(options), Answers(path)))
+        answers = Answers(data_folder() / "evaluation" / f"{key}.jsonl", fresh=fresh)
+        contestants.append(Contestant(open_backend(options), answers))
     plan = Plan(tuple(suites), held_out, sample, seed, run_tests)
     return evaluate(plan, contestants, progress or _silent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,18 @@ def pytest_configure() -> None:
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random GPTBigCode checkpoint that knows StarCoder's fill-in-the-middle sentinels; read only."""
     return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny-fim")
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that may neither be read nor written."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0)
+    if os.access(folder, os.R_OK):
+        pytest.skip("nothing is closed to root, nor by its mode on Windows")
+    yield folder
+    folder.chmod(0o700)
 
 
 @pytest.fixture(scope="session", autouse=True)

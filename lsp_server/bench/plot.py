@@ -5,13 +5,14 @@ commands.bench ▶ **bench_plot** ▶ bench_figures. matplotlib is an extra, and
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lsp_server.bench.figures import BenchFigures
-from lsp_server.files import CommandError
+from lsp_server.files import CommandError, check_writable, write_errors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,14 +32,18 @@ def check_plot(path: Path, find: Callable[[str], object] = find_spec) -> None:
     """
     if path.suffix.lower() not in ENDINGS:
         raise CommandError(f"--plot {str(path)!r} is no picture: end its name in .svg or .png")
-    if not path.parent.is_dir():
-        raise CommandError(f"there is no folder {path.parent} for --plot: make it first")
+    check_writable(path)
     if find("matplotlib") is None:
         raise CommandError("--plot draws with matplotlib, which is not here: pip install 'fimble[plot]'")
 
 
 def draw(figures: BenchFigures, path: Path) -> None:
-    """Draw `figures` into the file `path`."""
+    """Draw `figures` into the file `path`.
+
+    Raises:
+        CommandError: it can't be written.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it tells of every folder it can't cache in
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -53,10 +58,8 @@ def draw(figures: BenchFigures, path: Path) -> None:
             f"fimble {figures.version}: {model.name} on {model.device} in {model.dtype}\n", fontsize=13
         )
         figure.text(0.5, 0.955, str(figures.machine), ha="center", va="top", color=_SOFT, fontsize=9)
-        try:
+        with write_errors(path):
             figure.savefig(path, dpi=150)
-        except OSError as error:
-            raise CommandError(f"{path} can't be written: {error.strerror}") from error
 
 
 def _prefill(axes: Axes, figures: BenchFigures) -> None:

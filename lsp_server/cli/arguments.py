@@ -13,6 +13,7 @@ from typing import Final
 
 from lsp_server.document import Document, Position
 from lsp_server.files import CommandError, read_text
+from lsp_server.languages import language_of
 
 # The file's name may hold colons itself, as in C:\x.py:3:1.
 _LOCATION: Final = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
@@ -41,7 +42,8 @@ class Location:
 
     def open(self) -> tuple[Document, Position]:
         """The file, and this place in it."""
-        text, language = read_text(self.file), language_of(self.file)
+        text = read_text(self.file)
+        language = language_of(self.file, text)
         document = Document(text, uri=_uri(self.file), language=language, encoding="utf-32")
         if self.line > document.line_count:
             has = _count(document.line_count, "line")
@@ -61,11 +63,6 @@ def parse_address(text: str) -> tuple[str, int]:
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise CommandError(f"--tcp {text!r} is no address: write PORT or HOST:PORT, as in 127.0.0.1:9257")
     return host.strip("[]") or _LOOPBACK, int(port)
-
-
-def language_of(name: str) -> str:
-    """The language of a file as LSP names it, if it is one that trimming knows; else nothing."""
-    return "python" if Path(name).suffix in (".py", ".pyi") else ""
 
 
 def _uri(name: str) -> str:

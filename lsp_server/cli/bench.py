@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsp_server import __version__
-from lsp_server.cli.arguments import language_of
 from lsp_server.cli.options import Commands, add_model_options, chosen_settings, progress_bar
 from lsp_server.document import Document
 from lsp_server.files import CommandError, read_text
+from lsp_server.languages import language_of
 from lsp_server.settings import Settings
 from model_runtime import measure_speed
 from model_runtime.api import Backend, OpenBackend
@@ -87,7 +87,7 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     text = read_text(path)
     if not text.strip():
         raise CommandError(f"{path} is empty: name a file that has something to type")
-    language = language_of(path)
+    language = language_of(path, text)
     document = Document(text, uri="" if path == "-" else Path(path).absolute().as_uri(), language=language)
     settings = chosen_settings(arguments)
     machine = this_machine()  # before we make it busy ourselves
@@ -104,12 +104,12 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     figures = BenchFigures(
         __version__, machine, speed, arguments.file or _FILE.name, arguments.seed, tuple(keys)
     )
-    if arguments.plot is not None:
-        draw(figures, arguments.plot)
     if arguments.json:
         print(json.dumps(figures.record(), ensure_ascii=False))
     else:
         print("\n".join(figures.table()))
+    if arguments.plot is not None:
+        draw(figures, arguments.plot)
     return 0
 
 

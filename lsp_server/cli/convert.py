@@ -17,7 +17,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "Write the checkpoint SRC as a new folder DST that transformers, vLLM and others load. "
         "Weights are only moved about, never rounded, and never in memory all at once."
     )
-    parser.add_argument("source", type=Path, metavar="SRC", help="a checkpoint's folder, or a GGUF file")
+    parser.add_argument(
+        "source", metavar="SRC", help="a checkpoint's folder, a GGUF file, or a name of `fimble models`"
+    )
     parser.add_argument("target", type=Path, metavar="DST", help="a folder that is not there yet")
     parser.add_argument(
         "--to",

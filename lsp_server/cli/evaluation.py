@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from lsp_server import __version__
 from lsp_server.bench import this_machine
 from lsp_server.cli.options import Commands, add_model_options, chosen_settings, progress_bar
-from lsp_server.files import CommandError
+from lsp_server.files import CommandError, check_writable, write_text
 from model_runtime import evaluate
 from model_runtime.api import Evaluation, OpenBackend, Score, Suite, SuiteScores
 
@@ -80,6 +80,8 @@ def _eval(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
 
     if arguments.sample is not None and arguments.sample < 1:
         raise CommandError(f"--sample is {arguments.sample}: ask at least 1 task")
+    if arguments.json:
+        check_writable(arguments.json)
     held_out = arguments.held_out or (_HELD_OUT if _HELD_OUT.is_file() else None)
     options = chosen_settings(arguments).model_options
     with progress_bar() as bar:
@@ -95,9 +97,9 @@ def _eval(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
             progress=lambda share, what: bar.update(task, completed=share, description=what),
             open_backend=open_backend,
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(record(found), indent=1, ensure_ascii=False) + "\n", "utf-8")
     Console().print(table(found))
+    if arguments.json:
+        write_text(arguments.json, json.dumps(record(found), indent=1, ensure_ascii=False) + "\n")
     return 0
 
 

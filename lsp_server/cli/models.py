@@ -44,6 +44,8 @@ def _pull(arguments: argparse.Namespace, _: OpenBackend) -> int:
     with progress_bar() as bar:
         task = bar.add_task(arguments.name, total=None)
         folder = pull_model(arguments.name, lambda done, total: bar.update(task, completed=done, total=total))
+    if models_folder() not in folder.parents:
+        print(f"fimble: `{arguments.name}` is part of fimble: there is nothing to download", file=sys.stderr)
     print(folder)
     return 0
 

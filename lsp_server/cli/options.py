@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, get_args
 
 from lsp_server.settings import Settings
@@ -59,13 +62,18 @@ def chosen_model(arguments: argparse.Namespace) -> list[str]:
     return [f"--{name}={value}" for name, value in chosen.items() if value is not None]
 
 
-def progress_bar() -> Progress:
-    """A progress bar on standard error, gone when the work is done: standard output can be piped on."""
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar on standard error, gone when the work is done: standard output can be piped on.
+
+    What is logged meanwhile is printed above it.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    stderr = sys.stderr
     console = Console(stderr=True)
-    return Progress(
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
@@ -74,3 +82,13 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not console.is_terminal,  # it would leave an empty line in a log
     )
+    with bar:
+        streams = (each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler))
+        logging_there = [handler for handler in streams if handler.stream is stderr]
+        for handler in logging_there:
+            handler.setStream(sys.stderr)  # which the bar has replaced by one that makes room
+        try:
+            yield bar
+        finally:
+            for handler in logging_there:
+                handler.setStream(stderr)

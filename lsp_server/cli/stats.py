@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lsp_server.cli.options import Commands
-from lsp_server.files import CommandError
+from lsp_server.files import CommandError, write_text
 from lsp_server.statistics import (
     FILE_NAME,
     KEPT_DAYS,
@@ -19,17 +20,10 @@ from lsp_server.statistics import (
     CountsLocked,
     CountStore,
     CountsUnusable,
-    Figures,
     figures_by,
-    percent,
-    rounded,
-    total,
 )
 from model_runtime import data_folder
 from model_runtime.api import OpenBackend
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 _DAYS: Final = 30
 _NOTHING: Final = (
@@ -113,52 +107,12 @@ def _clear(store: CountStore, *, asked: bool) -> int:
 def _write_page(counts: Mapping[Count, float], path: Path, since: date) -> None:
     from lsp_server.statistics import page
 
-    try:
-        path.write_text(page(counts, since, date.today()), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise CommandError(f"{path} can't be written: {error.strerror}") from error
+    write_text(path, page(counts, since, date.today()))
     print(path)
 
 
 def _print_table(counts: Mapping[Count, float]) -> None:
-    from rich.console import Console
+    from lsp_server.cli.stats_table import table
 
-    # A pipe has no width; a row is not to be cut there.
-    Console(width=None if sys.stdout.isatty() else 160).print(_table(counts))
-
-
-def _table(counts: Mapping[Count, float]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    footer = ("all", "", *_cells(total(counts)))
-    for heading, foot in zip(("day", "model", *_HEADINGS), footer, strict=True):
-        names = heading in ("day", "model")
-        table.add_column(heading, Text(foot), justify="left" if names else "right", overflow="fold")
-    for key, figures in figures_by(counts, lambda count: f"{count.day}\t{count.model}").items():
-        day, _, model = key.partition("\t")
-        table.add_row(day, Text(model), *_cells(figures))
-    return table
-
-
-_HEADINGS: Final = (
-    "shown", "accepted", "chars\nsaved", "kept\n30 s", "kept\n180 s", "p50\nms", "p95\nms", "from\nmemory",
-    "prefill\ntokens", "decode\ntokens",
-)  # fmt: skip
-
-
-def _cells(figures: Figures) -> tuple[str, ...]:
-    return (
-        f"{figures.number('shown'):,}",
-        percent(figures.acceptance),
-        f"{figures.number('saved'):,}",
-        percent(figures.kept(30)),
-        percent(figures.kept(180)),
-        rounded(figures.latency(0.5)),
-        rounded(figures.latency(0.95)),
-        percent(figures.from_memory),
-        rounded(figures.tokens("prefilled")),
-        rounded(figures.tokens("decoded")),
-    )
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # a pipe cuts nothing
+    print("\n".join(table(counts, width)))

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from lsp_server.languages import LANGUAGES
+
 # What may stand before the word that begins a definition, and then that word.
 _MODIFIERS: Final = (
     "abstract|async|const|data|declare|default|export|extern|final|inline|internal|local|open|override|partial"
@@ -38,9 +40,7 @@ _NO_TYPES: Final = frozenset(
     ("and", "await", "case", "delete", "do", "elif", "else", "for", "goto", "if", "in", "is", "new", "not",
      "or", "return", "switch", "throw", "until", "when", "while", "with", "yield")
 )  # fmt: skip
-_CURLY: Final = frozenset(
-    ("c", "cpp", "csharp", "cuda-cpp", "dart", "groovy", "java", "objective-c", "objective-cpp")
-)
+_TYPED_FUNCTIONS: Final = frozenset(one.id for one in LANGUAGES if one.typed_functions)
 _WORD: Final = re.compile(r"[^\W\d]\w+")
 
 _LONGEST_LINE: Final = 300
@@ -65,7 +65,7 @@ def _match(line: str, language: str) -> re.Match[str] | None:
         return match
     if not line[0].isspace() and (match := _ASSIGNMENT.match(line)):
         return match
-    if language in _CURLY and "(" in line and word not in _NO_TYPES:
+    if language in _TYPED_FUNCTIONS and "(" in line and word not in _NO_TYPES:
         return _FUNCTION.match(line)
     return _MACRO.match(line) if word == "macro_rules" else None
 

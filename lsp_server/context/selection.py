@@ -1,7 +1,7 @@
 """What else is worth showing the model: open documents, recent edits, definitions of the names at the cursor.
 
-server ▶ **context** ▶ {definitions, ring, exclusions, document}. The server tells what happens to documents;
-a session asks for the `snippets` that go with a cursor.
+server ▶ **context** ▶ {definitions, ring, exclusions, languages, document}. The server tells what happens to
+documents; a session asks for the `snippets` that go with a cursor.
 
 Candidates are pieces of 8 lines or so: of the chunks of a ring, which are the places that the user has been
 to; around the last edits; and the definitions of names that stand near the cursor. They are ranked by the
@@ -29,6 +29,7 @@ from lsp_server.context.definitions import defined_name, definition_length, word
 from lsp_server.context.exclusions import may_show_document
 from lsp_server.context.ring import CHUNK_LINES, PIECE_LINES, Chunk, Piece, Ring
 from lsp_server.document import Document, Position, Range
+from lsp_server.languages import family_of, language_of
 from model_runtime.api import Snippet
 
 CURSOR_MOVE: Final = 32
@@ -55,15 +56,6 @@ _EDIT_MARGIN: Final = 4  # lines shown around an edit; nearer edits are one
 _DEFINITION_BONUS: Final = 0.05
 _EDIT_BONUS: Final = 0.05
 
-_FAMILIES: Final = (
-    frozenset(("javascript", "javascriptreact", "typescript", "typescriptreact", "vue", "svelte")),
-    frozenset(("c", "cpp", "cuda-cpp", "objective-c", "objective-cpp")),
-    frozenset(("css", "less", "sass", "scss")),
-    frozenset(("groovy", "java", "kotlin", "scala")),
-    frozenset(("shellscript", "bash", "sh", "zsh")),
-)
-"""Languages, by LSP's ids, whose code is worth showing to each other. Any other is shown to its own."""
-
 
 @dataclass
 class _Open:
@@ -76,7 +68,7 @@ class _Open:
 
     document: Document
     path: str
-    family: object
+    family: str
     count: int = 0
     edits: list[tuple[int, int]] = field(default_factory=list)
     cursor: int = 0
@@ -331,10 +323,12 @@ def _score(piece: Piece, bonus: float, wanted: frozenset[str]) -> float:
     return bonus + common / (len(piece.words) + len(wanted) - common or 1)
 
 
-def _family(document: Document) -> object:
+def _family(document: Document) -> str:
     """What documents have in common whose code is worth showing to each other."""
-    language = document.language or PurePosixPath(_path(document.uri)).suffix.lower()
-    return next((family for family in _FAMILIES if language in family), language)
+    if document.language:
+        return family_of(document.language)
+    path = _path(document.uri)
+    return family_of(language_of(path)) or PurePosixPath(path).suffix.lower()
 
 
 def _path(uri: str) -> str:

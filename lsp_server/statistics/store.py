@@ -89,7 +89,7 @@ class CountStore:
         Raises:
             CountsLocked, CountsUnusable: as for `add`; a damaged file is unusable.
         """
-        if not self.path.exists():
+        if not self._exists():
             return {}
         query = (
             "SELECT day, model, language, name, bucket, amount FROM counts WHERE day >= ? ORDER BY 1, 2, 3"
@@ -106,7 +106,7 @@ class CountStore:
         Raises:
             CountsLocked, CountsUnusable: as for `add`.
         """
-        if not self.path.exists():
+        if not self._exists():
             return
         try:
             with self._errors(), closing(self._open()) as connection:
@@ -117,6 +117,10 @@ class CountStore:
         except _Damaged:
             with self._errors():
                 self.path.unlink()
+
+    def _exists(self) -> bool:
+        with self._errors():
+            return self.path.exists()
 
     def _add(self, counts: Mapping[Count, float], today: date) -> None:
         oldest = (today - timedelta(days=KEPT_DAYS)).isoformat()

@@ -1,6 +1,7 @@
 """Files that are edited: read as they are, and written back as they were.
 
-commands.try_it ▶ **files** ▶ arguments. What can't be edited is told before anything is drawn.
+commands.try_command ▶ **files** ▶ {arguments, languages}. What can't be edited is told before anything is
+drawn.
 """
 
 from __future__ import annotations
@@ -12,15 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pygments.lexers import get_lexer_for_filename
-from pygments.util import ClassNotFound
-
 from lsp_server.files import CommandError, read_text
+from lsp_server.languages import language_of
 
 MOST_BYTES: Final = 1_000_000
-
-# Where a language server's name of a language is not Pygments'.
-_LANGUAGES: Final = {"bash": "shellscript", "text": "plaintext", "docker": "dockerfile"}
 
 
 class NotSaved(Exception):
@@ -49,11 +45,7 @@ class OpenFile:
     @property
     def language(self) -> str:
         """The language that it is written in, as a language server calls it."""
-        try:
-            name: str = get_lexer_for_filename(self.name).aliases[0]
-        except (ClassNotFound, IndexError):
-            return "plaintext"
-        return _LANGUAGES.get(name, name)
+        return language_of(self.name, self.text) or "plaintext"
 
     def save(self, text: str) -> None:
         """Write `text`, in place, so that the file keeps its owner, its mode and its links.

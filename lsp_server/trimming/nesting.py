@@ -1,7 +1,7 @@
 """Brackets, strings and comments: what is open at a place.
 
-trim ▶ cursor ▶ **nesting**. No grammar of any language, but enough of many to count brackets by: what stands
-in strings and comments is masked, and the brackets that are left are followed.
+trim ▶ cursor ▶ **nesting** ▶ languages. No grammar of any language, but enough of many to count brackets by:
+what stands in strings and comments is masked, and the brackets that are left are followed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
+
+from lsp_server.languages import LANGUAGES, Marks
 
 CLOSERS: Final = {"(": ")", "[": "]", "{": "}"}
 STRING, UNFINISHED, COMMENT = '"', "'", "#"  # what the characters of strings and comments are masked with
@@ -83,17 +85,8 @@ class Followed:
 
 
 @dataclass(frozen=True)
-class Syntax:
-    """How a language writes comments and strings.
-
-    `comment` begins one that ends with its line, `block` are the marks around one that does not; `quotes` are
-    those of strings that end on their line, `long_quotes` those of others.
-    """
-
-    comment: str = ""
-    block: tuple[str, str] | None = None
-    quotes: tuple[str, ...] = ('"', "'")
-    long_quotes: tuple[str, ...] = ()
+class Syntax(Marks):
+    """Tells a language's code from its comments and strings, by their marks."""
 
     def is_comment(self, opening: Opening) -> bool:
         """Whether `opening` is that of a comment."""
@@ -176,22 +169,7 @@ class _Literal:
     left_open: str = ""
 
 
-_HASH: Final = Syntax(comment="#")
-_SLASHES: Final = Syntax(comment="//", block=("/*", "*/"))
-_SCRIPT: Final = Syntax(comment="//", block=("/*", "*/"), long_quotes=("`",))
-_SYNTAXES: Final[dict[str, Syntax]] = {
-    "python": Syntax(comment="#", long_quotes=('"""', "'''")),
-    **dict.fromkeys(("javascript", "javascriptreact", "typescript", "typescriptreact", "go"), _SCRIPT),
-    **dict.fromkeys(
-        ("c", "cpp", "csharp", "java", "kotlin", "scala", "swift", "dart", "php", "rust"), _SLASHES
-    ),
-    **dict.fromkeys(("objective-c", "groovy", "zig", "css", "scss", "less", "jsonc", "proto"), _SLASHES),
-    **dict.fromkeys(
-        ("ruby", "shellscript", "perl", "r", "yaml", "toml", "makefile", "elixir", "julia"), _HASH
-    ),
-    **dict.fromkeys(("sql", "lua", "haskell"), Syntax(comment="--")),
-    **dict.fromkeys(("lisp", "clojure", "scheme"), Syntax(comment=";", quotes=('"',))),
-}
+_SYNTAXES: Final = {one.id: Syntax(**vars(one.marks)) for one in LANGUAGES if one.marks is not None}
 
 
 def syntax_of(language: str) -> Syntax:

@@ -200,8 +200,8 @@ def checkpoint_writer(
         CannotWrite: the place is taken, closed to us, or full.
     """
     target = target.resolve()
-    _check_place(target)
     with _as_cannot_write(target):
+        _check_place(target)
         folder = _begin(target, expected_bytes)
     writer = CheckpointWriter(folder, target, max_shard_bytes)
     try:

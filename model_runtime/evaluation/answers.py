@@ -7,30 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from model_runtime.api import ModelOptions
 from model_runtime.evaluation.tasks import Task
 
+_log = logging.getLogger(__name__)
+
 
 class Answers:
     """The answers of one model, kept in a JSONL file.
 
+    Where the file can't be used, that is logged once, and the answers are kept in memory alone.
+
     Args:
         path: the file; it and its folder come about with the first answer.
+        fresh: forget what is in it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, fresh: bool = False) -> None:
         self._path = path
+        self._usable = True
         self._texts: dict[str, str] = {}
         self._passed: dict[str, bool] = {}
-        if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            for line in text.splitlines():
-                self._take(line)
-            if text and not text.endswith("\n"):  # the machine stopped while it was written
-                path.write_text(text + "\n", encoding="utf-8")
+        with self._file_errors():
+            if fresh:
+                path.unlink(missing_ok=True)
+            elif path.is_file():
+                self._read()
 
     def text(self, task: Task) -> str | None:
         """What the model wrote, or None where it was not asked yet."""
@@ -50,6 +58,13 @@ class Answers:
         self._passed[_digest(program)] = passed
         self._write({"program": _digest(program), "passed": passed})
 
+    def _read(self) -> None:
+        text = self._path.read_text(encoding="utf-8")
+        for line in text.splitlines():
+            self._take(line)
+        if text and not text.endswith("\n"):  # the machine stopped while it was written
+            self._path.write_text(text + "\n", encoding="utf-8")
+
     def _take(self, line: str) -> None:
         try:
             record: dict[str, Any] = json.loads(line)
@@ -61,9 +76,21 @@ class Answers:
             self._texts[record["key"]] = record["text"]
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as lines:
-            print(json.dumps(record), file=lines)
+        if self._usable:
+            with self._file_errors():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a", encoding="utf-8") as lines:
+                    print(json.dumps(record), file=lines)
+
+    @contextmanager
+    def _file_errors(self) -> Iterator[None]:
+        """An evaluation does without its file where that fails."""
+        try:
+            yield
+        except OSError as error:
+            self._usable = False
+            why = f"{self._path.parent} can't be used ({error.strerror or error})"
+            _log.warning("%s: answers are not kept, and an interrupted evaluation begins anew", why)
 
 
 def model_key(path: Path, options: ModelOptions) -> str:

@@ -277,6 +277,7 @@ def _explain(error: Exception, repository: str, revision: str | None, models_fol
         return DownloadFailed(f"the connection to the hub failed ({words}): check the network {kept}")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DownloadFailed(f"the disk of {models_folder} is full: make room {kept}")
+    reason = getattr(error, "strerror", None) or error
     return DownloadFailed(
-        f"{models_folder} cannot be used ({error}): set FIMBLE_MODELS_DIR to another folder"
+        f"{models_folder} cannot be used ({reason}): set FIMBLE_MODELS_DIR to another folder"
     )

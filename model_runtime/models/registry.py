@@ -62,7 +62,7 @@ def resolve(model: str | None, models_folder: Path) -> Path:
     Raises:
         ModelNotFound: there is none; the message says what to do.
     """
-    if model and (path := Path(model).expanduser()).exists():
+    if model and _exists(path := Path(model).expanduser()):
         return path
     name = _canonical(model or DEFAULT_NAME)
     here = _on_disk(models_folder)
@@ -89,7 +89,7 @@ def pull(
     """Bring a model from the hub into `models_folder`, where it appears once it is whole; returns its folder.
 
     What an earlier pull left unfinished is gone on with. Every file is held against the hub's size and hash.
-    A model that is here already is only checked, and never overwritten.
+    A model that is here already is only checked, and never overwritten; the default one comes with fimble.
 
     Args:
         name: a known model, or a repository of the hub: `organisation/name`.
@@ -102,6 +102,8 @@ def pull(
         ModelNotFound: nothing has that name.
         DownloadFailed: the message says why, and what to do.
     """
+    if name == DEFAULT_NAME:
+        return resolve(name, models_folder)
     known = find(name)
     if known is None and not REPOSITORY.fullmatch(name):
         raise _unknown(name, ())
@@ -129,10 +131,27 @@ def _ram() -> int:
 
 def _on_disk(models_folder: Path) -> dict[str, Path]:
     """Each usable model's name and folder. What is pulled only in part lies in a hidden folder."""
-    folders = sorted(models_folder.iterdir()) if models_folder.is_dir() else []
+    try:
+        folders = sorted(models_folder.iterdir())
+    except OSError:  # not there, or closed to us: what comes with fimble can be used all the same
+        folders = []
     here = {_canonical(folder.name): folder for folder in folders if not folder.name.startswith(".")}
     here[DEFAULT_NAME] = DEFAULT_MODEL
-    return {name: folder for name, folder in here.items() if (folder / "config.json").is_file()}
+    return {name: folder for name, folder in here.items() if _is_usable(folder)}
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        return (folder / "config.json").is_file()
+    except OSError:
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ModelNotFound(f"{path} can't be read: {error.strerror}") from error
 
 
 def _canonical(name: str) -> str:

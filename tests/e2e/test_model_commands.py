@@ -69,6 +69,22 @@ def test_convert_makes_a_codegen_checkpoint_a_gptj_one(tmp_path: Path) -> None:
     assert not any(loaded[1][kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 
+def test_pulling_the_default_model_says_that_it_is_here(models_folder: Path) -> None:
+    result = run(*FIMBLE, "models", "pull", "default")
+    [listed] = [json.loads(line) for line in run(*FIMBLE, "models", "--json").stdout.splitlines()][:1]
+    assert (result.returncode, result.stdout) == (0, f"{listed['path']}\n")
+    assert result.stderr == "fimble: `default` is part of fimble: there is nothing to download\n"
+
+
+@pytest.mark.parametrize("name", ["default", "mine"])
+def test_a_model_is_converted_by_its_name(models_folder: Path, tmp_path: Path, name: str) -> None:
+    result = run(*FIMBLE, "convert", name, str(tmp_path / "plain"), "--to", "hf")
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'plain'}\n")
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
+        path.name for path in (tmp_path / "plain").iterdir()
+    }
+
+
 def test_convert_never_overwrites(tmp_path: Path, checkpoint_folder: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     result = run(*FIMBLE, "convert", str(checkpoint_folder), str(tmp_path), "--to", "gptj")

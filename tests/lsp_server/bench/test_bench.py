@@ -97,6 +97,7 @@ def test_without_matplotlib_it_is_said_how_to_get_it(tmp_path: Path) -> None:
     [
         (["--plot", "{folder}/a.jpg"], "end its name in .svg or .png"),
         (["--plot", "{folder}/gone/a.svg"], "there is no folder"),
+        (["--plot", "{folder}/folder.svg"], "is a folder"),
         (["--characters", "0"], "--characters is 0"),
         (["{folder}/gone.py"], "there is no file"),
         (["{empty}"], "is empty"),
@@ -108,6 +109,7 @@ def test_what_cannot_be_measured_is_said_before_anything_is(
 ) -> None:
     empty = tmp_path / "empty.py"
     empty.touch()
+    (tmp_path / "folder.svg").mkdir()
     asked = [word.format(folder=tmp_path, empty=empty) for word in argv]
     assert main(["bench", *asked], lambda _: FakeBackend()) == 2
     out, errors = capsys.readouterr()
@@ -138,6 +140,23 @@ def test_a_real_model_is_measured_and_its_record_printed(
     assert {request.session for request in backend.requests} == {source.as_uri()}
     assert [options.model for options in opened] == [str(checkpoint_folder)]
     assert picture.stat().st_size > 1000
+
+
+def test_figures_are_not_lost_where_their_picture_cannot_be_drawn_any_more(
+    checkpoint_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+
+    def open_backend(_: ModelOptions) -> Backend:
+        (tmp_path / "folder").rmdir()
+        return FakeBackend("x")
+
+    asked = ["bench", "--quick", "--characters=8", "--plot", str(tmp_path / "folder" / "a.svg")]
+    assert main([*asked, "--model", str(checkpoint_folder), "--quantize=none"], open_backend) == 2
+    out, errors = capsys.readouterr()
+    assert "from a key to text" in out
+    assert "can't be written" in errors
+    assert errors.count("\n") == 1
 
 
 def test_this_machine_is_described() -> None:

@@ -66,13 +66,31 @@ def test_without_a_column_the_lines_end_is_completed(run: Run, source: Path, bac
     assert backend.requests[0].prefix == "é = \nif x:"
 
 
-@pytest.mark.parametrize(("name", "language"), [("b.py", "python"), ("b.pyi", "python"), ("b.txt", "")])
-def test_python_is_completed_as_python(
-    run: Run, tmp_path: Path, backend: FakeBackend, name: str, language: str
+@pytest.mark.parametrize(
+    ("name", "text", "language"),
+    [
+        ("b.py", "x = 1\n", "python"),
+        ("app.js", "let x = 1\n", "javascript"),
+        ("Makefile", "x = 1\n", "makefile"),
+        ("run", "#!/usr/bin/env python3\n", "python"),
+        ("unknown", "x = 1\n", ""),
+    ],
+)
+def test_a_file_is_completed_in_its_language(
+    run: Run, tmp_path: Path, backend: FakeBackend, name: str, text: str, language: str
 ) -> None:
-    (tmp_path / name).write_text("x = 1\n", encoding="utf-8")
+    (tmp_path / name).write_text(text, encoding="utf-8")
     assert run("complete", f"{tmp_path / name}:1") == 0
     assert backend.requests[0].language == language
+
+
+@pytest.mark.parametrize(("name", "completion"), [("app.js", "value)"), ("unknown", "value")])
+def test_brackets_in_a_files_comments_are_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, completion: str
+) -> None:
+    (tmp_path / name).write_text("call( // :)\n  ", encoding="utf-8")
+    assert main(["complete", f"{tmp_path / name}:2"], lambda _: FakeBackend("value)")) == 0
+    assert capsys.readouterr().out == completion
 
 
 def test_raw_shows_all_that_the_model_writes(

@@ -120,6 +120,12 @@ def test_a_language_that_the_editor_does_not_name_is_known_by_the_files_ending()
     assert {snippet.path for snippet in Editor(one, other, main).snippets(main)} == {"a.zig"}
 
 
+def test_a_file_of_which_one_editor_window_names_the_language_is_shown_to_one_of_which_it_does_not() -> None:
+    other = document("shop.ts", "const basket = 1\nconst price = 2\n", "typescript")
+    main = document("main.js", "const total = basket * price\n", "")
+    assert {snippet.path for snippet in Editor(other, main).snippets(main)} == {"shop.ts"}
+
+
 def test_secrets_are_never_shown() -> None:
     environment = document(".env", "API=abc123abc123\nNAME=value\n")
     config = document("config.py", 'NAME = "fimble"\nAPI_KEY = "abc123abc123"\nDEBUG = True\n')

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from lsp_server.cli.main import main
+from lsp_server.cli.stats_table import table
 from lsp_server.statistics.metrics import Metrics
 from lsp_server.statistics.page import page
 from lsp_server.statistics.store import FILE_NAME, Count, CountStore
 from model_runtime.api import Usage
+from tests.e2e.child import FIMBLE
+from tests.e2e.terminal import TMUX, Terminal
 from tests.lsp_server.fakes import FakeBackend
 
 Stats = Callable[..., int]
@@ -69,6 +72,70 @@ def test_the_table_has_a_row_for_each_day_and_model(
     assert re.search(rf"{before} +default +4 +25 % +25 +100 % ", out)
     assert re.search(rf"{today} +\[red\]own +4 +25 % +25 +100 % ", out)
     assert re.search(r"all +8 +25 % +50 +100 % ", out)
+
+
+LONG_NAMES = ("qwen2.5-coder-0.5b-instruct-q8_0", "qwen2.5-coder-1.5b-instruct-q8_0")
+
+
+@pytest.fixture
+def counts(tmp_path: Path) -> dict[Count, float]:
+    """Several days with two models, of which the names are long and alike."""
+    for days_ago in (0, 1, 30):
+        for model in LONG_NAMES:
+            use(tmp_path, days_ago, model)
+    return CountStore(tmp_path / FILE_NAME).read()
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (60, "day shown accepted saved 30 s 180 s ms ms"),
+        (80, "day shown accepted saved 30 s 180 s ms ms memory tokens"),
+        (100, "day shown accepted saved 30 s 180 s ms ms memory tokens tokens"),
+        (160, "day model shown accepted saved 30 s 180 s ms ms memory tokens tokens"),
+    ],
+)
+def test_the_table_fits_a_terminal_and_every_day_has_a_line(
+    counts: dict[Count, float], width: int, columns: str
+) -> None:
+    lines = table(counts, width)
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines[1].split()) == columns
+    day = date.today().isoformat()
+    rows = [line for line in lines if line.startswith(day)]
+    assert [re.findall(r"\d+ %", row)[:2] for row in rows] == [["25 %", "100 %"]] * 2
+    names = [line.split()[1] if line.startswith(day) else line for line in lines]
+    assert [name for name in names if name in LONG_NAMES] == list(LONG_NAMES)
+
+
+def test_what_a_narrow_table_leaves_out_is_said(counts: dict[Count, float]) -> None:
+    assert "from memory, prefill tokens, decode tokens" in " ".join(table(counts, 60)[-2:])
+    assert "--json" not in " ".join(table(counts, 100))
+
+
+def test_no_terminal_is_too_narrow(counts: dict[Count, float]) -> None:
+    assert any(line.startswith("all") for line in table(counts, 1))
+
+
+def test_in_a_pipe_nothing_is_cut(
+    stats: Stats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    use(tmp_path, 0, "m" * 80)
+    assert stats() == 0
+    out = capsys.readouterr().out
+    assert re.search(r"m{80} +4 +25 % +25 +100 % +– +1\.0 +39 +80 % +20 +8\.0$", out, re.MULTILINE)
+
+
+@pytest.mark.skipif(TMUX is None, reason="needs tmux")
+def test_the_table_is_readable_in_a_terminal_of_80_columns(
+    counts: dict[Count, float], tmp_path: Path
+) -> None:
+    with Terminal((*FIMBLE, "stats"), FIMBLE_DATA_DIR=str(tmp_path)) as terminal:
+        terminal.shows("ended with 0")
+        shown = terminal.screen.splitlines()
+    lines = table(CountStore(tmp_path / FILE_NAME).read(date.today() - timedelta(days=29)), 80)
+    assert shown[: len(lines)] == lines
 
 
 def test_only_the_days_asked_for_are_shown(
@@ -151,6 +218,21 @@ def test_a_damaged_file_is_one_line_that_says_what_to_do(
     assert error.count("\n") == 1
     assert stats("--clear", "--yes") == 0
     assert stats() == 0
+
+
+@pytest.mark.parametrize("argv", [[], ["--json"], ["--clear", "--yes"]])
+def test_a_folder_that_is_closed_is_one_line_that_says_what_to_do(
+    stats: Stats,
+    closed_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+) -> None:
+    monkeypatch.setenv("FIMBLE_DATA_DIR", str(closed_folder))
+    assert stats(*argv) == 2
+    error = capsys.readouterr().err
+    assert "check that you may write there" in error
+    assert error.count("\n") == 1
 
 
 def test_clearing_asks_first(

@@ -63,13 +63,16 @@ def test_a_file_that_can_t_be_written_loses_nothing(tmp_path: Path) -> None:
     assert path.read_text() == "before"
 
 
-def test_the_language_is_found_by_the_file_s_name() -> None:
-    names = {name: OpenFile(name).language for name in ("a.py", "a.ts", "a.sh", "a.c", "notes", "a.txt")}
-    assert names == {
-        "a.py": "python",
-        "a.ts": "typescript",
-        "a.sh": "shellscript",
-        "a.c": "c",
-        "notes": "plaintext",
-        "a.txt": "plaintext",
-    }
+@pytest.mark.parametrize(
+    ("name", "text", "language"),
+    [
+        ("a.tsx", "", "typescriptreact"),
+        ("a.sh", "", "shellscript"),
+        ("a.cs", "", "csharp"),
+        ("a.txt", "", "plaintext"),
+        ("notes", "", "plaintext"),
+        ("run", "#!/bin/sh\n", "shellscript"),
+    ],
+)
+def test_the_server_is_told_the_language_as_by_any_editor(name: str, text: str, language: str) -> None:
+    assert OpenFile(name, text=text).language == language

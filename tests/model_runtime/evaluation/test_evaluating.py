@@ -85,6 +85,30 @@ def test_an_evaluation_that_was_interrupted_asks_only_for_the_rest(tmp_path: Pat
     assert not backend.requests
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("place", ["file/evaluation/a.jsonl", "folder"])
+def test_answers_that_cannot_be_kept_are_counted_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str, fresh: bool
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    backend = FakeBackend("    raise SystemExit\n")
+    model = Contestant(backend, Answers(tmp_path / place, fresh=fresh))
+    found = evaluate(Plan(("single-line",), sample=2, run_tests=True), [model], silent)
+    assert found.suites[0].scores["fake"].passed == 0
+    assert len(backend.requests) == 2
+    [record] = caplog.records
+    assert "answers are not kept" in record.getMessage()
+
+
+def test_fresh_answers_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
+    for text in ("x", "y"):
+        answers = Answers(tmp_path / "a.jsonl", fresh=True)
+        assert answers.text(TASK) is None
+        answers.add_text(TASK, text)
+    assert Answers(tmp_path / "a.jsonl").text(TASK) == "y"
+
+
 def test_models_are_asked_the_same_beside_two_that_are_none(tmp_path: Path) -> None:
     one, first = contestant(tmp_path / "a.jsonl", "x")
     two, second = contestant(tmp_path / "b.jsonl", "y")

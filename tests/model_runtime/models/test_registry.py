@@ -324,7 +324,7 @@ def guard(event, arguments):
 
 sys.addaudithook(guard)
 from model_runtime import CompletionRequest, ModelOptions, open_backend
-from model_runtime.checkpoints.registry import list_models, resolve
+from model_runtime.models.registry import list_models, resolve
 
 async def complete(folder):
     backend = open_backend(ModelOptions(model=str(folder), device="cpu"))
@@ -520,6 +520,25 @@ def test_a_disk_without_room_is_said_before_anything_is_pulled(tmp_path: Path, f
     assert fake.asked("config.json") == []
 
 
+def test_in_a_closed_models_folder_there_is_nothing_but_the_default_model(
+    closed_folder: Path, fake: FakeHub
+) -> None:
+    for folder in (closed_folder, closed_folder / "models"):
+        assert [entry.name for entry in list_models(folder) if entry.path] == ["default"]
+        assert resolve(None, folder) == DEFAULT_MODEL
+        with pytest.raises(ModelNotFound, match="fimble models pull"):
+            resolve(KNOWN, folder)
+        with pytest.raises(DownloadFailed, match=r"cannot be used \(Permission denied\)"):
+            pull(KNOWN, folder, hub=fake.hub)
+    with pytest.raises(ModelNotFound, match=r"can't be read: Permission denied"):
+        resolve(str(closed_folder / "mine"), closed_folder)
+
+
+def test_the_default_model_is_there_without_the_hub(tmp_path: Path, fake: FakeHub) -> None:
+    assert pull("default", tmp_path, hub=fake.hub) == DEFAULT_MODEL
+    assert fake.requests == []
+
+
 def test_a_models_folder_that_is_a_file_is_said_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
     (tmp_path / "models").write_text("")
     with pytest.raises(DownloadFailed, match="cannot be used") as error:
@@ -555,8 +574,8 @@ def test_the_users_token_stays_with_the_hub(
 OFFLINE = """
 import sys
 from pathlib import Path
-from model_runtime.checkpoints.hub import DownloadFailed
-from model_runtime.checkpoints.registry import pull
+from model_runtime.models.hub import DownloadFailed
+from model_runtime.models.registry import pull
 try:
     pull(sys.argv[1], Path(sys.argv[2]))
 except DownloadFailed as error:
