@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pygls.exceptions import JsonRpcException
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
 from lsp_server.cli.arguments import Location  # noqa: E402
 from lsp_server.client import ChildServer, Connection, ServerGone  # noqa: E402
 from lsp_server.files import CommandError  # noqa: E402
-from lsp_server.protocol.jsonrpc import RpcError  # noqa: E402
 
 DEFAULT_FILE = ROOT / "lsp_server" / "document.py"
 DEFAULT_PLACE = "self.uri = "
@@ -177,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(run(arguments.model, *place(arguments.location)))
     except KeyboardInterrupt:
         return 130
-    except (DemoError, CommandError, RpcError) as error:
+    except (DemoError, CommandError, JsonRpcException) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 2
     except ServerGone as error:

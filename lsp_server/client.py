@@ -1,20 +1,21 @@
 """The client's end of a connection, and a server in a child process: how we use ``fimble serve`` ourselves.
 
-terminal ▶ **client** ▶ {jsonrpc, transport}. What editors bring along, for what of ours is an editor.
+terminal ▶ **client** ▶ protocol ▶ pygls. What editors bring along, for what of ours is an editor.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from threading import Event
 from typing import Any, Final
 
-from lsp_server.protocol import FramingError, NotificationHandler, Peer, RpcError, framed, read_message
+from pygls.client import JsonRPCClient
+from pygls.exceptions import JsonRpcException
 
-_log = logging.getLogger(__name__)
+from lsp_server.protocol import StrictProtocol, converter
 
 _QUITTING_SECONDS: Final = 10
 _ERRORS_KEPT: Final = 4096
@@ -28,16 +29,20 @@ class ServerGone(Exception):
 
 
 class Connection:
-    """A client's end of a connection to a language server."""
+    """A client's end of a connection to a language server, which speaks plain JSON values."""
 
     def __init__(self, reader: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
-        self._reader = reader
-        self._peer = Peer(lambda body: write(framed(body)), admit=lambda method: None)
-        self._listening = asyncio.get_running_loop().create_task(self._listen())
+        self._client = JsonRPCClient(StrictProtocol, converter)
+        self._protocol: StrictProtocol = self._client.protocol  # type: ignore[assignment]
+        self._protocol.write_to(write)
+        self._listening = asyncio.get_running_loop().create_task(self._listen(reader))
 
-    def on_notification(self, method: str, handler: NotificationHandler) -> None:
+    def on_notification(self, method: str, handler: Callable[[Any], None]) -> None:
         """Call `handler` with the parameters of the server's notifications of `method`."""
-        self._peer.on_notification(method, handler)
+
+        @self._client.feature(method)
+        def handle(params: Any) -> None:
+            handler(params)
 
     async def initialize(self, capabilities: Mapping[str, object]) -> Any:
         """Introduce ourselves; the server's answer."""
@@ -48,19 +53,19 @@ class Connection:
 
     def notify(self, method: str, params: object) -> None:
         """Tell the server something; nobody hears it where it has gone."""
-        self._peer.notify(method, params)
+        self._protocol.notify(method, params)
 
     async def ask(self, method: str, params: object) -> Any:
         """The server's answer. Who cancels this tells the server that it need not answer.
 
         Raises:
-            RpcError: the answer is an error.
+            JsonRpcException: the answer is an error.
             ServerGone: the server has ended before it answered.
         """
         try:
             if self._listening.done():
                 raise ServerGone
-            return await self._peer.request(method, params)
+            return await self._protocol.send_request_async(method, params)
         except ServerGone:
             raise ServerGone(await self._last_words()) from None
 
@@ -77,14 +82,11 @@ class Connection:
     async def _last_words(self) -> str:
         return "the connection is closed"
 
-    async def _listen(self) -> None:
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
-            while (body := await read_message(self._reader)) is not None:
-                await self._peer.receive(body)
-        except FramingError as error:
-            _log.error("%s", error)
+            await self._protocol.listen(reader, until=Event())
         finally:
-            self._peer.hang_up(ServerGone())
+            self._protocol.hang_up(ServerGone())
 
 
 class ChildServer(Connection):
@@ -117,7 +119,7 @@ class ChildServer(Connection):
         """End the server as an editor that quits does; after so many seconds of `patience` in any case."""
         try:
             await asyncio.wait_for(self._quit(), patience)
-        except (asyncio.TimeoutError, RpcError, ServerGone):
+        except (asyncio.TimeoutError, JsonRpcException, ServerGone):
             if self._process.returncode is None:
                 self._process.kill()
         await self._process.wait()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from lsp_server import __version__
-from lsp_server.bench import this_machine
 from lsp_server.cli.options import Commands, add_model_options, chosen_settings, progress_bar
 from lsp_server.files import CommandError, check_writable, write_text
 from model_runtime import evaluate
@@ -111,6 +110,10 @@ def _suites(held_out: Path | None) -> list[Suite]:
 
 def record(found: Evaluation) -> dict[str, Any]:
     """What ``--json`` writes."""
+    from lsp_server.bench import (
+        this_machine,
+    )  # with a typist, whom editors that start a server would wait for
+
     return {"fimble": __version__, "machine": asdict(this_machine()), **asdict(found)}
 
 

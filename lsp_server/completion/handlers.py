@@ -1,6 +1,6 @@
 """Completions for an editor: its requests to sessions, their answers to items, and what became of these.
 
-{workspace, copilot} ▶ **completing** ▶ {messages, items, outcomes} ▶ session.
+{features, copilot} ▶ **handlers** ▶ {items, feedback, protocol} ▶ session.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from lsprotocol import types
+
 from lsp_server.completion.feedback import Outcomes, Sent
 from lsp_server.completion.items import Target
 from lsp_server.completion.session import Answer, Session, Show, Suggestion
 from lsp_server.document import Document, Position, Selection
-from lsp_server.protocol import CompletionParams, Peer, decode_accepted_length, decode_item_id
+from lsp_server.protocol import InlineCompletionList, InlineCompletionParams, position_of, range_of
 from model_runtime.api import BackendError
 
 Aim = Callable[[Document, Position], Target]
@@ -34,64 +36,64 @@ class Found:
 class Completing:
     """Answers one editor's requests for completions.
 
-    `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
-    lists of items say whether they came from memory, with `markdown` pop-ups show code as such. `enabled` may
-    be switched off: then there is nothing to show anywhere.
+    `sessions` are the open documents by URI. Where completions are not `enabled`, there is nothing to show.
+    `progress` takes partial results. `failed` is told what the user can mend. With `tells_source` lists of
+    items say whether they came from memory, with `markdown` pop-ups show code as such.
     """
 
     def __init__(
         self,
         sessions: Mapping[str, Session],
         outcomes: Outcomes,
-        peer: Peer,
+        enabled: Callable[[], bool],
+        progress: Callable[[types.ProgressParams], None],
         failed: Callable[[BackendError], None],
         *,
         tells_source: bool = False,
         markdown: bool = False,
     ) -> None:
-        self.enabled = True
         self._sessions = sessions
         self._outcomes = outcomes
-        self._peer = peer
+        self._enabled = enabled
+        self._progress = progress
         self._failed = failed
         self._tells_source = tells_source
         self._markdown = markdown
 
-    async def inline(self, params: object) -> object:
-        """``textDocument/inlineCompletion``; None, not an empty list, where a newer request has come.
+    async def inline(self, params: InlineCompletionParams) -> InlineCompletionList | None:
+        """Ghost text; None, not an empty list, where a newer request has come.
 
         An editor hides what it shows when it gets an empty list, and keeps it when it gets None.
         """
-        asked = CompletionParams.decode(params)
+        token, context = params.partial_result_token, params.context
+        info = context.selected_completion_info
+        selected = None if info is None else Selection(info.text, range_of(info.range))
 
         def show(found: Found) -> None:
-            value = {"items": [found.target.inline_item(one) for one in found.suggestions]}
-            self._peer.notify("$/progress", {"token": asked.partial_result_token, "value": value})
+            assert token is not None
+            self._progress(types.ProgressParams(token, _inline_list(found)))
 
         found = await self.find(
-            asked.uri,
-            asked.position,
-            partial(Target.inline, selected=asked.selected),
-            selected=asked.selected,
-            invoked=asked.invoked,
-            show=None if asked.partial_result_token is None else show,
+            params.text_document.uri,
+            position_of(params.position),
+            partial(Target.inline, selected=selected),
+            selected=selected,
+            invoked=context.trigger_kind is types.InlineCompletionTriggerKind.Invoked,
+            show=None if token is None else show,
         )
         if found is None:
             return None
-        items = [found.target.inline_item(one) for one in found.suggestions]
-        tells = self._tells_source and found.source is not None
-        return {"items": items, "source": found.source} if tells else {"items": items}
+        answer = _inline_list(found)
+        answer.source = found.source if self._tells_source else None
+        return answer
 
-    async def popup(self, params: object) -> object:
-        """``textDocument/completion``."""
-        asked = CompletionParams.decode(params)
-        found = await self.find(asked.uri, asked.position, Target.word)
+    async def popup(self, params: types.TextDocumentPositionParams) -> types.CompletionList | None:
+        """A pop-up's items, or None where a newer request has come."""
+        found = await self.find(params.text_document.uri, position_of(params.position), Target.word)
         if found is None:
             return None
-        return {
-            "isIncomplete": True,  # what fits changes with every key
-            "items": [found.target.popup_item(one, markdown=self._markdown) for one in found.suggestions],
-        }
+        items = [found.target.popup_item(one, markdown=self._markdown) for one in found.suggestions]
+        return types.CompletionList(is_incomplete=True, items=items)  # what fits changes with every key
 
     async def find(
         self,
@@ -112,7 +114,7 @@ class Completing:
             return None  # closed a moment ago, say: nothing to complete, and no mistake either
         cursor = session.document.clamp(position)
         target = aim(session.document, cursor)
-        if not self.enabled:
+        if not self._enabled():
             return Found((), target, None)
 
         def found_in(answer: Answer) -> Found:
@@ -126,14 +128,6 @@ class Completing:
             show=None if show is None else lambda answer: show(found_in(answer)),
         )
         return None if answer is None else found_in(answer)
-
-    def shown(self, params: object) -> None:
-        """``textDocument/didShowCompletion``."""
-        self.note_shown(decode_item_id(params))
-
-    def partly_accepted(self, params: object) -> None:
-        """``textDocument/didPartiallyAcceptCompletion``."""
-        self.accept_part(decode_item_id(params), decode_accepted_length(params))
 
     def note_shown(self, id_: object) -> None:
         """The editor has drawn the item with this id."""
@@ -198,3 +192,7 @@ class Completing:
             item = Sent(session, cursor, answer.place, suggestion.piece, target.typed)
             self._outcomes.sent(suggestion, item)
         return suggestions
+
+
+def _inline_list(found: Found) -> InlineCompletionList:
+    return InlineCompletionList([found.target.inline_item(one) for one in found.suggestions])

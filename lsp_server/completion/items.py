@@ -1,6 +1,6 @@
 """Completions as the editor shows them: LSP's items.
 
-completing ▶ **items** ▶ {session, document, messages}. Each item carries a command with its id. An editor
+handlers ▶ **items** ▶ {session, document, protocol}. Each item carries a command with its id. An editor
 runs it when the item is accepted, and names it when one was shown.
 """
 
@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from textwrap import dedent
 
+from lsprotocol import types
+
 from lsp_server.completion.session import Suggestion
 from lsp_server.document import Document, Position, PositionEncoding, Range, Selection, code_units
-from lsp_server.protocol import ACCEPT, encode_range
+from lsp_server.protocol import ACCEPT, lsp_range
 from lsp_server.trimming import Piece
-
-_TEXT, _AS_IS = 1, 1  # CompletionItemKind, InsertTextMode
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,28 @@ class Target:
         where = Range(Position(cursor.line, 0), cursor)
         return cls(where, document.text_in(where), document.rest_of_line(cursor), document.encoding)
 
-    def inline_item(self, suggestion: Suggestion) -> dict[str, object]:
-        """An InlineCompletionItem."""
-        return {
-            "insertText": self.typed + suggestion.piece.text,
-            "range": encode_range(self.covering(suggestion.piece)),
-            "command": _command(suggestion),
-        }
+    def inline_item(self, suggestion: Suggestion) -> types.InlineCompletionItem:
+        """`suggestion` as ghost text."""
+        return types.InlineCompletionItem(
+            insert_text=self.typed + suggestion.piece.text,
+            range=lsp_range(self.covering(suggestion.piece)),
+            command=_command(suggestion),
+        )
 
-    def popup_item(self, suggestion: Suggestion, *, markdown: bool = False) -> dict[str, object]:
-        """A CompletionItem. Its label has room for one line; where there are more, all are documentation."""
+    def popup_item(self, suggestion: Suggestion, *, markdown: bool = False) -> types.CompletionItem:
+        """`suggestion` in a list. Its label has room for one line; of several, all are documentation."""
         text = self.typed + suggestion.piece.text
-        item: dict[str, object] = {
-            "label": text.strip().partition("\n")[0],
-            "kind": _TEXT,
-            "detail": "fimble",
-            "textEdit": {"range": encode_range(self.covering(suggestion.piece)), "newText": text},
-            "insertTextMode": _AS_IS,
-            "command": _command(suggestion),
-        }
+        item = types.CompletionItem(
+            label=text.strip().partition("\n")[0],
+            kind=types.CompletionItemKind.Text,
+            detail="fimble",
+            text_edit=types.TextEdit(lsp_range(self.covering(suggestion.piece)), text),
+            insert_text_mode=types.InsertTextMode.AsIs,
+            command=_command(suggestion),
+        )
         if "\n" in text:
             lines = dedent(self.before + text)
-            item["documentation"] = _fenced(lines, self.language) if markdown else lines
+            item.documentation = _fenced(lines, self.language) if markdown else lines
         return item
 
     def covering(self, piece: Piece) -> Range:
@@ -91,11 +91,11 @@ class Target:
         return Range(self.where.start, Position(end.line, end.character + covered))
 
 
-def _fenced(code: str, language: str) -> dict[str, object]:
-    """MarkupContent, with more backticks around `code` than there are in it."""
+def _fenced(code: str, language: str) -> types.MarkupContent:
+    """Markdown, with more backticks around `code` than there are in it."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
-    return {"kind": "markdown", "value": f"{fence}{language}\n{code}\n{fence}"}
+    return types.MarkupContent(types.MarkupKind.Markdown, f"{fence}{language}\n{code}\n{fence}")
 
 
-def _command(suggestion: Suggestion) -> dict[str, object]:
-    return {"title": "Accept", "command": ACCEPT, "arguments": [suggestion.id]}
+def _command(suggestion: Suggestion) -> types.Command:
+    return types.Command("Accept", ACCEPT, arguments=[suggestion.id])

@@ -1,48 +1,49 @@
-"""JSON-RPC and LSP on one connection: framing, requests and answers, parameters and results."""
+"""pygls' JSON-RPC made strict, lsprotocol's types and ours, and the streams that they go over."""
 
-from lsp_server.protocol.fields import field, position_in
-from lsp_server.protocol.jsonrpc import ErrorCode, NotificationHandler, Peer, RpcError
-from lsp_server.protocol.messages import (
+from lsp_server.protocol.conversion import converter, leniently
+from lsp_server.protocol.extensions import (
     ACCEPT,
     CLEAR_CACHE,
     COMMANDS,
+    DID_ACCEPT_PART,
+    DID_FOCUS,
+    DID_SHOW,
     NEXT_MODEL,
+    STATUS,
     TOGGLE,
-    ChangedDocument,
-    ClientFacts,
-    Command,
-    CompletionParams,
-    OpenedDocument,
-    decode_accepted_length,
-    decode_item_id,
-    decode_uri,
-    encode_range,
+    DidFocusParams,
+    DidPartiallyAcceptCompletionParams,
+    DidShowCompletionParams,
+    InlineCompletionList,
+    InlineCompletionParams,
+    StatusParams,
 )
-from lsp_server.protocol.transport import FramingError, Stdio, framed, read_message
+from lsp_server.protocol.positions import lsp_position, lsp_range, position_of, range_of
+from lsp_server.protocol.streams import Stdio
+from lsp_server.protocol.strict import StrictProtocol
 
 __all__ = [
     "ACCEPT",
     "CLEAR_CACHE",
     "COMMANDS",
+    "DID_ACCEPT_PART",
+    "DID_FOCUS",
+    "DID_SHOW",
     "NEXT_MODEL",
+    "STATUS",
     "TOGGLE",
-    "ChangedDocument",
-    "ClientFacts",
-    "Command",
-    "CompletionParams",
-    "ErrorCode",
-    "FramingError",
-    "NotificationHandler",
-    "OpenedDocument",
-    "Peer",
-    "RpcError",
+    "DidFocusParams",
+    "DidPartiallyAcceptCompletionParams",
+    "DidShowCompletionParams",
+    "InlineCompletionList",
+    "InlineCompletionParams",
+    "StatusParams",
     "Stdio",
-    "decode_accepted_length",
-    "decode_item_id",
-    "decode_uri",
-    "encode_range",
-    "field",
-    "framed",
-    "position_in",
-    "read_message",
+    "StrictProtocol",
+    "converter",
+    "leniently",
+    "lsp_position",
+    "lsp_range",
+    "position_of",
+    "range_of",
 ]

@@ -1,7 +1,7 @@
 """Settings that an editor changes while the server runs.
 
-server ▶ **configuration** ▶ {settings, jsonrpc}. Some editors push them with the notification of a change,
-others only say that there is one and want to be asked. What counts is the section ``fimble``.
+workspace ▶ **configuration** ▶ {settings, protocol}. Some editors push them with the notification of a
+change, others only say that there is one and want to be asked. What counts is the section ``fimble``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from lsp_server.protocol import Peer, RpcError
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from lsp_server.protocol import StrictProtocol
 from lsp_server.settings import setting_names
 
 SECTION: Final = "fimble"
@@ -32,26 +35,24 @@ def pushed(params: object) -> Mapping[str, object] | None:
     return settings if any(name in settings for name in setting_names()) else None
 
 
-async def pulled(peer: Peer) -> object:
+async def pulled(protocol: StrictProtocol) -> object:
     """What an editor with the capability ``workspace.configuration`` has in our section; None for nothing."""
-    asking = peer.request("workspace/configuration", {"items": [{"section": SECTION}]})
+    params = types.ConfigurationParams([types.ConfigurationItem(section=SECTION)])
+    asking = protocol.send_request_async(types.WORKSPACE_CONFIGURATION, params)
     try:
         answer = await asyncio.wait_for(asking, _PATIENCE)
-    except (RpcError, asyncio.TimeoutError):
+    except (JsonRpcException, asyncio.TimeoutError):
         return None
     return answer[0] if isinstance(answer, list) and answer else None
 
 
-async def register(peer: Peer) -> None:
+async def register(protocol: StrictProtocol) -> None:
     """Ask the editor to tell when our section changes."""
-    registration = {
-        "id": "fimble/configuration",
-        "method": "workspace/didChangeConfiguration",
-        "registerOptions": {"section": SECTION},
-    }
+    options = types.DidChangeConfigurationRegistrationOptions(section=SECTION)
+    method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
+    params = types.RegistrationParams([types.Registration("fimble/configuration", method, options)])
+    asking = protocol.send_request_async(types.CLIENT_REGISTER_CAPABILITY, params)
     try:
-        await asyncio.wait_for(
-            peer.request("client/registerCapability", {"registrations": [registration]}), _PATIENCE
-        )
-    except (RpcError, asyncio.TimeoutError):
+        await asyncio.wait_for(asking, _PATIENCE)
+    except (JsonRpcException, asyncio.TimeoutError):
         return  # then it tells nothing, and the settings stay as they are

@@ -1,28 +1,23 @@
 """The language server: its life on one connection, from ``initialize`` to ``exit``.
 
-serving ▶ jsonrpc ▶ **server** ▶ workspace ▶ {completing, model_loading} ▶ session. A `LanguageServer` speaks
-to one editor. What the two agree on in ``initialize`` makes a `Workspace`, which answers everything else.
+serving ▶ **connection** ▶ {protocol, client_facts, features} ▶ workspace. A `LanguageServer` speaks to one
+editor. What the two agree on in ``initialize`` makes a `Workspace`, which answers everything else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidRequest, JsonRpcServerNotInitialized
+from pygls.server import JsonRPCServer
 
 from lsp_server import __version__
-from lsp_server.protocol import (
-    COMMANDS,
-    ClientFacts,
-    ErrorCode,
-    FramingError,
-    Peer,
-    RpcError,
-    framed,
-    read_message,
-)
-from lsp_server.server.copilot_messages import copilot_client
+from lsp_server.protocol import COMMANDS, StrictProtocol, converter
+from lsp_server.server.client_facts import ClientFacts
 from lsp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,20 +25,19 @@ if TYPE_CHECKING:
     from lsp_server.server.workspace import Workspace
     from lsp_server.statistics import Metrics
 
-_INCREMENTAL: Final = 2  # TextDocumentSyncKind
 _POPS_UP: Final = (".", "(", "[", "{")
 """Characters after which a pop-up comes; it comes after those of words anyway."""
 
-_log = logging.getLogger(__name__)
 
-
-class LanguageServer:
+class LanguageServer(JsonRPCServer):
     """Serves one editor on one connection.
 
     `write` sends bytes. `settings` hold where the editor sets nothing. `backends` may be shared with other
     servers. `metrics` opens what counts; without it nothing is counted. With `copilot` the editor's client is
     one of Copilot's.
     """
+
+    protocol: StrictProtocol
 
     def __init__(
         self,
@@ -54,6 +48,9 @@ class LanguageServer:
         *,
         copilot: bool = False,
     ) -> None:
+        super().__init__(StrictProtocol, converter)
+        self.protocol.write_to(write)
+        self.protocol.admit = self._admit
         self._settings = settings
         self._backends = backends
         self._metrics = metrics
@@ -61,68 +58,71 @@ class LanguageServer:
         self._client: ClientFacts | None = None
         self._workspace: Workspace | None = None
         self._state: Literal["new", "running", "shut down"] = "new"
-        self._exit = False
+        self._exit = Event()
         self._stopped: asyncio.Future[None] | None = None
-        self._peer = Peer(lambda body: write(framed(body)), self._admit)
-        self._peer.on_request("initialize", self._initialize)
-        self._peer.on_request("shutdown", self._shutdown)
-        self._peer.on_notification("exit", self._exited)
+        self._register()
 
     async def run(self, reader: asyncio.StreamReader) -> int:
         """Serve until the editor says ``exit`` or is gone; the exit status that LSP asks for."""
         try:
-            while not self._exit and (body := await read_message(reader)) is not None:
-                await self._peer.receive(body)
-        except FramingError as error:
-            _log.error("the connection is closed: %s", error)
+            await self.protocol.listen(reader, until=self._exit)
         finally:
             await self._stop()
         return 0 if self._state == "shut down" else 1
 
+    def _register(self) -> None:
+        @self.feature(types.INITIALIZE)
+        async def initialize(params: Any) -> types.InitializeResult:
+            return self._initialize(params)
+
+        @self.feature(types.SHUTDOWN)
+        async def shutdown(params: Any) -> None:
+            self._state = "shut down"
+            await self._stop()
+
+        @self.feature(types.EXIT)
+        def exit_(params: Any) -> None:
+            self._exit.set()
+
     def _admit(self, method: str) -> None:
-        if method == "exit":
+        if method == types.EXIT:
             return
         if self._state == "shut down":
-            raise RpcError(ErrorCode.INVALID_REQUEST, "the server is shutting down")
-        if (self._state == "new") != (method == "initialize"):
+            raise JsonRpcInvalidRequest("the server is shutting down")
+        if (self._state == "new") != (method == types.INITIALIZE):
             if self._state == "new":
-                raise RpcError(ErrorCode.SERVER_NOT_INITIALIZED, "the first request has to be `initialize`")
-            raise RpcError(ErrorCode.INVALID_REQUEST, "the server is initialized already")
+                raise JsonRpcServerNotInitialized("the first request has to be `initialize`")
+            raise JsonRpcInvalidRequest("the server is initialized already")
         if self._client is not None and self._workspace is None:
             self._workspace = self._open_workspace(self._client)
 
-    async def _initialize(self, params: object) -> dict[str, object]:
-        client = ClientFacts.decode(params)
-        client = self._client = copilot_client(client) if self._copilot else client
+    def _initialize(self, params: object) -> types.InitializeResult:
+        client = ClientFacts.of(params)
+        client = self._client = client.as_copilots() if self._copilot else client
         self._state = "running"
-        capabilities: dict[str, object] = {
-            "positionEncoding": client.encoding,
-            "textDocumentSync": {"openClose": True, "change": _INCREMENTAL, "save": True},
-            "inlineCompletionProvider": {},
-            "executeCommandProvider": {"commands": list(COMMANDS)},
-        }
+        capabilities = types.ServerCapabilities(
+            position_encoding=client.encoding,
+            text_document_sync=types.TextDocumentSyncOptions(
+                open_close=True, change=types.TextDocumentSyncKind.Incremental, save=True
+            ),
+            inline_completion_provider=types.InlineCompletionOptions(),
+            execute_command_provider=types.ExecuteCommandOptions(COMMANDS),
+        )
         if not client.inline_completion:
             # An editor that shows ghost text would ask for every completion twice, and show it twice.
-            capabilities["completionProvider"] = {"triggerCharacters": list(_POPS_UP)}
-        return {
-            "capabilities": capabilities,
-            "serverInfo": {"name": "fimble", "version": __version__},
-        }
+            capabilities.completion_provider = types.CompletionOptions(trigger_characters=_POPS_UP)
+        return types.InitializeResult(capabilities, types.ServerInfo("fimble", __version__))
 
     def _open_workspace(self, client: ClientFacts) -> Workspace:
         """What serves the editor. It is imported now that the editor has its answer, which it waits for."""
+        from lsp_server.server.features import register
         from lsp_server.server.workspace import Workspace
         from lsp_server.statistics import Metrics
 
         metrics = self._metrics() if self._metrics is not None else Metrics(None)
-        return Workspace(self._peer, client, self._settings, self._backends, metrics)
-
-    async def _shutdown(self, _: object) -> None:
-        self._state = "shut down"
-        await self._stop()
-
-    def _exited(self, _: object) -> None:
-        self._exit = True
+        workspace = Workspace(self.protocol, client, self._settings, self._backends, metrics)
+        register(self, workspace)
+        return workspace
 
     async def _stop(self) -> None:
         """End all that runs, once; an editor that hangs up while that is done does not cut it short."""
@@ -131,7 +131,7 @@ class LanguageServer:
             return
         self._stopped = asyncio.get_running_loop().create_future()
         try:
-            await self._peer.cancel_all()
+            await self.protocol.cancel_all()
             workspace, self._workspace = self._workspace, None
             if workspace is not None:
                 await workspace.close()

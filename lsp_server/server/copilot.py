@@ -8,22 +8,27 @@ panel, the choice of a model, and signing in, for which nobody is asked: there i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Final
+from typing import Any, Final
+
+from pygls.server import JsonRPCServer
 
 from lsp_server import __version__
 from lsp_server.completion import Completing, Target
-from lsp_server.protocol import Peer
+from lsp_server.protocol import StatusParams, StrictProtocol, position_of
 from lsp_server.server.copilot_messages import (
+    AcceptedParams,
+    CompletionsResult,
     DocumentParams,
-    decode_chosen_model,
-    decode_length,
-    decode_uuid,
-    decode_uuids,
-    encode_completion,
-    encode_model,
-    encode_solution,
-    encode_status,
+    PanelDone,
+    PanelResult,
+    RejectedParams,
+    ServerStatus,
+    ShownParams,
+    chosen_model,
+    completion,
+    model,
+    server_status,
+    solution,
 )
 from lsp_server.server.model_loading import DEFAULT_MODEL, model_setting, usable_models
 
@@ -45,79 +50,96 @@ _NOTED: Final = "OK"
 class Copilot:
     """Answers one of Copilot's clients. `use_model` takes the setting of the model that the user chooses."""
 
-    def __init__(self, peer: Peer, completing: Completing, use_model: Callable[[str | None], object]) -> None:
-        self._peer = peer
+    def __init__(
+        self, protocol: StrictProtocol, completing: Completing, use_model: Callable[[str | None], object]
+    ) -> None:
+        self._protocol = protocol
         self._completing = completing
         self._use_model = use_model
-        self._told: dict[str, object] = {}
-        for method in _ANSWERS:
-            peer.on_request(method, partial(self._say, method))
-        peer.on_request("getCompletions", self._completions)
-        peer.on_request("getCompletionsCycling", partial(self._completions, invoked=True))
-        peer.on_request("getPanelCompletions", self._panel)
-        peer.on_request("notifyShown", self._shown)
-        peer.on_request("notifyAccepted", self._accepted)
-        peer.on_request("notifyRejected", self._rejected)
-        peer.on_request("copilot/models", self._models)
+        self._told: ServerStatus | None = None
 
     async def configured(self, params: object) -> None:
         """Use the model that ``workspace/didChangeConfiguration`` names, if it is on this machine.
 
         Whoever used Copilot before may have chosen one of Copilot's. Clients say so themselves.
         """
-        name = decode_chosen_model(params)
+        name = chosen_model(params)
         if name and name in await usable_models():
             self._use_model(model_setting(name))
 
-    def tell_status(self, status: Mapping[str, object]) -> None:
+    def tell_status(self, status: StatusParams) -> None:
         """Tell how the server is, where that is new; older clients listen to the one, newer to the other."""
-        params = encode_status(status)
+        params = server_status(status)
         if params != self._told:
             self._told = params
-            self._peer.notify("statusNotification", params)
-            self._peer.notify("didChangeStatus", params)
+            self._protocol.notify("statusNotification", params)
+            self._protocol.notify("didChangeStatus", params)
 
-    async def _say(self, method: str, _: object) -> object:
-        return _ANSWERS[method]
+    def register(self, server: JsonRPCServer) -> None:
+        """Answer what Copilot's clients ask `server`."""
+        for method, answer in _ANSWERS.items():
+            _always(server, method, answer)
 
-    async def _completions(self, params: object, *, invoked: bool = False) -> object:
-        """``getCompletions``; clients take a list where LSP's take None, and hide what they show."""
-        asked = DocumentParams.decode(params)
-        found = await self._completing.find(asked.uri, asked.position, Target.line, invoked=invoked)
+        @server.feature("getCompletions")
+        async def completions(params: DocumentParams) -> CompletionsResult:
+            return await self._completions(params, invoked=False)
+
+        @server.feature("getCompletionsCycling")
+        async def completions_cycling(params: DocumentParams) -> CompletionsResult:
+            return await self._completions(params, invoked=True)
+
+        @server.feature("getPanelCompletions")
+        async def panel_completions(params: DocumentParams) -> PanelResult:
+            return await self._panel(params)
+
+        @server.feature("notifyShown")
+        async def shown(params: ShownParams) -> str:
+            self._completing.note_shown(params.uuid)
+            return _NOTED
+
+        @server.feature("notifyAccepted")
+        async def accepted(params: AcceptedParams) -> str:
+            if params.accepted_length is None:
+                self._completing.accept(params.uuid)
+            else:
+                self._completing.accept_part(params.uuid, params.accepted_length)
+            return _NOTED
+
+        @server.feature("notifyRejected")
+        async def rejected(params: RejectedParams) -> str:
+            for uuid in params.uuids:
+                self._completing.reject(uuid)
+            return _NOTED
+
+        @server.feature("copilot/models")
+        async def models(params: Any) -> object:
+            return [model(name, default=name == DEFAULT_MODEL) for name in await usable_models()]
+
+    async def _completions(self, params: DocumentParams, *, invoked: bool) -> CompletionsResult:
+        """Clients take a list where LSP's take None, and hide what they show."""
+        doc = params.doc
+        found = await self._completing.find(doc.uri, position_of(doc.position), Target.line, invoked=invoked)
         if found is None:
-            return {"completions": []}
-        completions = [encode_completion(one, found.target, asked.version) for one in found.suggestions]
-        return {"completions": completions}
+            return CompletionsResult(())
+        return CompletionsResult([completion(one, found.target, doc.version) for one in found.suggestions])
 
-    async def _panel(self, params: object) -> object:
-        """``getPanelCompletions``: each solution is a notification, and so is that there are no more."""
-        asked = DocumentParams.decode(params)
-        found = await self._completing.find(asked.uri, asked.position, Target.line, invoked=True)
+    async def _panel(self, params: DocumentParams) -> PanelResult:
+        """Each solution is a notification, and so is that there are no more."""
+        doc = params.doc
+        found = await self._completing.find(doc.uri, position_of(doc.position), Target.line, invoked=True)
         number = 0
         if found is not None:
             number = len(found.suggestions)
             for rank, suggestion in enumerate(found.suggestions):
-                solution = encode_solution(suggestion, found.target, asked.panel, score=number - rank)
-                self._peer.notify("PanelSolution", solution)
-        self._peer.notify("PanelSolutionsDone", {"panelId": asked.panel, "status": "OK"})
-        return {"solutionCountTarget": number}
+                one = solution(suggestion, found.target, params.panel_id, score=number - rank)
+                self._protocol.notify("PanelSolution", one)
+        self._protocol.notify("PanelSolutionsDone", PanelDone(params.panel_id, "OK"))
+        return PanelResult(number)
 
-    async def _shown(self, params: object) -> object:
-        self._completing.note_shown(decode_uuid(params))
-        return _NOTED
 
-    async def _accepted(self, params: object) -> object:
-        uuid, length = decode_uuid(params), decode_length(params)
-        if length is None:
-            self._completing.accept(uuid)
-        else:
-            self._completing.accept_part(uuid, length)
-        return _NOTED
+def _always(server: JsonRPCServer, method: str, answer: object) -> None:
+    """Answer requests of `method` so, whatever they say."""
 
-    async def _rejected(self, params: object) -> object:
-        for uuid in decode_uuids(params):
-            self._completing.reject(uuid)
-        return _NOTED
-
-    async def _models(self, _: object) -> object:
-        return [encode_model(name, DEFAULT_MODEL) for name in await usable_models()]
+    @server.feature(method)
+    async def say(params: Any) -> object:
+        return answer

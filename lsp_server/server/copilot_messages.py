@@ -1,77 +1,131 @@
 """What Copilot's clients say and want to be told, where that is not LSP.
 
-copilot ▶ **copilot_messages** ▶ {items, messages, fields}. Newer clients speak LSP with a few messages more,
+copilot ▶ **copilot_messages** ▶ {completion, protocol}. Newer clients speak LSP with a few messages more,
 older ones a protocol that was there before. What stands here was read off copilot.lua and copilot.el, and off
-the README of Copilot's language server.
+the README of Copilot's language server. In JSON the names are in camelCase.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from lsp_server.document import Position, Range
-from lsp_server.protocol import ClientFacts, encode_range, field, position_in
-from lsp_server.server.configuration import SECTION
+import attrs
+from lsprotocol import types
 
-if TYPE_CHECKING:  # an editor waits for the answer to `initialize`, which needs none of this
-    from lsp_server.completion import Suggestion, Target
+from lsp_server.completion import Suggestion, Target
+from lsp_server.document import Range
+from lsp_server.protocol import StatusParams, lsp_position, lsp_range
 
 
-@dataclass(frozen=True)
-class DocumentParams:
-    """``getCompletions``, ``getCompletionsCycling`` and ``getPanelCompletions``.
-
-    `version` is the client's own count of changes. `panel` names the window that solutions are shown in.
-    """
+@attrs.define
+class AskedDocument:
+    """Where a completion is wanted; `version` is the client's own count of changes."""
 
     uri: str
-    position: Position
-    version: int
-    panel: str
-
-    @classmethod
-    def decode(cls, params: object) -> DocumentParams:
-        """From the request's parameters."""
-        document = field(params, "doc", dict)
-        return cls(
-            uri=field(document, "uri", str),
-            position=position_in(document, "position", "doc.position"),
-            version=field(document, "version", int, 0),
-            panel=field(params, "panelId", str, ""),
-        )
+    position: types.Position
+    version: int = 0
 
 
-def copilot_client(client: ClientFacts) -> ClientFacts:
-    """`client` as one of Copilot's, of which much is known that they do not declare.
+@attrs.define
+class DocumentParams:
+    """``getCompletions``, ``getCompletionsCycling`` and ``getPanelCompletions``, which names its window."""
 
-    They count in UTF-16 whatever they offer, and show ghost text. Their ``initializationOptions`` are meant
-    for Copilot, but for the section that holds ours.
-    """
-    options = client.options.get(SECTION) if isinstance(client.options, Mapping) else None
-    return replace(client, copilot=True, encoding="utf-16", inline_completion=True, options=options)
+    doc: AskedDocument
+    panel_id: str = ""
 
 
-def decode_uuid(params: object) -> str:
-    """Which completion ``notifyShown`` or ``notifyAccepted`` is about."""
-    uuid: str = field(params, "uuid", str)
-    return uuid
+@attrs.define
+class ShownParams:
+    """``notifyShown``."""
+
+    uuid: str
 
 
-def decode_uuids(params: object) -> list[object]:
-    """Which completions ``notifyRejected`` is about."""
-    uuids: list[object] = field(params, "uuids", list)
-    return uuids
+@attrs.define
+class AcceptedParams:
+    """``notifyAccepted``; the length counts UTF-16 units of a completion's text, None means all of it."""
+
+    uuid: str
+    accepted_length: int | None = None
 
 
-def decode_length(params: object) -> int | None:
-    """How many UTF-16 units of a completion's text ``notifyAccepted`` is about; None for all of it."""
-    length: int | None = field(params, "acceptedLength", int, None)
-    return length
+@attrs.define
+class RejectedParams:
+    """``notifyRejected``."""
+
+    uuids: list[Any]
 
 
-def decode_chosen_model(params: object) -> str:
+@attrs.define
+class Completion:
+    """Of the answer to ``getCompletions``: `text` replaces `range`, `display_text` is what is new of it."""
+
+    uuid: str
+    text: str
+    display_text: str
+    position: types.Position
+    range: types.Range
+    doc_version: int
+
+
+@attrs.define
+class CompletionsResult:
+    """The answer to ``getCompletions`` and ``getCompletionsCycling``."""
+
+    completions: Sequence[Completion]
+
+
+@attrs.define
+class Solution:
+    """``PanelSolution``: `completion_text` replaces `range`, `display_text` begins with the line so far."""
+
+    panel_id: str
+    solution_id: str
+    completion_text: str
+    display_text: str
+    range: types.Range
+    score: int
+
+
+@attrs.define
+class PanelDone:
+    """``PanelSolutionsDone``."""
+
+    panel_id: str
+    status: str
+
+
+@attrs.define
+class PanelResult:
+    """The answer to ``getPanelCompletions``."""
+
+    solution_count_target: int
+
+
+@attrs.define
+class Model:
+    """Of the answer to ``copilot/models``."""
+
+    id: str
+    model_name: str
+    model_family: str
+    scopes: Sequence[str]
+    preview: bool
+    default: bool
+
+
+@attrs.define
+class ServerStatus:
+    """``didChangeStatus`` and the older ``statusNotification``."""
+
+    kind: str
+    busy: bool
+    status: str
+    message: str
+
+
+def chosen_model(params: object) -> str:
     """The model that the user has chosen by ``workspace/didChangeConfiguration``; nothing where none is."""
     value = params
     for key in ("settings", "github", "copilot", "selectedCompletionModel"):
@@ -79,53 +133,41 @@ def decode_chosen_model(params: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def encode_completion(suggestion: Suggestion, target: Target, version: int) -> dict[str, object]:
-    """A completion for ``getCompletions``: `text` replaces `range`, `displayText` is what is new of it."""
+def completion(suggestion: Suggestion, target: Target, version: int) -> Completion:
+    """`suggestion` for ``getCompletions``."""
     text = suggestion.piece.text
-    return {
-        "uuid": suggestion.id,
-        "text": target.typed + text,
-        "displayText": text,
-        "position": encode_range(target.where)["end"],
-        "range": encode_range(target.covering(suggestion.piece)),
-        "docVersion": version,
-    }
+    return Completion(
+        uuid=suggestion.id,
+        text=target.typed + text,
+        display_text=text,
+        position=lsp_position(target.where.end),
+        range=lsp_range(target.covering(suggestion.piece)),
+        doc_version=version,
+    )
 
 
-def encode_solution(suggestion: Suggestion, target: Target, panel: str, score: int) -> dict[str, object]:
-    """A ``PanelSolution``: `completionText` replaces `range`, `displayText` begins with the line so far."""
+def solution(suggestion: Suggestion, target: Target, panel: str, score: int) -> Solution:
+    """`suggestion` for the window `panel`."""
     text = suggestion.piece.text
-    return {
-        "panelId": panel,
-        "solutionId": suggestion.id,
-        "completionText": text,
-        "displayText": target.typed + text,
-        "range": encode_range(Range(target.where.end, target.covering(suggestion.piece).end)),
-        "score": score,
-    }
+    return Solution(
+        panel_id=panel,
+        solution_id=suggestion.id,
+        completion_text=text,
+        display_text=target.typed + text,
+        range=lsp_range(Range(target.where.end, target.covering(suggestion.piece).end)),
+        score=score,
+    )
 
 
-def encode_model(name: str, default: str) -> dict[str, object]:
-    """One of the answer to ``copilot/models``."""
-    return {
-        "id": name,
-        "modelName": name,
-        "modelFamily": name,
-        "scopes": ["completion"],
-        "preview": False,
-        "default": name == default,
-    }
+def model(name: str, *, default: bool) -> Model:
+    """The model of this name as clients list it."""
+    return Model(name, name, name, scopes=["completion"], preview=False, default=default)
 
 
-def encode_status(status: Mapping[str, object]) -> dict[str, object]:
-    """``didChangeStatus`` and the older ``statusNotification``, from the parameters of ``fimble/status``."""
-    kind = "Normal" if status["enabled"] else "Inactive"
-    if status["state"] == "error":
+def server_status(status: StatusParams) -> ServerStatus:
+    """What ``fimble/status`` tells, for Copilot's clients."""
+    kind = "Normal" if status.enabled else "Inactive"
+    if status.state == "error":
         kind = "Error"
-    busy = kind == "Normal" and status["state"] != "ready"
-    return {
-        "kind": kind,
-        "busy": busy,
-        "status": "InProgress" if busy else kind,
-        "message": status.get("message", ""),
-    }
+    busy = kind == "Normal" and status.state != "ready"
+    return ServerStatus(kind, busy, "InProgress" if busy else kind, status.message or "")

@@ -1,6 +1,6 @@
 """The model that an editor uses: loaded in the background, shown while it loads, exchanged for another.
 
-workspace ▶ **model_loading** ▶ {status, jsonrpc}. What is shown is LSP's work-done progress, begun when the
+workspace ▶ **model_loading** ▶ {status, protocol}. What is shown is LSP's work-done progress, begun when the
 editor has made a place for it and ended when the model is there. Loading never waits for the editor.
 """
 
@@ -11,7 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from lsp_server.protocol import Peer, RpcError
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from lsp_server.completion import Surroundings
+from lsp_server.protocol import StrictProtocol
 from lsp_server.server.status import Status
 from model_runtime import list_models
 from model_runtime.api import Backend, BackendError, LoadProgress, ModelInfo, ModelOptions
@@ -21,7 +25,6 @@ DEFAULT_MODEL: Final = "default"
 
 _TOKEN: Final = "fimble/loading"
 _TITLE: Final = "fimble: loading the model"
-_INFO: Final = 3  # MessageType
 
 
 class Backends(Protocol):
@@ -43,51 +46,55 @@ class Backends(Protocol):
 class LoadingReport:
     """The progress of one load, for an editor that has the capability ``window.workDoneProgress``."""
 
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
+    def __init__(self, protocol: StrictProtocol) -> None:
+        self._protocol = protocol
         self._begun = False
         self._percentage = 0
 
     async def begin(self) -> None:
         """Ask the editor for a place to show progress in, and begin there; an editor may refuse."""
         try:
-            await self._peer.request("window/workDoneProgress/create", {"token": _TOKEN})
-        except RpcError:
+            params = types.WorkDoneProgressCreateParams(_TOKEN)
+            await self._protocol.send_request_async(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)
+        except JsonRpcException:
             return
         self._begun = True
-        self._tell({"kind": "begin", "title": _TITLE, "percentage": self._percentage})
+        self._tell(types.WorkDoneProgressBegin(_TITLE, percentage=self._percentage))
 
     def report(self, share: float, message: str) -> None:
         """Show how far loading has come; `share` goes from 0 to 1."""
         self._percentage = max(self._percentage, min(100, round(share * 100)))  # it may not fall in LSP
         if self._begun:
-            self._tell({"kind": "report", "percentage": self._percentage, "message": message})
+            self._tell(types.WorkDoneProgressReport(percentage=self._percentage, message=message))
 
     def end(self, message: str) -> None:
         """Loading is over."""
         if self._begun:
             self._begun = False
-            self._tell({"kind": "end", "message": message})
+            self._tell(types.WorkDoneProgressEnd(message=message))
 
-    def _tell(self, value: dict[str, object]) -> None:
-        self._peer.notify("$/progress", {"token": _TOKEN, "value": value})
+    def _tell(self, value: object) -> None:
+        self._protocol.notify(types.PROGRESS, types.ProgressParams(_TOKEN, value))
 
 
 class ModelInUse:
-    """One editor's model. `failed` is told why it cannot be used."""
+    """One editor's model: its backend is the `surroundings`' of its documents.
+
+    `failed` is told why it cannot be used.
+    """
 
     def __init__(
         self,
-        options: ModelOptions,
+        surroundings: Surroundings,
         backends: Backends,
-        peer: Peer,
+        protocol: StrictProtocol,
         status: Status,
         failed: Callable[[BackendError], None],
     ) -> None:
-        self.backend = backends.get(options)
-        self._options = options
+        self._surroundings = surroundings
+        self._options = surroundings.settings.model_options
         self._backends = backends
-        self._peer = peer
+        self._protocol = protocol
         self._status = status
         self._failed = failed
         self._loading: asyncio.Task[None] | None = None
@@ -97,7 +104,7 @@ class ModelInUse:
         if options == self._options:
             return False
         self._cancel()
-        self.backend = self._backends.get(options)
+        self._surroundings.backend = self._backends.get(options)
         self._backends.release(self._options)
         self._options = options
         return True
@@ -125,13 +132,14 @@ class ModelInUse:
         await asyncio.sleep(0)  # what the backend has told of its progress comes first
         self._status.ready(info.name)
         message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
-        self._peer.notify("window/logMessage", {"type": _INFO, "message": message})
+        params = types.LogMessageParams(types.MessageType.Info, message)
+        self._protocol.notify(types.WINDOW_LOG_MESSAGE, params)
 
     async def _load_quietly(self) -> ModelInfo:
-        return await self.backend.load(self._in_this_thread(self._status.loading))
+        return await self._surroundings.backend.load(self._in_this_thread(self._status.loading))
 
     async def _load_with_report(self) -> ModelInfo:
-        report = LoadingReport(self._peer)
+        report = LoadingReport(self._protocol)
 
         def progress(share: float, message: str) -> None:
             report.report(share, message)
@@ -140,7 +148,7 @@ class ModelInUse:
         beginning = asyncio.get_running_loop().create_task(report.begin())
         outcome = "failed"
         try:
-            info = await self.backend.load(self._in_this_thread(progress))
+            info = await self._surroundings.backend.load(self._in_this_thread(progress))
             outcome = f"{info.name} is ready"
         finally:
             beginning.cancel()

@@ -1,8 +1,8 @@
 """What an editor has open, and how it wants it completed.
 
-server ▶ **workspace** ▶ {copilot, completing, configuration, model_loading, messages} ▶ session. Handlers for
-all that an initialized editor says: documents come, change and go, settings change, commands are run.
-Completions themselves are `completing`'s, and what only Copilot's clients say is `copilot`'s.
+{connection, features} ▶ **workspace** ▶ {completion, copilot, configuration, model_loading, status}.
+Documents come, change and go, settings change, commands are run. Completions themselves are `Completing`'s,
+and what only Copilot's clients say is `Copilot`'s.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+
 from lsp_server.completion import Completing, Outcomes, Session, Surroundings
 from lsp_server.context import Context
-from lsp_server.document import Document
+from lsp_server.document import Document, Edit
 from lsp_server.protocol import (
     ACCEPT,
     CLEAR_CACHE,
     NEXT_MODEL,
+    STATUS,
     TOGGLE,
-    ChangedDocument,
-    ClientFacts,
-    Command,
-    ErrorCode,
-    OpenedDocument,
-    Peer,
-    RpcError,
-    decode_uri,
+    StatusParams,
+    StrictProtocol,
+    range_of,
 )
+from lsp_server.server.client_facts import ClientFacts
 from lsp_server.server.configuration import pulled, pushed, register
 from lsp_server.server.copilot import Copilot
 from lsp_server.server.model_loading import Backends, ModelInUse, next_model, usable_models
@@ -36,8 +36,6 @@ from lsp_server.server.status import Status
 from lsp_server.settings import Settings, read_settings
 from lsp_server.statistics import Metrics
 from model_runtime.api import BackendError
-
-_ERROR, _INFO = 1, 3  # MessageType
 
 
 class Workspace:
@@ -47,38 +45,45 @@ class Workspace:
     """
 
     def __init__(
-        self, peer: Peer, client: ClientFacts, settings: Settings, backends: Backends, metrics: Metrics
+        self,
+        protocol: StrictProtocol,
+        client: ClientFacts,
+        settings: Settings,
+        backends: Backends,
+        metrics: Metrics,
     ) -> None:
-        self._peer = peer
+        self._protocol = protocol
         self._client = client
         self._initial, self._mistakes = read_settings(client.options, settings)
         self._configured = self._initial
         self._status = Status(self._tell_status if client.status or client.copilot else None)
-        self._model = ModelInUse(self._initial.model_options, backends, peer, self._status, self._failed)
-        self._context = Context(client.roots)
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
-        self._outcomes = Outcomes(self._sessions, metrics, self._status.model, tells_shown=client.copilot)
-        self._completing = Completing(
+        self._outcomes = Outcomes(
+            self._sessions, metrics, lambda: self._status.model, tells_shown=client.copilot
+        )
+        self.context = Context(client.roots)
+        self._surroundings = Surroundings(
+            backends.get(self._initial.model_options),
+            self._initial,
+            self.context,
+            generating=self._status.generating,
+            accepted=self._outcomes.accepted,
+        )
+        self._model = ModelInUse(self._surroundings, backends, protocol, self._status, self._failed)
+        self.completing = Completing(
             self._sessions,
             self._outcomes,
-            peer,
+            lambda: self._status.enabled,
+            self._tell_progress,
             self._failed,
             tells_source=client.source,
             markdown=client.markdown,
         )
-        self._surroundings = Surroundings(
-            self._model.backend,
-            self._initial,
-            self._context,
-            generating=self._status.generating,
-            accepted=self._outcomes.accepted,
-        )
+        self.copilot = Copilot(protocol, self.completing, self._change_model) if client.copilot else None
         self._told: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.enabled = self._initial.metrics
-        self._register(peer)
-        self._copilot = Copilot(peer, self._completing, self._change_model) if client.copilot else None
 
     async def close(self) -> None:
         """End all that runs."""
@@ -93,62 +98,47 @@ class Workspace:
         # Now, not at the process's end: editors may kill it as soon as `shutdown` is answered.
         await asyncio.to_thread(self._metrics.close)
 
-    def _register(self, peer: Peer) -> None:
-        peer.on_notification("initialized", self._initialized)
-        peer.on_notification("textDocument/didOpen", self._did_open)
-        peer.on_notification("textDocument/didChange", self._did_change)
-        peer.on_notification("textDocument/didSave", self._did_save)
-        peer.on_notification("textDocument/didFocus", self._did_focus)
-        peer.on_notification("textDocument/didClose", self._did_close)
-        peer.on_notification("workspace/didChangeConfiguration", self._did_change_configuration)
-        peer.on_request("workspace/executeCommand", self._execute)
-        peer.on_request("textDocument/inlineCompletion", self._completing.inline)
-        peer.on_request("textDocument/completion", self._completing.popup)
-        peer.on_notification("textDocument/didShowCompletion", self._completing.shown)
-        peer.on_notification("textDocument/didPartiallyAcceptCompletion", self._completing.partly_accepted)
-
-    def _initialized(self, _: object) -> None:
+    def begin(self) -> None:
+        """The editor is ready to be asked and told."""
         self._tell_mistakes(self._mistakes)
         self._run(self._begin())
 
     async def _begin(self) -> None:
         """Learn the editor's settings, then load the model that they name."""
         if self._client.registers_configuration:
-            self._run(register(self._peer))
+            self._run(register(self._protocol))
         if self._client.configuration:
-            self._configure(await pulled(self._peer))
+            self._configure(await pulled(self._protocol))
         self._model.load(report=self._client.work_done_progress)
 
-    def _did_open(self, params: object) -> None:
-        opened = OpenedDocument.decode(params)
+    def open(self, opened: types.TextDocumentItem) -> None:
+        """The editor has opened a document, perhaps anew."""
         document = Document(
             opened.text,
             uri=opened.uri,
-            language=opened.language,
+            language=opened.language_id,
             version=opened.version,
             encoding=self._client.encoding,
         )
         self._close_session(opened.uri)
         self._sessions[opened.uri] = Session(document, self._surroundings)
-        self._context.opened(document)
+        self.context.opened(document)
 
-    def _did_change(self, params: object) -> None:
-        changed = ChangedDocument.decode(params)
-        session = self._sessions.get(changed.uri)
+    def edit(
+        self,
+        document: types.VersionedTextDocumentIdentifier,
+        changes: Sequence[types.TextDocumentContentChangeEvent],
+    ) -> None:
+        """The editor has changed a document."""
+        session = self._sessions.get(document.uri)
         if session is None:
-            raise RpcError(ErrorCode.INVALID_PARAMS, f"{changed.uri} is not open")
-        session.edit(changed.edits, changed.version)
+            raise JsonRpcInvalidParams(f"{document.uri} is not open")
+        session.edit([_edit(change) for change in changes], document.version)
 
-    def _did_save(self, params: object) -> None:
-        self._context.saved(decode_uri(params))
-
-    def _did_focus(self, params: object) -> None:
-        self._context.focused(decode_uri(params))
-
-    def _did_close(self, params: object) -> None:
-        uri = decode_uri(params)
+    def close_document(self, uri: str) -> None:
+        """The editor has closed a document."""
         self._close_session(uri)
-        self._context.closed(uri)
+        self.context.closed(uri)
 
     def _close_session(self, uri: str) -> None:
         session = self._sessions.pop(uri, None)
@@ -156,17 +146,18 @@ class Workspace:
             session.close()
             self._outcomes.close_document(session.document)
 
-    def _did_change_configuration(self, params: object) -> None:
+    def configure(self, params: object) -> None:
+        """The editor's settings have changed; `params` may say how, in the shape that it likes."""
         options = pushed(params)
         if options is not None:
             self._reconfigure(options)
         elif self._client.configuration:
             self._run(self._pull())
-        if self._copilot is not None:
-            self._run(self._copilot.configured(params))
+        if self.copilot is not None:
+            self._run(self.copilot.configured(params))
 
     async def _pull(self) -> None:
-        self._reconfigure(await pulled(self._peer))
+        self._reconfigure(await pulled(self._protocol))
 
     def _reconfigure(self, options: object) -> None:
         """Take over settings that have changed. A model that is chosen is loaded before the next key."""
@@ -193,45 +184,42 @@ class Workspace:
         self._metrics.enabled = settings.metrics
         exchanged = self._model.exchange(settings.model_options)
         if exchanged:
-            self._surroundings.backend = self._model.backend
             self._surroundings.debounce.forget_answers()
             self._told.clear()
         for session in self._sessions.values():
             session.forget()
         return exchanged
 
-    async def _execute(self, params: object) -> object:
-        command = Command.decode(params)
-        if command.name == ACCEPT:
-            self._completing.accept(command.argument)
+    async def execute(self, params: types.ExecuteCommandParams) -> object:
+        """Run a command; its result."""
+        if params.command == ACCEPT:
+            self.completing.accept(params.arguments[0] if params.arguments else None)
             return None
-        if command.name == TOGGLE:
+        if params.command == TOGGLE:
             return self._toggle()
-        if command.name == NEXT_MODEL:
+        if params.command == NEXT_MODEL:
             return await self._next_model()
-        if command.name == CLEAR_CACHE:
+        if params.command == CLEAR_CACHE:
             for session in self._sessions.values():
                 session.forget()
-            self._tell(_INFO, "what was remembered is forgotten")
+            self._tell(types.MessageType.Info, "what was remembered is forgotten")
             return None
-        raise RpcError(ErrorCode.INVALID_PARAMS, f"there is no command {command.name!r}")
+        raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
 
     def _toggle(self) -> dict[str, object]:
-        enabled = self._completing.enabled = not self._completing.enabled
-        self._status.enabled(enabled)
+        enabled = self._status.toggle()
         if not enabled:
             for session in self._sessions.values():
                 session.close()
-        self._tell(_INFO, f"completions are {'on' if enabled else 'off'}")
+        self._tell(types.MessageType.Info, f"completions are {'on' if enabled else 'off'}")
         return {"enabled": enabled}
 
     async def _next_model(self) -> dict[str, object]:
         usable = await usable_models()
         model = next_model(usable, self._surroundings.settings.model)
         if not self._change_model(model):
-            self._tell(
-                _INFO, "there is no other model on this machine: `fimble models` lists those to be had"
-            )
+            none = "there is no other model on this machine: `fimble models` lists those to be had"
+            self._tell(types.MessageType.Info, none)
         return {"model": model}
 
     def _change_model(self, model: str | None) -> bool:
@@ -251,23 +239,33 @@ class Workspace:
 
     def _failed(self, error: BackendError) -> None:
         self._status.error(str(error))
-        self._tell_once(_ERROR, str(error))
+        self._tell_once(types.MessageType.Error, str(error))
 
     def _tell_mistakes(self, mistakes: Sequence[str]) -> None:
         for mistake in mistakes:
-            self._tell_once(_ERROR, mistake)
+            self._tell_once(types.MessageType.Error, mistake)
 
-    def _tell_once(self, kind: int, message: str) -> None:
+    def _tell_once(self, kind: types.MessageType, message: str) -> None:
         """Show the user a message, once: the same one at every key would be worse than the mistake."""
         if message not in self._told:
             self._told.add(message)
             self._tell(kind, message)
 
-    def _tell(self, kind: int, message: str) -> None:
-        self._peer.notify("window/showMessage", {"type": kind, "message": f"fimble: {message}"})
+    def _tell(self, kind: types.MessageType, message: str) -> None:
+        params = types.ShowMessageParams(kind, f"fimble: {message}")
+        self._protocol.notify(types.WINDOW_SHOW_MESSAGE, params)
 
-    def _tell_status(self, params: dict[str, object]) -> None:
+    def _tell_progress(self, progress: types.ProgressParams) -> None:
+        self._protocol.notify(types.PROGRESS, progress)
+
+    def _tell_status(self, status: StatusParams) -> None:
         if self._client.status:
-            self._peer.notify("fimble/status", params)
-        if self._copilot is not None:
-            self._copilot.tell_status(params)
+            self._protocol.notify(STATUS, status)
+        if self.copilot is not None:
+            self.copilot.tell_status(status)
+
+
+def _edit(change: types.TextDocumentContentChangeEvent) -> Edit:
+    if isinstance(change, types.TextDocumentContentChangePartial):
+        return Edit(change.text, range_of(change.range))
+    return Edit(change.text)

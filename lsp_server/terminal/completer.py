@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from pygls.exceptions import JsonRpcException
+
 from lsp_server.client import Connection, ServerGone
 from lsp_server.document import Edit, Position
-from lsp_server.protocol import ACCEPT, TOGGLE, RpcError, encode_range
+from lsp_server.protocol import ACCEPT, TOGGLE, lsp_range
 
 _INVOKED, _AUTOMATIC = 1, 2  # InlineCompletionTriggerKind
 _LOUD: Final = 2  # MessageType: what is an error or a warning
@@ -91,7 +93,7 @@ class Completer:
             self._is(ServerState())
             try:
                 message = await self._serve()
-            except (ServerGone, RpcError) as error:
+            except (ServerGone, JsonRpcException) as error:
                 message = str(error)
             self._is(ServerState("gone", message=message))
             await self._wanted.wait()
@@ -106,7 +108,7 @@ class Completer:
         self.cancel()
         assert edit.where is not None
         self._version += 1
-        change = {"range": encode_range(edit.where), "text": edit.text}
+        change = {"range": lsp_range(edit.where), "text": edit.text}
         self._notify(
             "textDocument/didChange",
             {"textDocument": {"uri": self._uri, "version": self._version}, "contentChanges": [change]},
@@ -207,7 +209,7 @@ class Completer:
             result = await connection.ask("textDocument/inlineCompletion", params)
         except ServerGone:
             return  # which is told otherwise
-        except RpcError as error:
+        except JsonRpcException as error:
             self._told(error.message)
             return
         if result is not None:  # what is shown stands otherwise
@@ -245,7 +247,7 @@ class Completer:
             )
         except ServerGone:
             return
-        except RpcError as error:
+        except JsonRpcException as error:
             self._told(error.message)
 
     def _notify(self, method: str, params: object) -> None:

@@ -11,12 +11,11 @@ from typing import Any, Final
 import pytest
 
 from lsp_server.document import Document, Position, Range
-from lsp_server.protocol.jsonrpc import ErrorCode
-from lsp_server.protocol.messages import ChangedDocument, OpenedDocument
 from lsp_server.statistics.store import FILE_NAME, CountStore
 from tests.e2e.child import Child
 from tests.lsp_server.server.test_copilot import doc
 from tests.lsp_server.server.test_server import INLINE, at, counted
+from tests.lsp_server.wire import ErrorCode
 
 RECORDINGS: Final = Path(__file__).parent / "recordings"
 CYCLING: Final = "getCompletionsCycling"
@@ -74,10 +73,15 @@ class Replay:
 
     def _note(self, method: str, params: Any) -> None:
         if method == "textDocument/didOpen":
-            self.document = Document(OpenedDocument.decode(params).text)
+            self.document = Document(params["textDocument"]["text"])
         elif method == "textDocument/didChange":
-            for edit in ChangedDocument.decode(params).edits:
-                self.document.replace(edit.text, edit.where)
+            for change in params["contentChanges"]:
+                ends = (
+                    [Position(**change["range"][end]) for end in ("start", "end")]
+                    if "range" in change
+                    else None
+                )
+                self.document.replace(change["text"], Range(*ends) if ends else None)
 
     def _filled(self, value: Any) -> Any:
         """`value` with this server's ids in the places of the recorded ones."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lsp_server.protocol.jsonrpc import ErrorCode
 from tests.e2e.child import FIMBLE, ROOT, Child
 from tests.lsp_server.fakes import Editor
+from tests.lsp_server.wire import ErrorCode
 
 A = {"uri": "file:///a.py"}
 INLINE = "textDocument/inlineCompletion"
@@ -167,7 +167,7 @@ async def test_several_editors_are_served_over_tcp(checkpoint_folder: Path) -> N
 def test_what_a_library_prints_does_not_get_between_the_messages() -> None:
     program = (
         "import os, sys\n"
-        "from lsp_server.protocol.transport import Stdio\n"
+        "from lsp_server.protocol import Stdio\n"
         "stdio = Stdio.claim()\n"
         "print('noise'); os.write(1, b'more noise')\n"
         "assert sys.stdin.read() == ''\n"

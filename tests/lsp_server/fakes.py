@@ -8,7 +8,6 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from lsp_server.protocol.transport import framed, read_message
 from lsp_server.server.connection import LanguageServer
 from lsp_server.settings import Settings
 from lsp_server.statistics.metrics import Metrics
@@ -22,6 +21,7 @@ from model_runtime.api import (
     ModelOptions,
     Usage,
 )
+from tests.lsp_server.wire import framed, read_message
 
 INFO = ModelInfo("fake", "none", 1_000_000, 2048, "cpu", "fp32", fill_in_the_middle=True)
 USAGE = Usage(prompt_tokens=5, reused_tokens=3, decoded_tokens=2)

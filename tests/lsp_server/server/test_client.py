@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from pygls.exceptions import JsonRpcException
 
 from lsp_server.client import ChildServer, ServerGone
-from lsp_server.protocol.jsonrpc import RpcError
 from tests.lsp_server.terminal.fake_server import FakeServer
 
 
@@ -45,7 +45,7 @@ async def test_a_server_in_a_child_process_is_started_asked_and_ended(checkpoint
     try:
         answer = await server.initialize({"textDocument": {"inlineCompletion": {}}})
         assert answer["serverInfo"]["name"] == "fimble"
-        with pytest.raises(RpcError, match="no/such"):
+        with pytest.raises(JsonRpcException, match="no/such"):
             await server.ask("no/such", {})
     finally:
         await server.stop()

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from lsp_server.protocol.jsonrpc import ErrorCode
 from lsp_server.statistics.metrics import Metrics
 from lsp_server.statistics.store import CountStore
 from model_runtime.api import Backend, Chunk, CompletionRequest, ModelNotFound
 from tests.lsp_server.fakes import Editor, EditorAndServer, FakeBackend
 from tests.lsp_server.server.test_server import INLINE, A, at, counted
+from tests.lsp_server.wire import ErrorCode
 
 CHANGED = "workspace/didChangeConfiguration"
 LEGACY = ("getCompletions", "getCompletionsCycling", "getPanelCompletions")

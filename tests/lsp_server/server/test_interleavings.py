@@ -10,11 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lsp_server.protocol.jsonrpc import ErrorCode
 from model_runtime.api import FinishReason, OutOfMemory
 from tests.lsp_server.fakes import EditorAndServer
 from tests.lsp_server.scripted import ScriptedBackend
 from tests.lsp_server.virtual_time import VirtualTimeLoop, settle
+from tests.lsp_server.wire import ErrorCode
 
 Result = TypeVar("Result")
 

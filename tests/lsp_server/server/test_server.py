@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsp_server.protocol.jsonrpc import ErrorCode
 from lsp_server.settings import Settings
 from lsp_server.statistics.metrics import Metrics
 from lsp_server.statistics.store import CountStore
 from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelInfo, ModelNotFound
 from tests.lsp_server.fakes import EditorAndServer, FakeBackend
+from tests.lsp_server.wire import ErrorCode
 
 A = {"uri": "file:///a.py"}
 INLINE = "textDocument/inlineCompletion"

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from lsp_server.client import Connection, ServerGone
-from lsp_server.protocol.transport import framed, read_message
+from tests.lsp_server.wire import framed, read_message
 
 
 class FakeServer:

@@ -1,7 +1,7 @@
-"""Bytes between an editor and the server: LSP's framing, over stdio or a socket.
+"""Bytes between an editor and the server, in the shape that pygls reads and writes.
 
-**transport** ▶ jsonrpc ▶ server. Both ways in end up as an `asyncio.StreamReader`, so that everything above
-is the same for a pipe and a socket, on every platform.
+**streams** ▶ strict. Both ways in end up as an `asyncio.StreamReader`, so that everything above is the same
+for a pipe and a socket, on every platform.
 """
 
 from __future__ import annotations
@@ -14,37 +14,71 @@ import re
 import select
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-_LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_LENGTH: Final = re.compile(rb"content-length:[ \t]*(\d+)[ \t]*", re.IGNORECASE)
 
 
 class FramingError(Exception):
     """What arrives is not framed as LSP frames messages, and where the next one begins can't be known."""
 
 
-async def read_message(reader: asyncio.StreamReader) -> bytes | None:
-    """The body of the next message, or None at the end of input.
+class MessageReader:
+    """A stream as pygls reads it, header line by header line.
 
-    Raises:
-        FramingError: the bytes that arrive are no LSP message.
+    pygls skips what it does not understand; here it ends the connection.
     """
-    try:
-        header = await reader.readuntil(b"\r\n\r\n")
-        match = _LENGTH.search(header.replace(b"\r\n", b"\n"))
-        if match is None:
+
+    def __init__(self, stream: asyncio.StreamReader) -> None:
+        self._stream = stream
+        self._length_seen = False
+
+    async def readline(self) -> bytes:
+        """A line of a header; nothing at the end of input.
+
+        Raises:
+            FramingError: the bytes that arrive are no LSP message.
+        """
+        if not self._length_seen:
+            # The handler of the request before runs up to its first wait, and sees documents as they are now.
+            await asyncio.sleep(0)
+        try:
+            line = await self._stream.readline()
+        except ConnectionError:
+            return b""
+        except ValueError:  # longer than any header
+            raise FramingError("what arrives is not the Language Server Protocol") from None
+        if match := _LENGTH.fullmatch(line.strip()):
+            self._length_seen = True
+            return b"Content-Length: %b\r\n" % match[1]
+        if line == b"\r\n" and not self._length_seen:
             raise FramingError("a message's header has no Content-Length")
-        return await reader.readexactly(int(match[1]))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-    except asyncio.LimitOverrunError:
-        raise FramingError("what arrives is not the Language Server Protocol") from None
+        return line
+
+    async def readexactly(self, count: int) -> bytes:
+        """A message's body; nothing where the input ends before."""
+        self._length_seen = False
+        try:
+            return await self._stream.readexactly(count)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
 
 
-def framed(body: bytes) -> bytes:
-    """`body` as it goes over the wire."""
-    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+class MessageWriter:
+    """Bytes to the other side. That it has gone is nothing to fail for: reading from it tells, too."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`."""
+        with contextlib.suppress(OSError):
+            self._write(data)
+
+    def close(self) -> None:
+        """Nothing: who opened a connection closes it."""
 
 
 @dataclass(frozen=True)
