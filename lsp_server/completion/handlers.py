@@ -141,19 +141,15 @@ class Completing:
 
     def accept(self, id_: object) -> None:
         """The editor has inserted the item with this id."""
-        self._go_on_after(self._outcomes.accepted(id_))
+        self._outcomes.accepted(id_)
 
     def accept_part(self, id_: object, length: int) -> None:
         """The editor has inserted so many UTF-16 units of the item with this id."""
-        self._go_on_after(self._outcomes.partly_accepted(id_, length))
+        self._outcomes.partly_accepted(id_, length)
 
     def reject(self, id_: object) -> None:
         """The user has dismissed the item with this id."""
         self._outcomes.rejected(id_)
-
-    def _go_on_after(self, sent: Sent | None) -> None:
-        if sent is not None:
-            sent.session.accept(sent.place, sent.piece)
 
     async def _complete(
         self,

@@ -68,11 +68,11 @@ class Workspace:
             markdown=client.markdown,
         )
         self._surroundings = Surroundings(
-            self._model.backend,
+            lambda: self._model.backend,
             self._initial,
             self._context,
             generating=self._status.generating,
-            accepted=self._outcomes.accepted,
+            inserted=self._outcomes.inserted,
         )
         self._told: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -193,7 +193,6 @@ class Workspace:
         self._metrics.enabled = settings.metrics
         exchanged = self._model.exchange(settings.model_options)
         if exchanged:
-            self._surroundings.backend = self._model.backend
             self._surroundings.debounce.forget_answers()
             self._told.clear()
         for session in self._sessions.values():
