@@ -1,7 +1,6 @@
-"""What the words on the command line mean: places in files, addresses, texts.
+"""What the words on the command line mean: files, places in them, addresses.
 
-cli ▶ **arguments**. Whatever is wrong with one is a `CommandError`, whose message is one line that says what
-to do instead.
+Whatever is wrong with one is a `CommandError`, whose message is one line that says what to do instead.
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ class Location:
 
     def open(self) -> tuple[Document, Position]:
         """The file, and this place in it."""
-        text, language = read_text(self.file), language_of(self.file)
-        document = Document(text, uri=_uri(self.file), language=language, encoding="utf-32")
+        document = read_document(self.file)
         if self.line > document.line_count:
             has = _count(document.line_count, "line")
             raise CommandError(f"{self.file} has {has}, so there is no line {self.line}")
@@ -53,6 +51,12 @@ class Location:
             raise CommandError(f"line {self.line} of {self.file} has {has}: {limit}")
         column = length if self.column is None else self.column - 1
         return document, Position(self.line - 1, column)
+
+
+def read_document(name: str) -> Document:
+    """The file `name`, or standard input for ``-``, as an editor would open it; columns count characters."""
+    uri = "" if name == "-" else Path(name).absolute().as_uri()
+    return Document(read_text(name), uri=uri, language=language_of(name), encoding="utf-32")
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -66,10 +70,6 @@ def parse_address(text: str) -> tuple[str, int]:
 def language_of(name: str) -> str:
     """The language of a file as LSP names it, if it is one that trimming knows; else nothing."""
     return "python" if Path(name).suffix in (".py", ".pyi") else ""
-
-
-def _uri(name: str) -> str:
-    return Path(name).absolute().as_uri()
 
 
 def _count(number: int, thing: str) -> str:

@@ -5,10 +5,11 @@ from lsp_server.completion.feedback import Outcomes
 from lsp_server.completion.generation import stream_completion
 from lsp_server.completion.handlers import Completing
 from lsp_server.completion.items import Target
-from lsp_server.completion.session import Session, Suggestion
+from lsp_server.completion.session import Answer, Session, Suggestion
 from lsp_server.completion.suggester import Surroundings
 
 __all__ = [
+    "Answer",
     "Completing",
     "Outcomes",
     "Session",
