@@ -74,9 +74,9 @@ class CompletionRequest:
 class Usage:
     """What a completion cost, in tokens; `reused_tokens` of the prompt were in the cache already."""
 
-    prompt_tokens: int
-    reused_tokens: int
-    decoded_tokens: int
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    decoded_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

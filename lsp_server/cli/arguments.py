@@ -55,7 +55,7 @@ class Location:
 
 def read_document(name: str) -> Document:
     """The file `name`, or standard input for ``-``, as an editor would open it; columns count characters."""
-    uri = "" if name == "-" else Path(name).absolute().as_uri()
+    uri = "untitled:stdin" if name == "-" else Path(name).absolute().as_uri()
     return Document(read_text(name), uri=uri, language=language_of(name), encoding="utf-32")
 
 

@@ -7,45 +7,14 @@ look at its offer and come and go, and it reads on until there is enough of it o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lsp_server.completion.cursor_text import Place
 from lsp_server.completion.pending_request import Deadline
 from lsp_server.completion.suggestions import Offer
-from lsp_server.trimming import Trim
 from model_runtime.api import Backend, CompletionRequest, FinishReason, Usage
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A completion so far; `usage` is None until the backend has told it."""
-
-    text: str
-    usage: Usage | None = None
-
-
-async def stream_completion(
-    backend: Backend, request: CompletionRequest, trim: Trim | None
-) -> AsyncGenerator[Progress, None]:
-    """A completion as it grows, trimmed unless `trim` is None; what comes last is the whole of it.
-
-    Raises:
-        BackendError: the model cannot be used.
-    """
-    text, usage, cut = "", None, False
-    async with aclosing(backend.complete(request)) as chunks:
-        async for chunk in chunks:
-            usage = chunk.usage or usage
-            cut = chunk.finish not in (None, "stop")
-            shown = trim.feed(chunk.text) if trim else text + chunk.text
-            if shown != text:
-                text = shown
-                yield Progress(text, usage)
-            if trim and trim.done:
-                break
-    yield Progress(trim.finish(cut=cut) if trim else text, usage)
 
 
 class Generation:

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Literal
 
 from lsp_server.completion.feedback import Outcomes, Sent
-from lsp_server.completion.items import Target
+from lsp_server.completion.items import Target, encode_usage
 from lsp_server.completion.session import Answer, Session, Show, Suggestion
 from lsp_server.document import Document, Position, Selection
 from lsp_server.protocol import CompletionParams, Peer, decode_accepted_length, decode_item_id
-from model_runtime.api import BackendError
+from model_runtime.api import BackendError, Usage
 
 Aim = Callable[[Document, Position], Target]
 """Where what is found at a cursor goes, which is for the kind of request to say."""
@@ -24,19 +24,23 @@ Aim = Callable[[Document, Position], Target]
 
 @dataclass(frozen=True)
 class Found:
-    """What there is to show, perhaps nothing, and where it goes; `source` says who answered, if anybody."""
+    """What there is to show, perhaps nothing, and where it goes.
+
+    `source` says who answered, if anybody, and `usage` what was computed since the last answer, if known.
+    """
 
     suggestions: Sequence[Suggestion]
     target: Target
     source: Literal["memory", "model"] | None
+    usage: Usage | None = None
 
 
 class Completing:
     """Answers one editor's requests for completions.
 
     `sessions` are the open documents by URI. `failed` is told what the user can mend. With `tells_source`
-    lists of items say whether they came from memory, with `markdown` pop-ups show code as such. `enabled` may
-    be switched off: then there is nothing to show anywhere.
+    lists of items say whether they came from memory and what they cost, with `markdown` pop-ups show code as
+    such. `enabled` may be switched off: then there is nothing to show anywhere.
     """
 
     def __init__(
@@ -79,8 +83,12 @@ class Completing:
         if found is None:
             return None
         items = [found.target.inline_item(one) for one in found.suggestions]
-        tells = self._tells_source and found.source is not None
-        return {"items": items, "source": found.source} if tells else {"items": items}
+        answer: dict[str, object] = {"items": items}
+        if self._tells_source and found.source is not None:
+            answer["source"] = found.source
+            if found.usage is not None:
+                answer["usage"] = encode_usage(found.usage)
+        return answer
 
     async def popup(self, params: object) -> object:
         """``textDocument/completion``."""
@@ -116,7 +124,8 @@ class Completing:
             return Found((), target, None)
 
         def found_in(answer: Answer) -> Found:
-            return Found(self._remember(session, cursor, answer, target), target, answer.source)
+            items = self._remember(session, cursor, answer, target)
+            return Found(items, target, answer.source, answer.usage)
 
         answer = await self._complete(
             session,

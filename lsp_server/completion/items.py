@@ -14,6 +14,7 @@ from lsp_server.completion.session import Suggestion
 from lsp_server.document import Document, Position, PositionEncoding, Range, Selection, code_units
 from lsp_server.protocol import ACCEPT, encode_range
 from lsp_server.trimming import Piece
+from model_runtime.api import Usage
 
 _TEXT, _AS_IS = 1, 1  # CompletionItemKind, InsertTextMode
 
@@ -89,6 +90,15 @@ class Target:
         end = self.where.end
         covered = code_units(self.rest[: piece.covers], self.encoding)
         return Range(self.where.start, Position(end.line, end.character + covered))
+
+
+def encode_usage(usage: Usage) -> dict[str, object]:
+    """What was computed, for clients that are told the source."""
+    return {
+        "promptTokens": usage.prompt_tokens,
+        "reusedTokens": usage.reused_tokens,
+        "decodedTokens": usage.decoded_tokens,
+    }
 
 
 def _fenced(code: str, language: str) -> dict[str, object]:

@@ -22,7 +22,6 @@ from lsp_server.settings import Settings
 from model_runtime.api import Backend, CompletionRequest, Usage
 
 _GRACE: Final = 0.25  # seconds in which the next key may still want what was cancelled
-_NO_USAGE: Final = Usage(prompt_tokens=0, reused_tokens=0, decoded_tokens=0)
 
 
 @dataclass
@@ -62,7 +61,7 @@ class Writing:
         self._running: Generation | None = None
         self._closed: Generation | None = None
         self._deserted = False
-        self._usage = self._told = _NO_USAGE  # of what has ended; what `take_usage` has given
+        self._usage = self._told = Usage()  # of what has ended; what `take_usage` has given
 
     def known(self, place: Place) -> bool:
         """Whether there is an offer for `place`; where there is none, nothing is written any more."""
@@ -116,7 +115,7 @@ class Writing:
         if self._running is not None and self._running.usage is not None:
             total += self._running.usage
         usage, self._told = total - self._told, total
-        return None if usage == _NO_USAGE else usage
+        return None if usage == Usage() else usage
 
     def desert(self) -> None:
         """Nobody waits any more. Editors cancel at every key, and the next one may want what is running."""
