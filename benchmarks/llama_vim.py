@@ -1,9 +1,8 @@
 """llama.cpp's server, driven as llama.vim drives it: what its users have, key by key.
 
-typing_replay ▶ **llama_vim** ▶ llama_server. It follows the plugin's source (autoload/llama.vim at a1c8e6e,
-January 2026): what is sent and when, what is kept, what is shown. Two things are kinder than the plugin:
-requests go over HTTP without a curl process for each, and no chunks of other places are sent along, so that
-prompts are shorter.
+It follows the plugin's source (autoload/llama.vim at a1c8e6e, January 2026): what is sent and when, what is
+kept, what is shown. Two things are kinder than the plugin: requests go over HTTP without a curl process for
+each, and no chunks of other places are sent along, so that prompts are shorter.
 """
 
 from __future__ import annotations
@@ -73,10 +72,7 @@ class _Context:
 
 
 class LlamaVim:
-    """The plugin's side of a typing session; an `Assistant`.
-
-    `costs` has what each request took of the server, those that nobody saw too.
-    """
+    """The plugin's side of a typing session; an `Assistant`."""
 
     def __init__(self, post: Post, watch: Watch) -> None:
         self._post = post
@@ -91,7 +87,6 @@ class LlamaVim:
         self._indent = 0
         self._idle = asyncio.Event()
         self._error: BaseException | None = None
-        self.costs: list[Usage] = []
 
     def opened(self, text: str) -> None:
         """See `Assistant.opened`."""
@@ -170,7 +165,7 @@ class LlamaVim:
             self._idle.set()
             return
         prompt, computed = answer["tokens_evaluated"], answer["timings/prompt_n"]
-        self.costs.append(Usage(prompt, prompt - computed, answer["timings/predicted_n"]))
+        self._watch.computed(Usage(prompt, prompt - computed, answer["timings/predicted_n"]))
         for key in keys:
             self._keep(key, answer["content"])
         if not self._shown or not self._can_accept:

@@ -2,9 +2,11 @@
 
     python -m benchmarks.typing_replay --llama-server path/to/llama-server [FILE ...]
 
+Ours is `fimble serve`, driven as an editor's client does it, with some files beside the typed one open too.
 Both have the same weights (llama.cpp in Q8_0), and both get the same keys at the same times; a key that comes
-while an answer is computed cancels or queues as each client does it. Sessions alternate, and a server that is
-not asked is suspended. Accepted completions differ, so after one the keys do too; --no-accepts types all.
+while an answer is computed cancels or queues as each client does it. Sessions alternate; llama.cpp's server
+is suspended while it is not asked, ours sleeps. Accepted completions differ, so after one the keys do too;
+--no-accepts types all.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,20 +30,23 @@ from benchmarks.processes import ROOT
 from lsp_server.bench.machine import Machine, this_machine
 from lsp_server.bench.typist import (
     Assistant,
-    BackendAssistant,
+    Editor,
+    EditorAssistant,
     Quantiles,
     TypedKey,
     TypingSession,
     TypingSummary,
     Watch,
+    neighbours,
     replay,
     summarize,
     waits_by_key,
 )
-from lsp_server.languages import language_of
-from lsp_server.settings import Settings
-from model_runtime import convert, models_folder, open_backend
-from model_runtime.api import Backend, ModelOptions, Usage
+from lsp_server.cli.arguments import read_document
+from lsp_server.document import Document
+from lsp_server.files import CommandError
+from model_runtime import convert, models_folder
+from model_runtime.api import Usage
 
 FILES = ("lsp_server/document.py", "lsp_server/trimming/trim.py")
 SPLITTING = "superbpe"
@@ -59,10 +64,6 @@ class Client(Protocol):
         """A new one, for a session in `file`."""
         ...
 
-    def costs(self) -> Sequence[Usage]:
-        """What the requests of the latest session took."""
-        ...
-
     async def start(self) -> None:
         """Be ready."""
         ...
@@ -71,31 +72,45 @@ class Client(Protocol):
         """Take nothing from the other one."""
         ...
 
+    async def stop(self) -> None:
+        """Nothing is typed any more."""
+        ...
+
 
 class Ours:
-    """A model behind the seam, asked at every key."""
+    """`fimble serve` and an editor."""
 
     name = "fimble"
 
-    def __init__(self, options: ModelOptions, settings: Settings) -> None:
-        self._backend: Backend = open_backend(options)
-        self._settings = settings
-        self._assistant: BackendAssistant | None = None
+    def __init__(self, options: Sequence[str]) -> None:
+        self._options = options
+        self._editor: Editor | None = None
+        self._open: dict[str, Document] = {}
 
     def assistant(self, watch: Watch, file: Path) -> Assistant:
-        uri, language = file.absolute().as_uri(), language_of(file.name)
-        self._assistant = BackendAssistant(self._backend, watch, self._settings, language=language, uri=uri)
-        return self._assistant
-
-    def costs(self) -> Sequence[Usage]:
-        assert self._assistant is not None
-        return self._assistant.costs
+        assert self._editor is not None
+        document = read_document(str(file))
+        others = {}
+        for path in neighbours(file):
+            with suppress(CommandError):  # it can't be read: then it is not open
+                others[path.as_uri()] = read_document(str(path))
+        for uri in self._open.keys() - others.keys():
+            self._editor.close(self._open[uri])
+        for uri in others.keys() - self._open.keys():
+            self._editor.open(others[uri])
+        self._open = others
+        return EditorAssistant(self._editor, watch, document)
 
     async def start(self) -> None:
-        await self._backend.load()
+        if self._editor is None:
+            self._editor = await Editor.start(self._options)
 
     async def rest(self) -> None:
-        """The worker sleeps when nothing is asked."""
+        """Its threads sleep when nothing is asked."""
+
+    async def stop(self) -> None:
+        if self._editor is not None:
+            await self._editor.stop()
 
 
 class Llama:
@@ -105,15 +120,9 @@ class Llama:
 
     def __init__(self, server: llama_server.LlamaServer) -> None:
         self._server = server
-        self._assistant: LlamaVim | None = None
 
     def assistant(self, watch: Watch, file: Path) -> Assistant:
-        self._assistant = LlamaVim(self._server.post, watch)
-        return self._assistant
-
-    def costs(self) -> Sequence[Usage]:
-        assert self._assistant is not None
-        return self._assistant.costs
+        return LlamaVim(self._server.post, watch)
 
     async def start(self) -> None:
         self._server.process.resume()
@@ -121,33 +130,30 @@ class Llama:
     async def rest(self) -> None:
         self._server.process.suspend()
 
+    async def stop(self) -> None:
+        """It is closed with all else that is open."""
+
 
 @dataclass
 class Typed:
     """All sessions of a client together."""
 
-    keys: list[TypedKey]
-    costs: list[Usage]
+    keys: list[TypedKey] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def summary(self) -> TypingSummary:
-        return summarize(self.keys)
-
-    @property
-    def computed_per_key(self) -> tuple[float, float]:
-        """Tokens prefilled and decoded a keystroke, whether or not anybody saw what for."""
-        prefilled = sum(cost.prompt_tokens - cost.reused_tokens for cost in self.costs)
-        return prefilled / len(self.keys), sum(cost.decoded_tokens for cost in self.costs) / len(self.keys)
+        return summarize(self.keys, self.usage)
 
 
 def main() -> int:
     """What the command line asks for."""
     arguments = _parser().parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read when torch is imported, which is later
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # which our server inherits
     files = [Path(name) for name in arguments.files or FILES]
     machine = this_machine()
     with ExitStack() as stack:
-        clients: list[Client] = [Ours(ModelOptions(model=arguments.model), Settings())]
+        clients: list[Client] = [Ours([f"--model={arguments.model}"] if arguments.model else [])]
         if arguments.llama_server is None:
             _say("llama.cpp: skipped: give --llama-server")
         else:
@@ -229,24 +235,28 @@ async def type_at(
     clients: Sequence[Client], files: Sequence[Path], arguments: argparse.Namespace
 ) -> dict[str, Typed]:
     """Every file at every client, by turns."""
-    found = {client.name: Typed([], []) for client in clients}
-    for number, file in enumerate(files):
-        text = file.read_text(encoding="utf-8")
+    found = {client.name: Typed() for client in clients}
+    try:
+        for number, file in enumerate(files):
+            text = file.read_text(encoding="utf-8")
+            for client in clients:
+                await client.start()
+                session = TypingSession(
+                    text,
+                    arguments.seed + number,
+                    characters=arguments.characters,
+                    accepts=not arguments.no_accepts,
+                )
+                watch = Watch()
+                _say(f"{client.name} types in {file.name}")
+                await replay(session, client.assistant(watch, file), watch, skip_idle=arguments.skip_idle)
+                assert session.text == text, "a session comes to its file"
+                found[client.name].keys += watch.keys
+                found[client.name].usage += watch.usage
+                await client.rest()
+    finally:
         for client in clients:
-            await client.start()
-            session = TypingSession(
-                text,
-                arguments.seed + number,
-                characters=arguments.characters,
-                accepts=not arguments.no_accepts,
-            )
-            watch = Watch()
-            _say(f"{client.name} types in {file.name}")
-            await replay(session, client.assistant(watch, file), watch, skip_idle=arguments.skip_idle)
-            assert session.text == text, "a session comes to its file"
-            found[client.name].keys += watch.keys
-            found[client.name].costs += client.costs()
-            await client.rest()
+            await client.stop()
     return found
 
 
@@ -266,8 +276,7 @@ def markdown(typed: dict[str, Typed]) -> str:
         row("… where both showed some", [_times(each) for each in common])
     row("overtaken by the next key", [f"{each.overtaken_share:.1%}" for each in summaries.values()])
     row("answered with nothing", [f"{each.empty_share:.1%}" for each in summaries.values()])
-    computed = [each.computed_per_key for each in typed.values()]
-    row("tokens prefilled / decoded a key", [f"{before:.1f} / {after:.1f}" for before, after in computed])
+    row("tokens prefilled / decoded a key", [_tokens(each) for each in summaries.values()])
     row("written by accepting", [f"{each.accepted_share:.1%}" for each in summaries.values()])
     lines += ["", *verdicts(summaries)]
     return "\n".join(lines) + "\n"
@@ -310,6 +319,11 @@ def _times(quantiles: Quantiles | None) -> str:
     return "–" if quantiles is None else f"{quantiles.p50:.1f} / {quantiles.p95:.1f}"
 
 
+def _tokens(summary: TypingSummary) -> str:
+    prefilled, decoded = summary.prefilled_mean, summary.decoded_mean
+    return "–" if prefilled is None or decoded is None else f"{prefilled:.1f} / {decoded:.1f}"
+
+
 def _record(
     typed: dict[str, Typed], files: Sequence[Path], arguments: argparse.Namespace, machine: Machine
 ) -> dict[str, Any]:
@@ -323,10 +337,7 @@ def _record(
         "characters": arguments.characters,
         "accepts": not arguments.no_accepts,
         "skip_idle": arguments.skip_idle,
-        "clients": {
-            name: {**asdict(each.summary), "computed_per_key": each.computed_per_key}
-            for name, each in typed.items()
-        },
+        "clients": {name: asdict(each.summary) for name, each in typed.items()},
         "verdicts": verdicts({name: each.summary for name, each in typed.items()}),
     }
 

@@ -24,9 +24,8 @@ Suite = Literal[
 """What shows what a model knows: HumanEval-infilling's three benchmarks, three kinds of lines of held-out
 packages, HumanEval."""
 
-FinishReason = Literal["stop", "length", "deadline", "superseded"]
-"""Why a completion ended: the model said so, it has `max_tokens`, its time was up, or a newer request of the
-session took its place."""
+FinishReason = Literal["stop", "length", "deadline"]
+"""Why a completion ended: the model said so, it has `max_tokens`, or its time was up."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class CompletionRequest:
     `deadline` is a reading of ``time.monotonic()`` in seconds; by that moment the stream ends with what
     there is. `temperature` 0 is greedy decoding, where `top_k`, `top_p` and `seed` have no effect;
     `top_k` 0 and `top_p` 1 switch their filters off. Requests of one `session` (a document being edited,
-    say) follow one another and share what was computed for the earlier ones: the newest one ends those that
-    are not answered yet. Those of no session are answered one after another.
+    say) are answered one after another and share what was computed for the earlier ones; whoever has a newer
+    one closes the stream of the older one. Those of no session are answered one after another, too.
     """
 
     prefix: str
@@ -75,9 +74,23 @@ class CompletionRequest:
 class Usage:
     """What a completion cost, in tokens; `reused_tokens` of the prompt were in the cache already."""
 
-    prompt_tokens: int
-    reused_tokens: int
-    decoded_tokens: int
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    decoded_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.reused_tokens + other.reused_tokens,
+            self.decoded_tokens + other.decoded_tokens,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens - other.prompt_tokens,
+            self.reused_tokens - other.reused_tokens,
+            self.decoded_tokens - other.decoded_tokens,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 LSP_SERVER = """
     cli         server bench terminal statistics completion trimming client document files languages settings
-    bench       client completion document files languages settings trimming
+    bench       client document files
     terminal    client completion protocol document files languages settings
     client      protocol
     server      protocol completion context statistics document settings

@@ -3,16 +3,17 @@
 from lsp_server.bench.figures import BenchFigures
 from lsp_server.bench.machine import this_machine
 from lsp_server.bench.plot import check_plot, draw
-from lsp_server.bench.typist import BackendAssistant, TypedKey, TypingSession, Watch, replay
+from lsp_server.bench.typist import Editor, EditorAssistant, TypingSession, Watch, neighbours, replay
 
 __all__ = [
-    "BackendAssistant",
     "BenchFigures",
-    "TypedKey",
+    "Editor",
+    "EditorAssistant",
     "TypingSession",
     "Watch",
     "check_plot",
     "draw",
+    "neighbours",
     "replay",
     "this_machine",
 ]

@@ -1,7 +1,4 @@
-"""What `fimble bench` has measured, for a program to read and for a person.
-
-commands.bench ▶ **bench_figures** ▶ {machine, typist, model_runtime.api}; `bench_plot` draws the same.
-"""
+"""What `fimble bench` has measured, for a program to read and for a person; `plot` draws the same."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any
 
 from lsp_server.bench.machine import Machine
 from lsp_server.bench.typist import Quantiles, TypedKey, TypingSummary, summarize, waits
-from model_runtime.api import ContextSpeed, Speed
+from model_runtime.api import ContextSpeed, Speed, Usage
 
 
 @dataclass(frozen=True)
@@ -24,6 +21,7 @@ class BenchFigures:
     file: str
     seed: int
     keys: tuple[TypedKey, ...]
+    usage: Usage
 
     @property
     def waits(self) -> list[float]:
@@ -33,7 +31,7 @@ class BenchFigures:
     @property
     def typing(self) -> TypingSummary:
         """The session in figures."""
-        return summarize(self.keys)
+        return summarize(self.keys, self.usage)
 
     @property
     def context(self) -> ContextSpeed:
@@ -120,8 +118,7 @@ class BenchFigures:
         for name, times in (("text", typing.first_text_ms), ("a whole line", typing.first_line_ms)):
             yield _row("", f"from a key to {name}", *_quantiles(times))
         if typing.prefilled_mean is not None:
-            mean = f"mean {typing.prefilled_mean:.1f}"
-            yield _row("", "prefilled tokens a keystroke", f"median {typing.prefilled_median:.0f}", mean)
+            yield _row("", "prefilled tokens a keystroke", f"mean {typing.prefilled_mean:.1f}")
             yield _row("", "decoded tokens a keystroke", f"mean {typing.decoded_mean:.1f}")
             yield _row("", "of the prompts, in the cache", f"{typing.reused_share:.1%}")
         yield _row("", "overtaken by the next key", f"{typing.overtaken_share:.1%}")

@@ -1,7 +1,6 @@
-"""What the words on the command line mean: places in files, addresses, texts.
+"""What the words on the command line mean: files, places in them, addresses.
 
-cli ▶ **arguments**. Whatever is wrong with one is a `CommandError`, whose message is one line that says what
-to do instead.
+Whatever is wrong with one is a `CommandError`, whose message is one line that says what to do instead.
 """
 
 from __future__ import annotations
@@ -42,9 +41,7 @@ class Location:
 
     def open(self) -> tuple[Document, Position]:
         """The file, and this place in it."""
-        text = read_text(self.file)
-        language = language_of(self.file, text)
-        document = Document(text, uri=_uri(self.file), language=language, encoding="utf-32")
+        document = read_document(self.file)
         if self.line > document.line_count:
             has = _count(document.line_count, "line")
             raise CommandError(f"{self.file} has {has}, so there is no line {self.line}")
@@ -57,16 +54,19 @@ class Location:
         return document, Position(self.line - 1, column)
 
 
+def read_document(name: str) -> Document:
+    """The file `name`, or standard input for ``-``, as an editor would open it; columns count characters."""
+    uri = "untitled:stdin" if name == "-" else Path(name).absolute().as_uri()
+    text = read_text(name)
+    return Document(text, uri=uri, language=language_of(name, text), encoding="utf-32")
+
+
 def parse_address(text: str) -> tuple[str, int]:
     """HOST:PORT, where ``:PORT`` and ``PORT`` mean this machine only."""
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise CommandError(f"--tcp {text!r} is no address: write PORT or HOST:PORT, as in 127.0.0.1:9257")
     return host.strip("[]") or _LOOPBACK, int(port)
-
-
-def _uri(name: str) -> str:
-    return Path(name).absolute().as_uri()
 
 
 def _count(number: int, thing: str) -> str:

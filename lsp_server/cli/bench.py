@@ -5,35 +5,41 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsp_server import __version__
-from lsp_server.cli.options import Commands, add_model_options, chosen_settings, progress_bar
+from lsp_server.cli.arguments import read_document
+from lsp_server.cli.options import (
+    Commands,
+    add_model_options,
+    chosen_model,
+    chosen_settings,
+    progress_bar,
+)
 from lsp_server.document import Document
-from lsp_server.files import CommandError, read_text
-from lsp_server.languages import language_of
-from lsp_server.settings import Settings
+from lsp_server.files import CommandError
 from model_runtime import measure_speed
-from model_runtime.api import Backend, OpenBackend
+from model_runtime.api import LoadProgress, OpenBackend
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from lsp_server.bench import TypedKey, TypingSession
+    from lsp_server.bench import TypingSession, Watch
 
 _DESCRIPTION = """\
-Measure how fast memory is read, a prompt is computed and a token is made, at growing context lengths; then
-type a part of a source file as a person does (intervals, slips, jumps, accepted completions) and measure how
-long the typist waits for text.
+Type a part of a source file as a person does (intervals, slips, jumps, accepted completions), in an editor
+with `fimble serve` that has files beside it open too, and measure how long the typist waits for text; then
+measure how fast memory is read, a prompt is computed and a token is made, at growing context lengths.
 
 The share of the bandwidth limit is the time that reading the model's weights once takes at the bandwidth just
 measured, as a share of the time that a token takes. In the typing session pauses in which nothing is computed
 are left out; a key that comes while an answer is computed overtakes it, and waits for the next one."""
 
-_SESSION_SHARE = 0.5
-"""How much of the progress is the typing session."""
+_LOADING_SHARE, _SESSION_SHARE = 0.1, 0.5
+"""How far the progress is when the server's model is loaded, and after the typing session."""
 
 _FILE = Path(__file__).parents[1] / "document.py"
 _CHARACTERS, _QUICK_CHARACTERS = 400, 100
@@ -72,9 +78,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     return parser
 
 
-def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
+def _bench(arguments: argparse.Namespace, _: OpenBackend) -> int:
     # Imported here, since `fimble serve` has no use for it and editors wait for its start.
     from lsp_server.bench import BenchFigures, TypingSession, check_plot, draw, this_machine
+    from lsp_server.client import ServerGone
 
     characters = arguments.characters
     if characters is None:
@@ -84,26 +91,25 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     if arguments.plot is not None:
         check_plot(arguments.plot)
     path = arguments.file or str(_FILE)
-    text = read_text(path)
-    if not text.strip():
+    document = read_document(path)
+    if not document.text.strip():
         raise CommandError(f"{path} is empty: name a file that has something to type")
-    language = language_of(path, text)
-    document = Document(text, uri="" if path == "-" else Path(path).absolute().as_uri(), language=language)
-    settings = chosen_settings(arguments)
     machine = this_machine()  # before we make it busy ourselves
-    session = TypingSession(text, arguments.seed, characters=characters)
+    session = TypingSession(document.text, arguments.seed, characters=characters)
     with progress_bar() as bar:
         show = _shows(bar)
-        options = settings.model_options
+        # The server has its model in a process of its own, which has ended when ours is opened.
+        try:
+            watch = asyncio.run(_typed(session, document, path, chosen_model(arguments), show))
+        except ServerGone as error:
+            raise CommandError(f"`fimble serve` has ended: {error}") from error
         speed = measure_speed(
-            options,
+            chosen_settings(arguments).model_options,
             quick=arguments.quick,
-            progress=lambda share, what: show((1 - _SESSION_SHARE) * share, what),
+            progress=lambda share, what: show(_SESSION_SHARE + (1 - _SESSION_SHARE) * share, what),
         )
-        keys = asyncio.run(_typed(session, document, open_backend(options), settings, show))
-    figures = BenchFigures(
-        __version__, machine, speed, arguments.file or _FILE.name, arguments.seed, tuple(keys)
-    )
+    name = arguments.file or _FILE.name
+    figures = BenchFigures(__version__, machine, speed, name, arguments.seed, tuple(watch.keys), watch.usage)
     if arguments.json:
         print(json.dumps(figures.record(), ensure_ascii=False))
     else:
@@ -113,7 +119,7 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     return 0
 
 
-def _shows(bar: Progress) -> Callable[[float, str], None]:
+def _shows(bar: Progress) -> LoadProgress:
     task = bar.add_task("measuring", total=1.0)
 
     def show(share: float, what: str) -> None:
@@ -123,25 +129,23 @@ def _shows(bar: Progress) -> Callable[[float, str], None]:
 
 
 async def _typed(
-    session: TypingSession,
-    document: Document,
-    backend: Backend,
-    settings: Settings,
-    show: Callable[[float, str], None],
-) -> list[TypedKey]:
-    """Type `session` with `backend` completing it; what came of each key."""
-    from lsp_server.bench import BackendAssistant, Watch, replay
+    session: TypingSession, document: Document, path: str, options: Sequence[str], show: LoadProgress
+) -> Watch:
+    """Type `session` at a server that is started with `options`; what the typist saw."""
+    from lsp_server.bench import Editor, EditorAssistant, Watch, neighbours, replay
 
-    watch = Watch()
-    assistant = BackendAssistant(backend, watch, settings, language=document.language, uri=document.uri)
-
-    def typed(share: float) -> None:
-        show(1 - _SESSION_SHARE + _SESSION_SHARE * share, f"typing: {len(watch.keys)} keys")
-
+    editor = await Editor.start(options, lambda share, what: show(_LOADING_SHARE * share, what))
     try:
-        show(1 - _SESSION_SHARE, "loading the model")
-        await backend.load()
-        await replay(session, assistant, watch, skip_idle=True, progress=typed)
-    finally:  # also after Ctrl-C: a thread in the midst of a step must not outlive us
-        await backend.close()
-    return watch.keys
+        for other in [] if path == "-" else neighbours(Path(path)):
+            with suppress(CommandError):  # it can't be read: then it is not open
+                editor.open(read_document(str(other)))
+        watch = Watch()  # its clock runs from now on
+
+        def typed(share: float) -> None:
+            done = _LOADING_SHARE + (_SESSION_SHARE - _LOADING_SHARE) * share
+            show(done, f"typing: {len(watch.keys)} keys")
+
+        await replay(session, EditorAssistant(editor, watch, document), watch, skip_idle=True, progress=typed)
+    finally:
+        await editor.stop()
+    return watch

@@ -1,32 +1,26 @@
-"""``fimble complete``: one completion, printed as it comes."""
+"""``fimble complete``: one completion, as an editor would show it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import sys
 import time
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
 
-from lsp_server.cli.arguments import Location
+from lsp_server.cli.arguments import Location, read_document
 from lsp_server.cli.options import Commands, add_model_options, chosen_settings
 from lsp_server.document import Document, Position
 from lsp_server.files import CommandError, read_text
 from lsp_server.settings import Settings
-from model_runtime.api import Backend, CompletionRequest, OpenBackend, Usage
-
-if TYPE_CHECKING:
-    from lsp_server.trimming import Trim
+from model_runtime.api import Backend, OpenBackend
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble complete``."""
     parser = commands.add_parser("complete", help="complete a file at one place, without an editor")
-    parser.description = "Print the completion that belongs at a place, as it comes."
+    parser.description = "Print the completion that an editor would show at a place, once it is whole."
     place = parser.add_argument_group("where")
     place.add_argument(
         "location",
@@ -39,6 +33,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     how = parser.add_argument_group("how")
     how.add_argument(
         "--max-tokens", type=int, default=Settings.max_tokens, metavar="N", help="at most N tokens"
+    )
+    how.add_argument(
+        "--latency-budget-ms",
+        type=float,
+        metavar="MS",
+        help="print what is whole after so many milliseconds (default: wait for all of it)",
     )
     how.add_argument(
         "--temperature", type=float, default=Settings.temperature, metavar="T", help="0: always the likeliest"
@@ -54,7 +54,6 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="of the likeliest that make up P; 1: all",
     )
     how.add_argument("--seed", type=int, metavar="N", help="draw the same completion each time")
-    how.add_argument("--raw", action="store_true", help="all that the model writes, not trimmed to what fits")
     how.add_argument("--json", action="store_true", help="print one record: text, times and token counts")
     add_model_options(parser)
     parser.set_defaults(command=_complete)
@@ -62,29 +61,22 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _complete(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
-    from lsp_server.completion import (  # these take time that editors would wait for
-        completion_request,
-        place_at,
-    )
-    from lsp_server.trimming import Trim
-
     document, position = _cursor(arguments)
     settings = chosen_settings(arguments)
-    request = completion_request(place_at(document, position), document, settings)
-    request = dataclasses.replace(request, seed=arguments.seed)
-    trim = None if arguments.raw else Trim(request.prefix, request.suffix, language=request.language)
     backend = open_backend(settings.model_options)
-    out = None if arguments.json else sys.stdout
 
-    async def run() -> None:
-        record = await complete(backend, request, trim, out)
+    async def run() -> Record:
+        record = await complete(backend, document, position, settings, arguments.seed)
         await backend.close()  # but not after Ctrl-C, which would have to wait for a model that is loading
-        if arguments.json:
-            print(record.to_json())
-        elif sys.stdout.isatty():
-            print()
+        return record
 
-    asyncio.run(run())
+    record = asyncio.run(run())
+    if arguments.json:
+        print(record.to_json())
+    elif record.text:
+        print(record.text, end="\n" if sys.stdout.isatty() else "")
+    else:
+        print("fimble: nothing to offer here", file=sys.stderr)
     sys.stdout.flush()
     return 0
 
@@ -99,9 +91,10 @@ def _cursor(arguments: argparse.Namespace) -> tuple[Document, Position]:
         raise CommandError("nothing to complete: give FILE:LINE:COL, or --prefix-file")
     if arguments.prefix_file == arguments.suffix_file == "-":
         raise CommandError("standard input can be the prefix or the suffix, not both")
-    prefix = read_text(arguments.prefix_file)
-    suffix = read_text(arguments.suffix_file) if arguments.suffix_file else ""
-    document = Document(prefix + suffix, encoding="utf-32")
+    document = read_document(arguments.prefix_file)
+    prefix = document.text
+    if arguments.suffix_file:
+        document.replace(prefix + read_text(arguments.suffix_file))
     return document, document.position_at(len(prefix))
 
 
@@ -126,32 +119,41 @@ class Record:
 
 
 async def complete(
-    backend: Backend, request: CompletionRequest, trim: Trim | None, out: TextIO | None
+    backend: Backend, document: Document, position: Position, settings: Settings, seed: int | None = None
 ) -> Record:
-    """Run one completion; each piece of its text is written to `out`, if given, as it comes.
+    """Complete `document` as an editor does that has only this one open.
+
+    What is shown while the model writes may yet be withdrawn, so nothing is printed before it is whole.
 
     Raises:
         BackendError: the model cannot be used.
     """
-    from lsp_server.completion import stream_completion
+    # These take time that editors would wait for when they start `fimble serve`.
+    from lsp_server.completion import Answer, Session, Surroundings
 
+    around = Surroundings(backend, settings, seed=seed)
+    around.context.opened(document)
+    session = Session(document, around)
     model = await backend.load()
     started = time.perf_counter()
-    first_ms: float | None = None
-    text = ""
-    usage: Usage | None = None
-    async with aclosing(stream_completion(backend, request, trim)) as stream:
-        async for progress in stream:
-            if first_ms is None and progress.text:
-                first_ms = _milliseconds_since(started)
-            if out is not None:
-                out.write(progress.text[len(text) :])
-                out.flush()
-            text, usage = progress.text, progress.usage
+    shown: list[float] = []
+
+    def show(answer: Answer) -> None:
+        shown.append(_milliseconds_since(started))
+
+    # Whoever sees the text grow is answered when it is whole, whatever the latency budget is.
+    growing = show if settings.latency_budget_ms is None else None
+    answer = await session.complete(document.clamp(position), show=growing)
+    assert answer is not None, "there is no newer request"
+    total_ms = _milliseconds_since(started)
+    session.close()
+    await session.ended()
+    text = answer.suggestions[0].piece.text
+    usage = answer.usage
     return Record(
-        text=text,
-        first_token_ms=first_ms,
-        total_ms=_milliseconds_since(started),
+        text=text if text.strip() else "",
+        first_token_ms=(shown or [total_ms])[0] if text.strip() else None,
+        total_ms=total_ms,
         prompt_tokens=usage.prompt_tokens if usage else None,
         reused_tokens=usage.reused_tokens if usage else None,
         decoded_tokens=usage.decoded_tokens if usage else None,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lsp_server.completion.cursor_text import Place
+from lsp_server.completion.cursor_text import Place, place_at
 from lsp_server.completion.session import Answer, Session, Suggestion
 from lsp_server.document import Document, Position, code_units
 from lsp_server.statistics import Accepted, KeptChecks, Metrics, kept_share
@@ -84,11 +84,25 @@ class Outcomes:
         if isinstance(id_, str) and id_ in self._sent:
             self._show(id_, self._sent[id_])
 
-    def accepted(self, id_: object) -> Sent | None:
-        """The user has accepted the item; None where that is known already, or nothing of the item is."""
+    def inserted(self, document: Document, text: str, end: Position) -> None:
+        """An edit has put `text` into the document, up to `end`. Where that is an item, it was accepted."""
+        if len(text) < 2:
+            return
+        for id_, sent in reversed(self._sent.items()):
+            piece = sent.piece
+            if (
+                sent.session.document is document
+                and (piece.text.endswith(text) or text.endswith(piece.text))
+                and place_at(document, end).same_text(sent.place.after(piece))
+            ):
+                self.accepted(id_)
+                return
+
+    def accepted(self, id_: object) -> None:
+        """The user has accepted the item, unless that is known already: what comes next is begun."""
         sent = self._sent.pop(id_, None) if isinstance(id_, str) else None
         if sent is None:
-            return None
+            return
         assert isinstance(id_, str)
         self._metrics.accepted(id_)
         document = sent.session.document
@@ -101,19 +115,19 @@ class Outcomes:
         )
         self._checks.add(self._now(), accepted)
         self._set_alarm()
-        return sent
+        sent.session.accept(sent.place, sent.piece)
 
-    def partly_accepted(self, id_: object, length: int) -> Sent | None:
+    def partly_accepted(self, id_: object, length: int) -> None:
         """The user has accepted so many UTF-16 units of the item; if that is all of it, it is accepted."""
         sent = self._sent.get(id_) if isinstance(id_, str) else None
         if sent is None:
-            return None
+            return
         assert isinstance(id_, str)
         length -= code_units(sent.typed, "utf-16")
         if length >= code_units(sent.piece.text, "utf-16"):
-            return self.accepted(id_)
-        self._metrics.partly_accepted(id_, sent.taken + length)
-        return None
+            self.accepted(id_)
+        else:
+            self._metrics.partly_accepted(id_, sent.taken + length)
 
     def rejected(self, id_: object) -> None:
         """The user has taken the item off the screen."""

@@ -7,57 +7,26 @@ look at its offer and come and go, and it reads on until there is enough of it o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lsp_server.completion.cursor_text import Place
+from lsp_server.completion.pending_request import Deadline
 from lsp_server.completion.suggestions import Offer
-from lsp_server.trimming import Trim
 from model_runtime.api import Backend, CompletionRequest, FinishReason, Usage
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A completion so far; `usage` is None until the backend has told it."""
-
-    text: str
-    usage: Usage | None = None
-
-
-async def stream_completion(
-    backend: Backend, request: CompletionRequest, trim: Trim | None
-) -> AsyncGenerator[Progress, None]:
-    """A completion as it grows, trimmed unless `trim` is None; what comes last is the whole of it.
-
-    Raises:
-        BackendError: the model cannot be used.
-    """
-    text, usage, cut = "", None, False
-    async with aclosing(backend.complete(request)) as chunks:
-        async for chunk in chunks:
-            usage = chunk.usage or usage
-            cut = chunk.finish not in (None, "stop")
-            shown = trim.feed(chunk.text) if trim else text + chunk.text
-            if shown != text:
-                text = shown
-                yield Progress(text, usage)
-            if trim and trim.done:
-                break
-    yield Progress(trim.finish(cut=cut) if trim else text, usage)
 
 
 class Generation:
     """Reads what `backend` writes for `request` into `offer`, in a task of its own.
 
-    With a `budget` in seconds, counted from when the model is loaded, the backend is given a deadline. What
-    it could not write by then it is asked for in a second request, without one, whose prompt is in the cache
-    already. A `sample` is one of several candidates, which no later request goes on with.
+    The backend is given the `deadline` of whoever waits, if anybody does. What it could not write by then it
+    is asked for in a second request, without one, whose prompt is in the cache already. A `sample` is one of
+    several candidates, which no later request goes on with.
 
-    `model` is the model's name and `started` when it was there, on the event loop's clock, or None; `late`
-    says that the budget is spent, `over` that nothing more will come, and `error` why, where something went
-    wrong; `usage` is what the last stream cost so far. The `listener` is called whenever one of these or the
-    offer has changed.
+    `model` is the model's name, or None before it is loaded; `over` says that nothing more will come, and
+    `error` why, where something went wrong; `usage` is what both streams have cost so far, or None where the
+    backend cannot count. The `listener` is called whenever one of these or the offer has changed.
     """
 
     def __init__(
@@ -67,21 +36,19 @@ class Generation:
         request: CompletionRequest,
         listener: Callable[[Generation], None],
         *,
-        budget: float | None = None,
+        deadline: Deadline | None = None,
         sample: bool = False,
     ) -> None:
         self.offer = offer
         self.sample = sample
         self.model: str | None = None
-        self.started: float | None = None
-        self.late = False
         self.over = False
         self.usage: Usage | None = None
         self.error: BaseException | None = None
         self._backend = backend
         self._request = request
         self._listener = listener
-        self._budget = budget
+        self._deadline = deadline
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(self._end)
 
@@ -99,15 +66,14 @@ class Generation:
 
     async def _run(self) -> None:
         self.model = (await self._backend.load()).name
-        self.started = asyncio.get_running_loop().time()
-        self._listener(self)
         request = self._request
-        if self._budget is not None:
-            request = replace(request, deadline=self.started + self._budget)
+        if self._deadline is not None:
+            request = replace(request, deadline=self._deadline.start())
+        self._listener(self)
         finish = await self._read(request)
         if finish == "deadline":
-            self.late = True
-            self._listener(self)
+            if self._deadline is not None:
+                self._deadline.expire()
             left = request.max_tokens - (self.usage.decoded_tokens if self.usage else 0)
             if left > 0:
                 request = replace(request, prefix=self.offer.written.prefix, max_tokens=left, deadline=None)
@@ -116,9 +82,11 @@ class Generation:
 
     async def _read(self, request: CompletionRequest) -> FinishReason | None:
         """Read one stream into the offer; how it ended, or None where there was enough."""
+        before = self.usage
         async with aclosing(self._backend.complete(request)) as chunks:
             async for chunk in chunks:
-                self.usage = chunk.usage or self.usage
+                if chunk.usage is not None:
+                    self.usage = chunk.usage if before is None else before + chunk.usage
                 if chunk.text:
                     self.offer.feed(chunk.text)
                     self._listener(self)

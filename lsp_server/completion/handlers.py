@@ -14,11 +14,11 @@ from typing import Literal
 from lsprotocol import types
 
 from lsp_server.completion.feedback import Outcomes, Sent
-from lsp_server.completion.items import Target
+from lsp_server.completion.items import Target, item_usage
 from lsp_server.completion.session import Answer, Session, Show, Suggestion
 from lsp_server.document import Document, Position, Selection
 from lsp_server.protocol import InlineCompletionList, InlineCompletionParams, position_of, range_of
-from model_runtime.api import BackendError
+from model_runtime.api import BackendError, Usage
 
 Aim = Callable[[Document, Position], Target]
 """Where what is found at a cursor goes, which is for the kind of request to say."""
@@ -26,11 +26,15 @@ Aim = Callable[[Document, Position], Target]
 
 @dataclass(frozen=True)
 class Found:
-    """What there is to show, perhaps nothing, and where it goes; `source` says who answered, if anybody."""
+    """What there is to show, perhaps nothing, and where it goes.
+
+    `source` says who answered, if anybody, and `usage` what was computed since the last answer, if known.
+    """
 
     suggestions: Sequence[Suggestion]
     target: Target
     source: Literal["memory", "model"] | None
+    usage: Usage | None = None
 
 
 class Completing:
@@ -38,7 +42,7 @@ class Completing:
 
     `sessions` are the open documents by URI. Where completions are not `enabled`, there is nothing to show.
     `progress` takes partial results. `failed` is told what the user can mend. With `tells_source` lists of
-    items say whether they came from memory, with `markdown` pop-ups show code as such.
+    items say whether they came from memory and what they cost, with `markdown` pop-ups show code as such.
     """
 
     def __init__(
@@ -84,7 +88,9 @@ class Completing:
         if found is None:
             return None
         answer = _inline_list(found)
-        answer.source = found.source if self._tells_source else None
+        if self._tells_source:
+            answer.source = found.source
+            answer.usage = None if found.usage is None else item_usage(found.usage)
         return answer
 
     async def popup(self, params: types.TextDocumentPositionParams) -> types.CompletionList | None:
@@ -118,7 +124,8 @@ class Completing:
             return Found((), target, None)
 
         def found_in(answer: Answer) -> Found:
-            return Found(self._remember(session, cursor, answer, target), target, answer.source)
+            items = self._remember(session, cursor, answer, target)
+            return Found(items, target, answer.source, answer.usage)
 
         answer = await self._complete(
             session,
@@ -135,19 +142,15 @@ class Completing:
 
     def accept(self, id_: object) -> None:
         """The editor has inserted the item with this id."""
-        self._go_on_after(self._outcomes.accepted(id_))
+        self._outcomes.accepted(id_)
 
     def accept_part(self, id_: object, length: int) -> None:
         """The editor has inserted so many UTF-16 units of the item with this id."""
-        self._go_on_after(self._outcomes.partly_accepted(id_, length))
+        self._outcomes.partly_accepted(id_, length)
 
     def reject(self, id_: object) -> None:
         """The user has dismissed the item with this id."""
         self._outcomes.rejected(id_)
-
-    def _go_on_after(self, sent: Sent | None) -> None:
-        if sent is not None:
-            sent.session.accept(sent.place, sent.piece)
 
     async def _complete(
         self,

@@ -14,8 +14,9 @@ from lsprotocol import types
 
 from lsp_server.completion.session import Suggestion
 from lsp_server.document import Document, Position, PositionEncoding, Range, Selection, code_units
-from lsp_server.protocol import ACCEPT, lsp_range
+from lsp_server.protocol import ACCEPT, CompletionUsage, lsp_range
 from lsp_server.trimming import Piece
+from model_runtime.api import Usage
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Target:
         end = self.where.end
         covered = code_units(self.rest[: piece.covers], self.encoding)
         return Range(self.where.start, Position(end.line, end.character + covered))
+
+
+def item_usage(usage: Usage) -> CompletionUsage:
+    """What was computed, for clients that are told the source."""
+    return CompletionUsage(usage.prompt_tokens, usage.reused_tokens, usage.decoded_tokens)
 
 
 def _fenced(code: str, language: str) -> types.MarkupContent:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from lsp_server.completion.cursor_text import Place, model_text, place_at
-from lsp_server.completion.pending_request import Superseded, Turn
+from lsp_server.completion.pending_request import PendingRequest, Superseded
 from lsp_server.completion.suggester import Surroundings, Writing
 from lsp_server.document import Document, Edit, Position, Selection
 from lsp_server.trimming import Piece
@@ -59,8 +59,7 @@ class Session:
         self.document = document
         self._surroundings = surroundings
         self._writing = Writing(document, surroundings, self._heard)
-        self._turn: Turn | None = None
-        self._answer: Answer | None = None
+        self._turn: PendingRequest | None = None
 
     async def complete(
         self,
@@ -84,7 +83,7 @@ class Session:
         place = replace(place, snippets=self._surroundings.context.snippets(self.document, position))
         if self._turn is not None:
             self._turn.end()
-        turn = self._turn = Turn()
+        turn = self._turn = PendingRequest()
         try:
             first = await self._first(turn, place, show, pauses=not invoked)
             several = await self._several(turn, place, first) if invoked else (first,)
@@ -99,13 +98,11 @@ class Session:
             if self._turn is turn:
                 self._turn = None
         if turn.waited:
-            self._answer = Answer(place, several, "model", self._writing.usage)
-        else:
-            self._answer = Answer(place, several, "memory", None)
-        return self._answer
+            return Answer(place, several, "model", self._writing.take_usage())
+        return Answer(place, several, "memory", None)
 
     def edit(self, edits: Sequence[Edit], version: int) -> None:
-        """Apply the editor's changes; where they are an answer of ours, what comes next is begun."""
+        """Apply the editor's changes."""
         end = None
         for change in edits:
             end = self.document.replace(change.text, change.where)
@@ -113,16 +110,15 @@ class Session:
         self.document.version = version
         self._surroundings.debounce.key(_now())
         if end is not None and len(edits) == 1:
-            self._notice_acceptance(model_text(edits[0].text), end)
+            self._surroundings.inserted(self.document, model_text(edits[0].text), end)
 
     def accept(self, place: Place, piece: Piece) -> None:
         """The user has accepted `piece` at `place`: begin with what comes next, unless that is asked for."""
-        self._answer = None
         if self._turn is None:
             place = place.after(piece)
-            offer = self._writing.offer(place, timed=False)
+            offer = self._writing.offer(place)
             if offer.ended and offer.at(place) == Piece(""):
-                self._writing.offer(place.next_line(), timed=False)
+                self._writing.offer(place.next_line())
 
     def rest(self) -> None:
         """The user works in another document: what nobody waits for here is ended."""
@@ -145,37 +141,39 @@ class Session:
         """Wait, once it is closed, until the model is free."""
         await self._writing.ended()
 
-    async def _first(self, turn: Turn, place: Place, show: Show | None, *, pauses: bool) -> Suggestion:
+    async def _first(
+        self, turn: PendingRequest, place: Place, show: Show | None, *, pauses: bool
+    ) -> Suggestion:
         """The likeliest completion; with `pauses`, a slow model is not asked before the user makes one."""
         if not self._writing.known(place) and pauses and (delay := self._surroundings.debounce.delay()):
             await turn.pause(delay)
-        asked, shown = _now(), ""
+        deadline, shown = turn.deadline(self._surroundings.settings.latency_budget_ms), ""
         while True:
-            offer = self._writing.offer(place, timed=True)
+            offer = self._writing.offer(place, deadline)
             piece = offer.at(place)
             if not offer.done:
                 if show and piece and piece.text.strip() and piece.text != shown:
                     shown = piece.text
                     show(Answer(place, (Suggestion(offer.id, piece),), "model", None))
-                enough = not show and (offer.at_once or self._is_time(turn, asked))
+                enough = not show and (offer.at_once or deadline.is_past)
                 piece = offer.whole_at(place) if enough else None
             if piece is not None:
                 offer.at_once = True
-                if turn.waited and (started := self._writing.started(asked)) is not None:
-                    self._surroundings.debounce.answered(_now() - started)
+                if turn.waited and deadline.started is not None:
+                    self._surroundings.debounce.answered(_now() - deadline.started)
                 return Suggestion(offer.id, piece)
-            await turn.news()
+            await turn.change()
 
-    async def _several(self, turn: Turn, place: Place, first: Suggestion) -> tuple[Suggestion, ...]:
+    async def _several(self, turn: PendingRequest, place: Place, first: Suggestion) -> tuple[Suggestion, ...]:
         """`first` and samples that differ from it, as many as there are to be shown."""
         found = {first.piece.text.strip(): first} if first.piece.text.strip() else {}
         for seed in range(1, _TRIES + 1):
             if len(found) == CANDIDATES:
                 break
-            asked = _now()
-            offer = self._writing.sample(place, seed, _SAMPLING)
-            while not self._writing.ends(offer) and not self._is_time(turn, asked):
-                await turn.news()
+            deadline = turn.deadline(self._surroundings.settings.latency_budget_ms)
+            offer = self._writing.sample(place, seed, _SAMPLING, deadline)
+            while not self._writing.ends(offer) and not deadline.is_past:
+                await turn.change()
             piece = offer.at(place) if offer.done else offer.whole_at(place)
             if piece and piece.text.strip() and piece.text.strip() not in found:
                 found[piece.text.strip()] = Suggestion(offer.id, piece)
@@ -183,32 +181,10 @@ class Session:
         self._writing.close()
         return tuple(found.values()) or (first,)
 
-    def _is_time(self, turn: Turn, asked: float) -> bool:
-        """Whether what was `asked` has to be answered now; if not, the turn is woken when it has."""
-        started, budget = self._writing.started(asked), self._surroundings.budget
-        if started is None or budget is None:
-            return False
-        turn.wake_at(started + budget)
-        return _now() >= started + budget or self._writing.is_late(asked)
-
     def _heard(self, error: BaseException | None) -> None:
         """There is news of what is being written."""
         if self._turn is not None:
             self._turn.wake(error)
-
-    def _notice_acceptance(self, text: str, end: Position) -> None:
-        """See whether `text`, just inserted and ending at `end`, is what was answered last."""
-        answer = self._answer
-        if answer is None or len(text) < 2:
-            return
-        for suggestion in answer.suggestions:
-            piece = suggestion.piece
-            if not piece.text or not (piece.text.endswith(text) or text.endswith(piece.text)):
-                continue
-            if place_at(self.document, end).same_text(answer.place.after(piece)):
-                self.accept(answer.place, piece)
-                self._surroundings.accepted(suggestion.id)
-                return
 
 
 def _now() -> float:

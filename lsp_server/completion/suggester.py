@@ -14,9 +14,10 @@ from typing import Final
 from lsp_server.completion.cursor_text import Place, completion_request
 from lsp_server.completion.debounce import Debounce
 from lsp_server.completion.generation import Generation
+from lsp_server.completion.pending_request import Deadline
 from lsp_server.completion.suggestions import Offer, Offers
 from lsp_server.context import Context
-from lsp_server.document import Document
+from lsp_server.document import Document, Position
 from lsp_server.settings import Settings
 from model_runtime.api import Backend, CompletionRequest, Usage
 
@@ -27,22 +28,18 @@ _GRACE: Final = 0.25  # seconds in which the next key may still want what was ca
 class Surroundings:
     """What the sessions of one editor share; the workspace exchanges parts as the user's wishes change.
 
-    `generating` is told the name of a model that writes, or None when it has ended; `accepted` the id of a
-    suggestion that the text has turned out to contain.
+    `backend` is the one in use. With a `seed` what is sampled is the same each time. `generating`
+    is told the name of a model that writes, or None when it has ended; `inserted` is told what a single edit
+    has put into a document, and where that ends.
     """
 
     backend: Backend
     settings: Settings
     context: Context = field(default_factory=Context)
     debounce: Debounce = field(default_factory=Debounce)
+    seed: int | None = None
     generating: Callable[[str | None], None] = lambda model: None
-    accepted: Callable[[str], object] = lambda id_: None
-
-    @property
-    def budget(self) -> float | None:
-        """The latency budget in seconds."""
-        milliseconds = self.settings.latency_budget_ms
-        return None if milliseconds is None else milliseconds / 1000
+    inserted: Callable[[Document, str, Position], None] = lambda document, text, end: None
 
 
 class Writing:
@@ -64,11 +61,7 @@ class Writing:
         self._running: Generation | None = None
         self._closed: Generation | None = None
         self._deserted = False
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the last stream has cost."""
-        return self._running.usage if self._running is not None else None
+        self._usage = self._told = Usage()  # of what has ended; what `take_usage` has given
 
     def known(self, place: Place) -> bool:
         """Whether there is an offer for `place`; where there is none, nothing is written any more."""
@@ -77,29 +70,31 @@ class Writing:
             self.close()
         return known
 
-    def offer(self, place: Place, *, timed: bool) -> Offer:
+    def offer(self, place: Place, deadline: Deadline | None = None) -> Offer:
         """The offer that holds at `place`. Where it is not done, it is being written from now on.
 
-        What has to be asked for is `timed` by the latency budget if somebody waits for it.
+        The `deadline` is that of whoever waits for it.
         """
         offer = self._offers.find(place)
         if offer is None:
             offer = self._new_offer(place)
             self._offers.add(offer)
-            self._start(offer, self._request(place), timed=timed)
+            self._start(offer, self._request(place), deadline)
         elif not self._is_written(offer):
             if not offer.done:
-                self._start(offer, self._request(offer.written), timed=timed)
+                self._start(offer, self._request(offer.written), deadline)
             elif self._running is not None and not self._running.wanted_at(place):
                 self.close()
+        elif deadline is not None and self._running is not None and self._running.model is not None:
+            deadline.start()
         return offer
 
-    def sample(self, place: Place, seed: int, temperature: float) -> Offer:
+    def sample(self, place: Place, seed: int, temperature: float, deadline: Deadline) -> Offer:
         """Another offer for `place`, drawn with `seed`; no later request goes on with it."""
         offer = self._new_offer(place)
         request = self._request(place)
         temperature = request.temperature or temperature
-        self._start(offer, replace(request, seed=seed, temperature=temperature), timed=True, sample=True)
+        self._start(offer, replace(request, seed=seed, temperature=temperature), deadline, sample=True)
         return offer
 
     def keep_sample(self, offer: Offer) -> None:
@@ -111,16 +106,16 @@ class Writing:
         running = self._running
         return offer.done or running is None or running.offer is not offer
 
-    def started(self, asked: float) -> float | None:
-        """When the model began with what was `asked` for at that time; None before it is loaded."""
-        if self._running is None or self._running.started is None:
-            return None
-        return max(asked, self._running.started)
+    def take_usage(self) -> Usage | None:
+        """What was computed for the document since this was last asked; None where the backend cannot count.
 
-    def is_late(self, asked: float) -> bool:
-        """Whether the backend has spent the latency budget of what was `asked` for at that time."""
-        running = self._running
-        return running is not None and running.late and self.started(asked) == running.started
+        That includes what nobody has seen: what was overtaken, and what was begun before it was asked for.
+        """
+        total = self._usage
+        if self._running is not None and self._running.usage is not None:
+            total += self._running.usage
+        usage, self._told = total - self._told, total
+        return None if usage == Usage() else usage
 
     def desert(self) -> None:
         """Nobody waits any more. Editors cancel at every key, and the next one may want what is running."""
@@ -136,6 +131,8 @@ class Writing:
     def close(self) -> None:
         """Write nothing any more."""
         running, self._running = self._running, None
+        if running is not None and running.usage is not None:
+            self._usage += running.usage
         if running is not None and not running.over:
             running.close()
             self._closed = running
@@ -158,7 +155,8 @@ class Writing:
         return Offer(place, language=self._document.language, multiline=multiline)
 
     def _request(self, place: Place) -> CompletionRequest:
-        return completion_request(place, self._document, self._surroundings.settings)
+        around = self._surroundings
+        return replace(completion_request(place, self._document, around.settings), seed=around.seed)
 
     def _is_written(self, offer: Offer) -> bool:
         """Whether the running generation writes `offer`, or can go on with it where it is."""
@@ -170,12 +168,13 @@ class Writing:
         self._deserted = False
         return running.offer is offer
 
-    def _start(self, offer: Offer, request: CompletionRequest, *, timed: bool, sample: bool = False) -> None:
+    def _start(
+        self, offer: Offer, request: CompletionRequest, deadline: Deadline | None, *, sample: bool = False
+    ) -> None:
         self.close()
         self._deserted = False
-        budget = self._surroundings.budget if timed else None
         backend = self._surroundings.backend
-        self._running = Generation(offer, backend, request, self._heard, budget=budget, sample=sample)
+        self._running = Generation(offer, backend, request, self._heard, deadline=deadline, sample=sample)
 
     def _heard(self, generation: Generation) -> None:
         if generation is not self._running:

@@ -31,10 +31,20 @@ class InlineCompletionParams(types.InlineCompletionParams):
 
 
 @attrs.define
+class CompletionUsage:
+    """What the model has computed since the last answer that told it, in tokens."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    decoded_tokens: int
+
+
+@attrs.define
 class InlineCompletionList(types.InlineCompletionList):
-    """The answer; `source` says where it came from, to clients that ask for that."""
+    """The answer; `source` and `usage` say where it came from and its cost, to clients that ask for that."""
 
     source: Literal["memory", "model"] | None = None
+    usage: CompletionUsage | None = None
 
 
 @attrs.define

@@ -68,7 +68,7 @@ class Workspace:
             self._initial,
             self.context,
             generating=self._status.generating,
-            accepted=self._outcomes.accepted,
+            inserted=self._outcomes.inserted,
         )
         self._model = ModelInUse(self._surroundings, backends, protocol, self._status, self._failed)
         self.completing = Completing(

@@ -75,7 +75,7 @@ class LocalBackend:
         return engine.info
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
-        """See `api.Backend.complete`. Sessions take turns, and of each the newest request is answered."""
+        """See `api.Backend.complete`. Sessions take turns; the requests of one are answered one by one."""
         stream = _Stream(request)
         try:
             with self._lock:

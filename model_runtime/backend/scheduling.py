@@ -1,7 +1,7 @@
-"""Who is answered when: the newest request of a session, and sessions in turns, a step at a time.
+"""Who is answered when: the requests of a session one after another, and sessions in turns, a step at a time.
 
-local ▶ **scheduling** ▶ engine. Any thread may submit a job and end it; one thread, the worker, makes the
-steps. However they meet, a job ends exactly once, and from then on nothing reaches whoever waited for it.
+Any thread may submit a job and end it; one thread, the backend's worker, makes the engine's steps. However
+they meet, a job ends exactly once, and from then on nothing reaches whoever waited for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from model_runtime.api import (
 )
 
 MOST_WAITING = 32
-"""So many requests may wait for a slot: of each session one, and any number of those that have none."""
+"""Maximum number of requests that wait for a slot."""
 
 Item = Chunk | BackendError
 
@@ -104,21 +104,17 @@ class Scheduler:
         return self._closed
 
     def submit(self, job: Job) -> None:
-        """Take a job; an older one of the same session ends with "superseded".
+        """Take a job; it stands in line behind the older ones of its session that are still open.
 
         Raises:
             BackendClosed: no work is taken any more.
             Busy: too many wait.
         """
-        session = job.request.session
         with self._changed:
             if self._closed:
                 raise BackendClosed("the model was closed: open it again")
-            if session not in self._waiting or not session:
-                self._make_room()
-            if session:
-                self._supersede(session)
-            self._waiting.setdefault(session, deque()).append(job)
+            self._make_room()
+            self._waiting.setdefault(job.request.session, deque()).append(job)
             self._changed.notify()
 
     def close(self) -> None:
@@ -150,15 +146,6 @@ class Scheduler:
         if run is not None:
             run.step()
         return run is not None
-
-    def _supersede(self, session: str) -> None:
-        """End the older jobs of a session. One that waits keeps its session's place in the order."""
-        for job in self._waiting.get(session, ()):
-            job.finish("superseded")
-        if session in self._waiting:
-            self._waiting[session].clear()
-        if session in self._running:
-            self._running[session].job.finish("superseded")
 
     def _make_room(self) -> None:
         if sum(map(len, self._waiting.values())) < MOST_WAITING:

@@ -85,7 +85,7 @@ async def test_after_what_is_shown_the_next_is_asked_for_already() -> None:
     assert [body["prompt"] for body in server.asked] == ["one.", "    three()"]
     assert server.asked[1]["input_prefix"] == "one.two()\n"
     assert server.asked[1]["t_max_predict_ms"] == 1000
-    assert typist.vim.costs == [Usage(50, 46, 7)] * 2
+    assert typist.watch.usage == Usage(100, 92, 14)
 
 
 async def test_what_agrees_with_the_hint_is_answered_from_memory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,19 +25,20 @@ class Client:
         self._watch = watch
         return self
 
-    def costs(self) -> Sequence[Usage]:
-        return [Usage(10, 8, 3)]
-
     async def start(self) -> None:
         self._story.append(f"{self.name} starts")
 
     async def rest(self) -> None:
         self._story.append(f"{self.name} rests")
 
+    async def stop(self) -> None:
+        self._story.append(f"{self.name} stops")
+
     def opened(self, text: str) -> None:
         pass
 
     def pressed(self, key: Keystroke, text: str) -> None:
+        self._watch.computed(Usage(10, 8, 3))
         self._watch.answered()
 
     async def settled(self) -> None:
@@ -53,7 +53,7 @@ def typed(*waits: float) -> Typed:
         TypedKey(Keystroke(0.0, "move", None, 0), number, number + wait / 1000, None, number + 1)
         for number, wait in enumerate(waits)
     ]
-    return Typed(keys, [Usage(10, 8, 3)] * len(keys))
+    return Typed(keys, Usage(10 * len(keys), 8 * len(keys), 3 * len(keys)))
 
 
 async def test_clients_type_by_turns_and_get_the_same_keys(tmp_path: Path) -> None:
@@ -66,7 +66,8 @@ async def test_clients_type_by_turns_and_get_the_same_keys(tmp_path: Path) -> No
     assert story[:6] == ["one starts", "one a.py", "one rests", "two starts", "two a.py", "two rests"]
     assert [line for line in story if "b.py" in line] == ["one b.py", "two b.py"]
     assert [key.key for key in found["one"].keys] == [key.key for key in found["two"].keys]
-    assert len(found["one"].costs) == 2
+    assert found["one"].usage.decoded_tokens == 3 * len(found["one"].keys)
+    assert story[-2:] == ["one stops", "two stops"]
 
 
 def test_the_table_puts_both_side_by_side() -> None:

@@ -1,17 +1,17 @@
-"""What a replayed session says about its assistant: how long a typist waits, and what an answer costs.
+"""What a replayed session says about its assistant: how long a typist waits, and what a key costs.
 
-replay ▶ **latency** ▶ the figures that `fimble bench` and the benchmarks print. Pure functions.
+These are the figures that `fimble bench` and the benchmarks print. Pure functions.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from lsp_server.bench.typist.replay import TypedKey
+from model_runtime.api import Usage
 
 Moment = Literal["first_text", "first_line"]
 
@@ -39,7 +39,8 @@ class TypingSummary:
     `first_text_ms` and `first_line_ms` are over keys that something was shown after; a key that was overtaken
     counts with the time until the next key that was not: until then the typist looked at nothing.
     `answered` keys were answered before the next one; `empty` is the share of those with nothing to show.
-    The token counts are of answered keys, where the assistant tells them.
+    The token counts are means over all keys, of all that was computed, whether or not anybody saw it; None
+    where the assistant tells nothing of it.
     """
 
     keys: int
@@ -48,7 +49,6 @@ class TypingSummary:
     empty_share: float
     first_text_ms: Quantiles | None
     first_line_ms: Quantiles | None
-    prefilled_median: float | None
     prefilled_mean: float | None
     decoded_mean: float | None
     reused_share: float | None
@@ -76,12 +76,11 @@ def waits_by_key(keys: Sequence[TypedKey], moment: Moment = "first_text") -> lis
     return found[::-1]
 
 
-def summarize(keys: Sequence[TypedKey]) -> TypingSummary:
-    """The figures of a session."""
+def summarize(keys: Sequence[TypedKey], usage: Usage) -> TypingSummary:
+    """The figures of a session in which `usage` was computed."""
     answered = [key for key in keys if key.answered is not None]
-    usages = [key.usage for key in answered if key.usage is not None]
-    prefilled = [usage.prompt_tokens - usage.reused_tokens for usage in usages]
-    prompts = sum(usage.prompt_tokens for usage in usages)
+    tells = usage.prompt_tokens > 0
+    prefilled = usage.prompt_tokens - usage.reused_tokens
     accepted = [key.key.edit.text for key in keys if key.key.action == "accept" and key.key.edit]
     written = sum(len(key.key.edit.text) for key in keys if key.key.edit)
     return TypingSummary(
@@ -91,10 +90,9 @@ def summarize(keys: Sequence[TypedKey]) -> TypingSummary:
         empty_share=_share(sum(key.first_text is None for key in answered), len(answered)),
         first_text_ms=Quantiles.of(waits(keys)),
         first_line_ms=Quantiles.of(waits(keys, "first_line")),
-        prefilled_median=statistics.median(prefilled) if usages else None,
-        prefilled_mean=statistics.fmean(prefilled) if usages else None,
-        decoded_mean=statistics.fmean(usage.decoded_tokens for usage in usages) if usages else None,
-        reused_share=_share(sum(usage.reused_tokens for usage in usages), prompts) if usages else None,
+        prefilled_mean=_share(prefilled, len(keys)) if tells else None,
+        decoded_mean=_share(usage.decoded_tokens, len(keys)) if tells else None,
+        reused_share=_share(usage.reused_tokens, usage.prompt_tokens) if tells else None,
         accepts=len(accepted),
         accepted_share=_share(sum(map(len, accepted)), written),
     )

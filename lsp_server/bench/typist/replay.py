@@ -1,6 +1,6 @@
 """Plays a typing session to whoever completes it, at the typist's pace, and notes what is shown when.
 
-    TypingSession ──key──▶ Assistant (our backend, or somebody else's client and server)
+    TypingSession ──key──▶ Assistant (a client and a server)
           ▲                    │ Watch.show, Watch.answered
           └──── Ghost ─────────┘
 
@@ -49,8 +49,7 @@ class Assistant(Protocol):
 class TypedKey:
     """A key and what came of it; times are seconds of the session's clock, None for what never came.
 
-    `answered` is when the assistant was done with it; a key that another one overtook has none. `usage` is
-    what the answer cost; None where the assistant does not tell, or asked nobody.
+    `answered` is when the assistant was done with it; a key that another one overtook has none.
     """
 
     key: Keystroke
@@ -58,16 +57,19 @@ class TypedKey:
     first_text: float | None = None
     first_line: float | None = None
     answered: float | None = None
-    usage: Usage | None = None
 
 
 class Watch:
-    """What is on the typist's screen, and when it got there."""
+    """What is on the typist's screen, and when it got there.
+
+    `usage` is all that was computed meanwhile, seen or not, as far as the assistant tells.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.keys: list[TypedKey] = []
         self.ghost: Ghost | None = None
         self.skipped = 0.0
+        self.usage = Usage()
         self._before: Ghost | None = None
         self._clock = clock
         self._started = clock()
@@ -96,10 +98,14 @@ class Watch:
             key.first_line = now
         self.ghost = Ghost(text, self._seen_since(text, now), replaces)
 
-    def answered(self, usage: Usage | None = None) -> None:
+    def computed(self, usage: Usage) -> None:
+        """The assistant has learnt what something has cost."""
+        self.usage += usage
+
+    def answered(self) -> None:
         """The newest key has its answer: what is shown is all there will be."""
         key = self.keys[-1]
-        key.answered, key.usage = self.now, usage
+        key.answered = self.now
         if key.first_line is None and key.first_text is not None:
             key.first_line = key.answered
 

@@ -14,9 +14,10 @@ from lsp_server.bench.typist import Keystroke, TypedKey
 from lsp_server.bench.typist.session import Edit
 from lsp_server.cli.main import main
 from lsp_server.files import CommandError
-from model_runtime.api import Backend, Bandwidth, ContextSpeed, ModelInfo, ModelOptions, Speed, Usage
+from model_runtime.api import Bandwidth, ContextSpeed, ModelInfo, Speed, Usage
 from tests.lsp_server.fakes import FakeBackend
 
+FULL_DEVICE = Path("/dev/full")
 MACHINE = Machine("A Processor", 2, ("avx2",), 8 * 2**30, "Linux 6", "3.11.7", load=2.0)
 INFO = ModelInfo("tiny", "gpt_bigcode", 2_500_000, 768, "cpu", "int8", fill_in_the_middle=True)
 SPEED = Speed(
@@ -35,11 +36,10 @@ def figures(*waits: float) -> BenchFigures:
         TypedKey(
             Keystroke(float(number), "type", Edit(0, 0, "x"), 1),
             *(float(number), number + wait / 1000, number + wait / 1000, number + wait / 1000 + 0.01),
-            Usage(100, 98, 4),
         )
         for number, wait in enumerate(waits)
     ]
-    return BenchFigures("0.1.0", MACHINE, SPEED, "src/app.py", 3, tuple(keys))
+    return BenchFigures("0.1.0", MACHINE, SPEED, "src/app.py", 3, tuple(keys), Usage(100, 98, 4))
 
 
 def test_the_table_says_what_was_measured_and_on_what() -> None:
@@ -123,36 +123,25 @@ def test_a_real_model_is_measured_and_its_record_printed(
 ) -> None:
     source, picture = tmp_path / "app.py", tmp_path / "app.svg"
     source.write_text("def add(first, second):\n    return first + second\n", encoding="utf-8")
-    backend = FakeBackend("x")
-    opened: list[ModelOptions] = []
-
-    def open_backend(options: ModelOptions) -> Backend:
-        opened.append(options)
-        return backend
-
     asked = ["bench", str(source), "--quick", "--json", "--characters=8", f"--plot={picture}"]
-    assert main([*asked, "--model", str(checkpoint_folder), "--quantize=none"], open_backend) == 0
+    assert main([*asked, "--model", str(checkpoint_folder), "--quantize=none"]) == 0
     out, errors = capsys.readouterr()
     record = json.loads(out)
     assert errors == ""  # no progress bar where nobody sees it
     assert record["model"]["name"] == checkpoint_folder.name
-    assert record["typing"]["keys"] == len(backend.requests) >= 3
-    assert {request.session for request in backend.requests} == {source.as_uri()}
-    assert [options.model for options in opened] == [str(checkpoint_folder)]
+    assert record["typing"]["keys"] >= record["typing"]["answered"] >= 3
+    assert record["typing"]["decoded_mean"] > 0
     assert picture.stat().st_size > 1000
 
 
-def test_figures_are_not_lost_where_their_picture_cannot_be_drawn_any_more(
+@pytest.mark.skipif(not FULL_DEVICE.exists(), reason="there is no device that is always full")
+def test_figures_are_not_lost_where_their_picture_cannot_be_drawn(
     checkpoint_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "folder").mkdir()
-
-    def open_backend(_: ModelOptions) -> Backend:
-        (tmp_path / "folder").rmdir()
-        return FakeBackend("x")
-
-    asked = ["bench", "--quick", "--characters=8", "--plot", str(tmp_path / "folder" / "a.svg")]
-    assert main([*asked, "--model", str(checkpoint_folder), "--quantize=none"], open_backend) == 2
+    picture = tmp_path / "a.svg"
+    picture.symlink_to(FULL_DEVICE)
+    asked = ["bench", "--quick", "--characters=8", "--plot", str(picture)]
+    assert main([*asked, "--model", str(checkpoint_folder), "--quantize=none"]) == 2
     out, errors = capsys.readouterr()
     assert "from a key to text" in out
     assert "can't be written" in errors

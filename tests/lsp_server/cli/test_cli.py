@@ -23,7 +23,7 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def backend() -> FakeBackend:
-    return FakeBackend("foo", "(1)", "\nbar")
+    return FakeBackend("foo", "(1)", "\nbar\n")
 
 
 @pytest.fixture
@@ -93,19 +93,35 @@ def test_brackets_in_a_files_comments_are_not_counted(
     assert capsys.readouterr().out == completion
 
 
-def test_raw_shows_all_that_the_model_writes(
-    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+def test_text_that_is_withdrawn_when_it_is_whole_is_not_printed(
+    source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("complete", f"{source}:1", "--raw") == 0
-    assert capsys.readouterr().out == "foo(1)\nbar"
+    backend = FakeBackend("foo", "(1")  # an editor sees the bracket, until it turns out that none closes it
+    assert main(["complete", f"{source}:1"], lambda _: backend) == 0
+    printed = capsys.readouterr().out
+    assert main(["complete", f"{source}:1", "--json"], lambda _: backend) == 0
+    assert printed == json.loads(capsys.readouterr().out)["text"] == "foo"
 
 
-def test_json_is_one_record(run: Run, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("complete", f"{source}:1", "--json", "--raw") == 0
+def test_where_there_is_nothing_to_offer_it_is_said_so(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backend = FakeBackend(" ")
+    assert main(["complete", f"{source}:1"], lambda _: backend) == 0
+    assert capsys.readouterr() == ("", "fimble: nothing to offer here\n")
+    assert main(["complete", f"{source}:1", "--json"], lambda _: backend) == 0
+    out, errors = capsys.readouterr()
+    record = json.loads(out)
+    assert (record["text"], record["first_token_ms"], errors) == ("", None, "")
+
+
+def test_json_is_one_record(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backend = FakeBackend("foo", "(1)")
+    assert main(["complete", f"{source}:1", "--json"], lambda _: backend) == 0
     record = json.loads(capsys.readouterr().out)
     assert record.pop("first_token_ms") <= record.pop("total_ms")
     assert record == {
-        "text": "foo(1)\nbar",
+        "text": "foo(1)",
         "prompt_tokens": 5,
         "reused_tokens": 3,
         "decoded_tokens": 2,
@@ -118,7 +134,17 @@ def test_options_reach_the_model(run: Run, source: Path, backend: FakeBackend) -
     assert run("complete", f"{source}:1", *options) == 0
     [request] = backend.requests
     assert (request.max_tokens, request.temperature, request.seed) == (9, 0.5, 7)
-    assert (request.top_k, request.top_p) == (4, 0.9)
+    assert (request.top_k, request.top_p, request.deadline) == (4, 0.9, None)
+
+
+def test_a_latency_budget_is_kept_where_one_is_given(
+    run: Run, source: Path, backend: FakeBackend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backend.pieces = ("foo(1)", "\n", "bar")
+    backend.may_finish.clear()  # else it would write for ever
+    assert run("complete", f"{source}:2:1", "--latency-budget-ms=50") == 0
+    assert backend.requests[0].deadline is not None
+    assert capsys.readouterr().out.startswith("foo(1)")
 
 
 def test_the_model_that_is_named_is_opened(source: Path, backend: FakeBackend) -> None:

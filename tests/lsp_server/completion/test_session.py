@@ -12,7 +12,7 @@ from lsp_server.completion.session import Answer, Session, Show
 from lsp_server.completion.suggester import Surroundings
 from lsp_server.document import Document, Edit, Position, Range, Selection
 from lsp_server.settings import Settings
-from model_runtime.api import Backend, ModelNotFound
+from model_runtime.api import Backend, ModelNotFound, Usage
 from tests.lsp_server.fakes import FakeBackend
 from tests.lsp_server.scripted import ScriptedBackend
 from tests.lsp_server.virtual_time import in_virtual_time, settle
@@ -332,19 +332,6 @@ async def test_after_an_accept_that_ends_a_line_the_next_line_is_under_way() -> 
 
 
 @in_virtual_time
-async def test_an_accept_that_only_shows_in_the_text_is_noticed() -> None:
-    typist = Typist(ScriptedBackend(), "x = ")
-    asking = await typist.asked()
-    await typist.backend.last.write("foo(1)")
-    await typist.backend.last.finish("length")
-    answer = await asking
-    assert answer is not None
-    typist.type(texts(answer)[0])
-    await settle()
-    assert [stream.request.prefix for stream in typist.backend.streams] == ["x = ", "x = foo(1)"]
-
-
-@in_virtual_time
 async def test_a_model_that_is_slower_than_the_typing_is_asked_in_a_pause() -> None:
     typist = Typist(ScriptedBackend())
     for number in range(5):
@@ -495,6 +482,26 @@ async def test_work_in_another_document_ends_what_nobody_waits_for() -> None:
 
 
 @in_virtual_time
+async def test_an_answer_tells_all_that_was_computed_since_the_last_one() -> None:
+    typist = Typist(ScriptedBackend(), "x = ")
+    await typist.asked()
+    await typist.backend.last.write("f")  # overtaken
+    typist.type("b")
+    asking = await typist.asked()
+    await typist.backend.last.write("ar\n")
+    answer = asking.result()
+    assert answer is not None
+    assert answer.usage == Usage(prompt_tokens=10, reused_tokens=6, decoded_tokens=2)
+    await typist.backend.last.write("y = 1\n")  # before it is asked for
+    typist.type("z")
+    asking = await typist.asked()
+    await typist.backend.last.finish()
+    answer = asking.result()
+    assert answer is not None
+    assert answer.usage == Usage(prompt_tokens=5, reused_tokens=3, decoded_tokens=1)
+
+
+@in_virtual_time
 async def test_what_is_forgotten_is_asked_for_anew() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     waiting = await typist.asked()
@@ -514,7 +521,7 @@ async def test_a_stream_that_the_backend_ends_early_is_an_answer() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     asking = await typist.asked()
     await typist.backend.last.write("foo(1)")
-    await typist.backend.last.finish("superseded")
+    await typist.backend.last.finish("length")
     assert asking.done()
 
 

@@ -157,7 +157,7 @@ class Interleavings(RuleBasedStateMachine):
         self.do(self.backend.running[-1].write(*texts))
 
     @precondition(lambda self: self.backend.running)
-    @rule(reason=st.sampled_from(["stop", "length", "deadline", "superseded"]))
+    @rule(reason=st.sampled_from(["stop", "length", "deadline"]))
     def finish(self, reason: FinishReason) -> None:
         self.do(self.backend.running[-1].finish(reason))
 

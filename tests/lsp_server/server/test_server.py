@@ -653,7 +653,7 @@ async def test_a_model_that_is_set_is_loaded_before_it_is_asked() -> None:
     assert [one["state"] for one in told] == ["loading", "ready"] * 2
 
 
-async def test_an_editor_that_asks_for_it_is_told_what_came_from_memory() -> None:
+async def test_an_editor_that_asks_for_it_is_told_what_came_from_memory_and_what_the_rest_cost() -> None:
     async with EditorAndServer(FakeBackend("abc")) as editor:
         await editor.start(capabilities={"experimental": {"fimbleSource": True}})
         editor.open("x = ")
@@ -661,6 +661,8 @@ async def test_an_editor_that_asks_for_it_is_told_what_came_from_memory() -> Non
         editor.type("a", character=4)
         second = await editor.request(INLINE, at(0, 5))
     assert (first["source"], second["source"]) == ("model", "memory")
+    assert first["usage"] == {"promptTokens": 5, "reusedTokens": 3, "decodedTokens": 2}
+    assert "usage" not in second
     assert second["items"][0]["insertText"] == "abc"
 
 

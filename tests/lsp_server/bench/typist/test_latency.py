@@ -12,10 +12,9 @@ from lsp_server.bench.typist.session import Edit
 from model_runtime.api import Usage
 
 
-def key(at: float, shown: float | None, answered: float | None = None, **more: object) -> TypedKey:
+def key(at: float, shown: float | None, answered: float | None = None) -> TypedKey:
     typed = Keystroke(at, "type", Edit(0, 0, "x"), 1)
-    line = shown if answered is not None else None
-    return TypedKey(typed, at, shown, line, answered, **more)  # type: ignore[arg-type]
+    return TypedKey(typed, at, shown, shown if answered is not None else None, answered)
 
 
 def test_a_key_waits_for_its_own_text() -> None:
@@ -46,14 +45,14 @@ def test_quantiles_are_values_that_occurred() -> None:
 
 def test_a_session_in_figures() -> None:
     keys = [
-        key(1.0, 1.02, 1.1, usage=Usage(100, 90, 5)),
-        key(2.0, None, 2.1, usage=Usage(100, 98, 3)),
+        key(1.0, 1.02, 1.1),
+        key(2.0, None, 2.1),
         key(3.0, None),
         TypedKey(Keystroke(4.0, "accept", Edit(0, 0, "abc"), 3), 4.0, 4.01, 4.02, 4.03),
     ]
-    summary = summarize(keys)
+    summary = summarize(keys, Usage(200, 188, 8))
     assert (summary.keys, summary.answered, summary.accepts) == (4, 3, 1)
-    assert (summary.prefilled_median, summary.prefilled_mean, summary.decoded_mean) == (6, 6, 4)
+    assert (summary.prefilled_mean, summary.decoded_mean) == (3, 2)
     assert summary.reused_share == pytest.approx(0.94)
     assert summary.overtaken_share == 0.25
     assert summary.empty_share == pytest.approx(1 / 3)
@@ -62,5 +61,5 @@ def test_a_session_in_figures() -> None:
 
 
 def test_a_session_of_nothing_has_figures_too() -> None:
-    summary = summarize([])
+    summary = summarize([], Usage())
     assert (summary.keys, summary.first_text_ms, summary.reused_share) == (0, None, None)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import count
 
-import pytest
-
 from lsp_server.bench.typist import (
-    BackendAssistant,
     Ghost,
     Keystroke,
     TypedKey,
@@ -18,9 +15,6 @@ from lsp_server.bench.typist import (
     summarize,
 )
 from lsp_server.bench.typist.session import Edit
-from lsp_server.settings import Settings
-from model_runtime.api import BackendError
-from tests.lsp_server.fakes import USAGE, FakeBackend
 
 TEXT = "total = add(1, 2)\n"
 
@@ -65,7 +59,7 @@ async def test_where_nothing_is_computed_no_time_is_spent_on_waiting() -> None:
 async def test_what_is_noticed_and_right_is_accepted() -> None:
     watch = Watch()
     await replay(TypingSession(TEXT), Oracle(watch), watch, skip_idle=True)
-    summary = summarize(watch.keys)
+    summary = summarize(watch.keys, watch.usage)
     assert summary.accepts >= 1
     assert summary.accepted_share > 0.5
 
@@ -77,41 +71,6 @@ async def test_an_assistant_that_is_too_slow_is_typed_over() -> None:
     assert session.text == "ab"
     assert [key.answered for key in watch.keys] == [None] * len(watch.keys)
     assert all(key.at > key.key.at - 0.01 for key in watch.keys)  # not before they are due
-
-
-async def test_a_backend_is_asked_at_every_key_and_its_text_is_trimmed() -> None:
-    backend, watch = FakeBackend("1, 2", ")\nmore"), Watch()
-    assistant = BackendAssistant(backend, watch, Settings(), language="python", uri="file:///a.py")
-    await replay(TypingSession(TEXT, accepts=False), assistant, watch, skip_idle=True)
-    assert len(backend.requests) == len(watch.keys) == len(backend.closed)
-    assert {request.session for request in backend.requests} == {"file:///a.py"}
-    assert backend.requests[-1].prefix == TEXT
-    assert all(key.usage in (USAGE, None) for key in watch.keys)
-    assert watch.keys[-1].first_text is not None
-
-
-async def test_a_request_that_the_next_key_overtakes_is_closed() -> None:
-    backend, watch = FakeBackend("x"), Watch()
-    backend.may_finish.clear()
-    assistant = BackendAssistant(backend, watch, Settings())
-    assistant.opened("")
-    for number, letter in enumerate("ab"):
-        watch.pressed(Keystroke(0.0, "type", Edit(number, number, letter), number + 1))
-        assistant.pressed(watch.keys[-1].key, "ab"[: number + 1])
-        await backend.waiting.wait()
-        backend.waiting.clear()
-    assert [request.prefix for request in backend.requests] == ["a", "ab"]
-    assert [request.prefix for request in backend.closed] == ["a"]
-    backend.may_finish.set()
-    await assistant.settled()
-    assert (watch.keys[0].answered, watch.keys[1].answered is None) == (None, False)
-
-
-async def test_a_backend_that_fails_ends_the_replay_with_its_message() -> None:
-    watch = Watch()
-    assistant = BackendAssistant(FakeBackend(error=BackendError("no such model")), watch, Settings())
-    with pytest.raises(BackendError, match="no such model"):
-        await replay(TypingSession(TEXT), assistant, watch, skip_idle=True)
 
 
 def test_ghost_text_that_is_typed_into_has_stood_there_all_along() -> None:
@@ -143,17 +102,3 @@ def test_a_line_is_there_when_it_has_ended() -> None:
     assert key.first_line is not None
     assert key.answered is not None
     assert key.at < key.first_text < key.first_line < key.answered
-
-
-async def test_a_session_that_is_broken_off_closes_its_request() -> None:
-    backend, watch = FakeBackend("x"), Watch()
-    backend.may_finish.clear()
-    assistant = BackendAssistant(backend, watch, Settings())
-    typing = asyncio.get_running_loop().create_task(
-        replay(TypingSession(TEXT), assistant, watch, skip_idle=True)
-    )
-    await backend.waiting.wait()
-    typing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await typing
-    assert backend.closed == backend.requests
