@@ -129,9 +129,13 @@ class Server:
     def _listen(self) -> None:
         out = self._child.stdout
         assert out is not None
+        length = 0
         while header := out.readline():
-            out.readline()
-            message = json.loads(out.read(int(header.split(b":")[1])))
+            if header.startswith(b"Content-Length:"):
+                length = int(header.split(b":")[1])
+            if header.strip():
+                continue
+            message = json.loads(out.read(length))
             if message.get("method") == "fimble/status":
                 self.generating = message["params"]["state"] == "generating"
             self._heard.put((time.perf_counter(), message))

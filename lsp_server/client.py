@@ -40,9 +40,10 @@ class Connection:
     def on_notification(self, method: str, handler: Callable[[Any], None]) -> None:
         """Call `handler` with the parameters of the server's notifications of `method`."""
 
-        @self._client.feature(method)
         def handle(params: Any) -> None:
             handler(params)
+
+        self._client.feature(method)(handle)
 
     async def initialize(self, capabilities: Mapping[str, object]) -> Any:
         """Introduce ourselves; the server's answer."""

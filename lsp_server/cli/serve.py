@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 
 from lsp_server.cli.arguments import parse_address
@@ -37,8 +38,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
+    gc.disable()  # an editor waits; LSP's types are many objects to look through, and none of them is garbage
     from lsp_server.server import serve_stdio, serve_tcp
 
+    gc.freeze()
+    gc.enable()
     settings, copilot = chosen_settings(arguments), arguments.copilot
     if arguments.tcp is None:
         return asyncio.run(serve_stdio(settings, open_backend, copilot=copilot))
