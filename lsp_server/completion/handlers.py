@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from lsp_server.completion.feedback import Outcomes, Sent
+from lsp_server.completion.feedback import Feedback, Sent
 from lsp_server.completion.items import Target, encode_usage
 from lsp_server.completion.session import Answer, Session, Show, Suggestion
 from lsp_server.document import Document, Position, Selection
@@ -46,7 +46,7 @@ class Completing:
     def __init__(
         self,
         sessions: Mapping[str, Session],
-        outcomes: Outcomes,
+        outcomes: Feedback,
         peer: Peer,
         failed: Callable[[BackendError], None],
         *,
@@ -172,7 +172,7 @@ class Completing:
         """The session's answer, or None where there is none to show, whatever the reason."""
         for other in self._sessions.values():
             if other is not session:
-                other.rest()
+                other.cancel_background()
         loop = asyncio.get_running_loop()
         asked = loop.time()
         seen: list[float] = []
@@ -200,6 +200,6 @@ class Completing:
         """What there is to show of `answer`; it can be accepted from now on."""
         suggestions = tuple(one for one in answer.suggestions if one.piece.text.strip())
         for suggestion in suggestions:
-            item = Sent(session, cursor, answer.place, suggestion.piece, target.typed)
+            item = Sent(session, cursor, answer.cursor_text, suggestion.piece, target.typed)
             self._outcomes.sent(suggestion, item)
         return suggestions

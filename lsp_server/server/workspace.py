@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lsp_server.completion import Completing, Outcomes, Session, Surroundings
+from lsp_server.completion import Completing, Feedback, Session, SessionServices
 from lsp_server.context import Context
 from lsp_server.document import Document
 from lsp_server.protocol import (
@@ -58,21 +58,21 @@ class Workspace:
         self._context = Context(client.roots)
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
-        self._outcomes = Outcomes(self._sessions, metrics, self._status.model, tells_shown=client.copilot)
+        self._feedback = Feedback(self._sessions, metrics, self._status.model, tells_shown=client.copilot)
         self._completing = Completing(
             self._sessions,
-            self._outcomes,
+            self._feedback,
             peer,
             self._failed,
             tells_source=client.source,
             markdown=client.markdown,
         )
-        self._surroundings = Surroundings(
+        self._services = SessionServices(
             lambda: self._model.backend,
             self._initial,
             self._context,
-            generating=self._status.generating,
-            inserted=self._outcomes.inserted,
+            on_generating=self._status.generating,
+            on_insert=self._feedback.inserted,
         )
         self._told: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,12 +83,12 @@ class Workspace:
     async def close(self) -> None:
         """End all that runs."""
         self._model.leave()
-        self._outcomes.close()
+        self._feedback.close()
         for task in self._tasks:
             task.cancel()
         for session in self._sessions.values():
             session.close()
-        ending = [session.ended() for session in self._sessions.values()]
+        ending = [session.wait_closed() for session in self._sessions.values()]
         await asyncio.gather(*self._tasks, *ending, return_exceptions=True)
         # Now, not at the process's end: editors may kill it as soon as `shutdown` is answered.
         await asyncio.to_thread(self._metrics.close)
@@ -129,7 +129,7 @@ class Workspace:
             encoding=self._client.encoding,
         )
         self._close_session(opened.uri)
-        self._sessions[opened.uri] = Session(document, self._surroundings)
+        self._sessions[opened.uri] = Session(document, self._services)
         self._context.opened(document)
 
     def _did_change(self, params: object) -> None:
@@ -154,7 +154,7 @@ class Workspace:
         session = self._sessions.pop(uri, None)
         if session is not None:
             session.close()
-            self._outcomes.close_document(session.document)
+            self._feedback.close_document(session.document)
 
     def _did_change_configuration(self, params: object) -> None:
         options = pushed(params)
@@ -181,7 +181,7 @@ class Workspace:
         configured, mistakes = read_settings(options, self._initial)
         self._tell_mistakes(mistakes)
         if configured != self._configured:
-            chosen = self._surroundings.settings.model  # by hand, perhaps, which stands until it is set anew
+            chosen = self._services.settings.model  # by hand, perhaps, which stands until it is set anew
             model = chosen if configured.model == self._configured.model else configured.model
             self._configured = configured
             return self._use(replace(configured, model=model))
@@ -189,14 +189,14 @@ class Workspace:
 
     def _use(self, settings: Settings) -> bool:
         """Complete with `settings` from now on; whether that takes another model, which is not loaded yet."""
-        self._surroundings.settings = settings
+        self._services.settings = settings
         self._metrics.enabled = settings.metrics
         exchanged = self._model.exchange(settings.model_options)
         if exchanged:
-            self._surroundings.debounce.forget_answers()
+            self._services.debounce.clear_answers()
             self._told.clear()
         for session in self._sessions.values():
-            session.forget()
+            session.clear_cache()
         return exchanged
 
     async def _execute(self, params: object) -> object:
@@ -210,7 +210,7 @@ class Workspace:
             return await self._next_model()
         if command.name == CLEAR_CACHE:
             for session in self._sessions.values():
-                session.forget()
+                session.clear_cache()
             self._tell(_INFO, "what was remembered is forgotten")
             return None
         raise RpcError(ErrorCode.INVALID_PARAMS, f"there is no command {command.name!r}")
@@ -226,7 +226,7 @@ class Workspace:
 
     async def _next_model(self) -> dict[str, object]:
         usable = await usable_models()
-        model = next_model(usable, self._surroundings.settings.model)
+        model = next_model(usable, self._services.settings.model)
         if not self._change_model(model):
             self._tell(
                 _INFO, "there is no other model on this machine: `fimble models` lists those to be had"
@@ -235,7 +235,7 @@ class Workspace:
 
     def _change_model(self, model: str | None) -> bool:
         """Complete with another model from now on; False where it is the same one."""
-        settings = self._surroundings.settings
+        settings = self._services.settings
         if model == settings.model:
             return False
         self._use(replace(settings, model=model))
