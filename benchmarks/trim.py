@@ -34,7 +34,7 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
-from lsp_server.completion.cursor_text import completion_request, place_at  # noqa: E402
+from lsp_server.completion.cursor_text import CursorText  # noqa: E402
 from lsp_server.document import Document  # noqa: E402
 from lsp_server.settings import Settings  # noqa: E402
 from lsp_server.trimming.trim import Trim  # noqa: E402
@@ -275,7 +275,8 @@ class ModelWriter:
 def request_of(case: Case, settings: Settings) -> CompletionRequest:
     """What a model is asked about a case."""
     document = Document(case.prefix + case.suffix, uri="file:///case.py", language="python")
-    return completion_request(place_at(document, document.position_at(len(case.prefix))), document, settings)
+    cursor = CursorText.at(document, document.position_at(len(case.prefix)))
+    return cursor.request(document, settings)
 
 
 def trim_of(request: CompletionRequest) -> Trim:

@@ -129,11 +129,11 @@ async def complete(
         BackendError: the model cannot be used.
     """
     # These take time that editors would wait for when they start `fimble serve`.
-    from lsp_server.completion import Answer, Session, Surroundings
+    from lsp_server.completion import Answer, Session, SessionServices
 
-    around = Surroundings(backend, settings, seed=seed)
-    around.context.opened(document)
-    session = Session(document, around)
+    services = SessionServices(backend, settings, seed=seed)
+    services.context.opened(document)
+    session = Session(document, services)
     model = await backend.load()
     started = time.perf_counter()
     shown: list[float] = []
@@ -147,7 +147,7 @@ async def complete(
     assert answer is not None, "there is no newer request"
     total_ms = _milliseconds_since(started)
     session.close()
-    await session.ended()
+    await session.wait_closed()
     text = answer.suggestions[0].piece.text
     usage = answer.usage
     return Record(

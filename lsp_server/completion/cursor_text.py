@@ -1,7 +1,7 @@
-"""A cursor as a model sees it: what stands before it and after it.
+"""The text around a cursor, as a model sees it.
 
-session ▶ {offers, generation} ▶ **places** ▶ document. Two requests for the same place have the same answer,
-however the editor came there, so places are what is compared when an answer is looked up.
+A request is answered for its cursor text alone, however the editor came there, so this is what cached
+suggestions are compared with.
 """
 
 from __future__ import annotations
@@ -22,25 +22,46 @@ _OPENERS: Final = (":", "{", "(", "[")
 
 
 @dataclass(frozen=True)
-class Place:
-    """What stands before and after a cursor, within a window, and what is shown to the model beside it."""
+class CursorText:
+    """The text before and after a cursor, within a window, and the snippets that the model sees with it."""
 
     prefix: str
     suffix: str
     snippets: tuple[Snippet, ...] = ()
 
-    def after(self, piece: Piece) -> Place:
-        """Where the cursor is once `piece` is accepted here."""
+    @classmethod
+    def at(cls, document: Document, position: Position, selection: Selection | None = None) -> CursorText:
+        """The text around `position`; a `selection` in the editor's pop-up counts as accepted."""
+        start, end = (selection.where.start, selection.where.end) if selection else (position, position)
+        prefix = document.prefix(start, PREFIX_CHARACTERS) + (selection.text if selection else "")
+        return cls(model_text(prefix), model_text(document.suffix(end, SUFFIX_CHARACTERS)))
+
+    def after(self, piece: Piece) -> CursorText:
+        """The text around the cursor once `piece` is accepted here."""
         return replace(self, prefix=self.prefix + piece.text, suffix=self.suffix[piece.covers :])
 
-    def next_line(self) -> Place:
-        """Where the cursor is after Enter, in an editor that indents as most do."""
+    def on_next_line(self) -> CursorText:
+        """The text around the cursor after Enter, in an editor that indents as most do."""
         line = self.prefix[self.prefix.rfind("\n") + 1 :]
         return replace(self, prefix=f"{self.prefix}\n{indentation_below(line)}")
 
-    def same_text(self, other: Place) -> bool:
+    def same_text(self, other: CursorText) -> bool:
         """Whether both are the same cursor in the same text."""
         return self.prefix == other.prefix and same_suffix(self.suffix, other.suffix)
+
+    def request(self, document: Document, settings: Settings) -> CompletionRequest:
+        """What a model is asked here, in `document`."""
+        return CompletionRequest(
+            prefix=self.prefix,
+            suffix=self.suffix,
+            snippets=self.snippets,
+            language=document.language,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+            session=document.uri,
+        )
 
 
 def indentation_below(line: str) -> str:
@@ -51,32 +72,10 @@ def indentation_below(line: str) -> str:
     return indent
 
 
-def place_at(document: Document, position: Position, selection: Selection | None = None) -> Place:
-    """The place at `position`, taking `selection` for accepted."""
-    start, end = (selection.where.start, selection.where.end) if selection else (position, position)
-    prefix = document.prefix(start, PREFIX_CHARACTERS) + (selection.text if selection else "")
-    return Place(model_text(prefix), model_text(document.suffix(end, SUFFIX_CHARACTERS)))
-
-
-def completion_request(place: Place, document: Document, settings: Settings) -> CompletionRequest:
-    """What a model is asked about `place`, which is in `document`."""
-    return CompletionRequest(
-        prefix=place.prefix,
-        suffix=place.suffix,
-        snippets=place.snippets,
-        language=document.language,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        session=document.uri,
-    )
-
-
 def same_suffix(one: str, other: str) -> bool:
-    """Whether two windows on what follows a cursor are windows on the same text.
+    """Whether two windows on the text after a cursor show the same text.
 
-    Each ends where its room ended, so the shorter one need only be what the longer one begins with.
+    Each ends where its window ends, so the longer one only has to begin with the shorter one.
     """
     if len(one) == len(other):
         return one == other
@@ -85,7 +84,7 @@ def same_suffix(one: str, other: str) -> bool:
 
 
 def model_text(text: str) -> str:
-    """`text` as models have seen text: lines end with ``\\n``, and no surrogate stands alone."""
+    """`text` as models have seen text: lines end with ``\\n``, and there are no lone surrogates."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii():

@@ -1,7 +1,7 @@
 """What becomes of the suggestions that an editor was sent: shown, accepted, dismissed, kept.
 
-completing ▶ **outcomes** ▶ {metrics, keeping, session}. Editors tell when an item was accepted, and some of
-them when it was shown. The rest is seen from what is asked next.
+Editors tell when an item was accepted, and some of them when it was shown. The rest is seen from the edits
+and requests that follow. All of it is counted in the statistics.
 """
 
 from __future__ import annotations
@@ -11,34 +11,36 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lsp_server.completion.cursor_text import Place, place_at
+from lsp_server.completion.cursor_text import CursorText
 from lsp_server.completion.session import Answer, Session, Suggestion
 from lsp_server.document import Document, Position, code_units
 from lsp_server.statistics import Accepted, KeptChecks, Metrics, kept_share
 from lsp_server.trimming import Piece
 
-_MOST_REMEMBERED: Final = 64
+_MAX_SENT: Final = 64  # items of which it is not known yet what becomes of them
+_SHORTEST_INSERTED: Final = 2  # characters: one is typed, not accepted
 
 
 @dataclass(frozen=True)
 class Sent:
-    """An item that an editor has: `typed` and then `piece`, at `place`, which is at `cursor`.
+    """An item that an editor was sent: the word `typed` so far, then `piece`, for the cursor at `position`.
 
-    `taken` UTF-16 units of the suggestion were accepted before, and are no part of `piece` any more.
+    `taken` UTF-16 units of the suggestion were accepted before, and are not in `piece` any more.
     """
 
     session: Session
-    cursor: Position
-    place: Place
+    position: Position
+    cursor_text: CursorText
     piece: Piece
     typed: str
     taken: int = 0
 
 
-class Outcomes:
-    """Follows the suggestions of one editor. `model` tells the name of the model that is in use.
+class Feedback:
+    """Follows the suggestions of one editor. `model` returns the name of the model that is in use.
 
-    `tells_shown` says that the editor tells what it shows. Without it, all is shown until it does tell.
+    `tells_shown` says that the editor tells what it shows. Without it, every item counts as shown until the
+    editor does tell.
     """
 
     def __init__(
@@ -54,11 +56,11 @@ class Outcomes:
         self._model = model
         self._sent: dict[str, Sent] = {}
         self._checks = KeptChecks()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._tells_shown = tells_shown
 
     def answered(self, session: Session, answer: Answer, seconds: float) -> None:
-        """A request has been answered so long after it came."""
+        """A request was answered so many seconds after it came."""
         self._dismiss(session, answer)
         if any(one.piece.text.strip() for one in answer.suggestions):
             self._metrics.answered(
@@ -73,7 +75,7 @@ class Outcomes:
         """The editor has been given `item`."""
         self._sent.pop(suggestion.id, None)
         self._sent[suggestion.id] = replace(item, taken=self._metrics.taken(suggestion.id))
-        while len(self._sent) > _MOST_REMEMBERED:
+        while len(self._sent) > _MAX_SENT:
             del self._sent[next(iter(self._sent))]
         if not self._tells_shown:
             self._show(suggestion.id, item)
@@ -85,21 +87,21 @@ class Outcomes:
             self._show(id_, self._sent[id_])
 
     def inserted(self, document: Document, text: str, end: Position) -> None:
-        """An edit has put `text` into the document, up to `end`. Where that is an item, it was accepted."""
-        if len(text) < 2:
+        """An edit has put `text` into the document, up to `end`: where that is an item, it was accepted."""
+        if len(text) < _SHORTEST_INSERTED:
             return
         for id_, sent in reversed(self._sent.items()):
             piece = sent.piece
             if (
                 sent.session.document is document
                 and (piece.text.endswith(text) or text.endswith(piece.text))
-                and place_at(document, end).same_text(sent.place.after(piece))
+                and CursorText.at(document, end).same_text(sent.cursor_text.after(piece))
             ):
                 self.accepted(id_)
                 return
 
     def accepted(self, id_: object) -> None:
-        """The user has accepted the item, unless that is known already: what comes next is begun."""
+        """The user has accepted the item: count that once, and generate what follows."""
         sent = self._sent.pop(id_, None) if isinstance(id_, str) else None
         if sent is None:
             return
@@ -109,16 +111,16 @@ class Outcomes:
         accepted = Accepted(
             document.uri,
             sent.piece.text,
-            document.offset_at(sent.cursor),
+            document.offset_at(sent.position),
             self._name,
             document.language,
         )
         self._checks.add(self._now(), accepted)
-        self._set_alarm()
-        sent.session.accept(sent.place, sent.piece)
+        self._schedule_check()
+        sent.session.prefetch(sent.cursor_text.after(sent.piece))
 
     def partly_accepted(self, id_: object, length: int) -> None:
-        """The user has accepted so many UTF-16 units of the item; if that is all of it, it is accepted."""
+        """The user has accepted so many UTF-16 units of the item; all of them make it accepted."""
         sent = self._sent.get(id_) if isinstance(id_, str) else None
         if sent is None:
             return
@@ -135,13 +137,13 @@ class Outcomes:
             self._metrics.dismissed(id_)
 
     def close_document(self, document: Document) -> None:
-        """Nobody knows what becomes of it."""
+        """What becomes of accepted text in `document` is not seen any more."""
         self._checks.forget(document.uri)
 
     def close(self) -> None:
         """The editor has gone."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     @property
     def _name(self) -> str:
@@ -152,29 +154,29 @@ class Outcomes:
         self._metrics.shown(id_, model=self._name, language=item.session.document.language, length=length)
 
     def _dismiss(self, session: Session, answer: Answer) -> None:
-        """What was on the screen and is answered no more was typed over, unless all of it was typed."""
+        """Items that are not in `answer` any more were dismissed, unless all of their text was typed."""
         still = {suggestion.id for suggestion in answer.suggestions}
         for id_, sent in list(self._sent.items()):
             if sent.session is session and id_ not in still:
                 del self._sent[id_]
-                if not answer.place.prefix.startswith(sent.place.after(sent.piece).prefix):
+                if not answer.cursor_text.prefix.startswith(sent.cursor_text.after(sent.piece).prefix):
                     self._metrics.dismissed(id_)
 
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+    def _schedule_check(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._checks.next_time is not None:
-            self._alarm = asyncio.get_running_loop().call_at(self._checks.next_time, self._check)
+            self._timer = asyncio.get_running_loop().call_at(self._checks.next_time, self._check)
 
     def _check(self) -> None:
-        """See how much of what was accepted still stands."""
+        """See how much of the accepted text still stands."""
         for after, accepted in self._checks.due(self._now()):
             session = self._sessions.get(accepted.uri)
             if session is not None:
                 share = kept_share(accepted, session.document.text)
                 self._metrics.kept(model=accepted.model, language=accepted.language, after=after, share=share)
-        self._set_alarm()
+        self._schedule_check()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

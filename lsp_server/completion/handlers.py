@@ -13,7 +13,7 @@ from typing import Literal
 
 from lsprotocol import types
 
-from lsp_server.completion.feedback import Outcomes, Sent
+from lsp_server.completion.feedback import Feedback, Sent
 from lsp_server.completion.items import Target, item_usage
 from lsp_server.completion.session import Answer, Session, Show, Suggestion
 from lsp_server.document import Document, Position, Selection
@@ -48,7 +48,7 @@ class Completing:
     def __init__(
         self,
         sessions: Mapping[str, Session],
-        outcomes: Outcomes,
+        outcomes: Feedback,
         enabled: Callable[[], bool],
         progress: Callable[[types.ProgressParams], None],
         failed: Callable[[BackendError], None],
@@ -164,7 +164,7 @@ class Completing:
         """The session's answer, or None where there is none to show, whatever the reason."""
         for other in self._sessions.values():
             if other is not session:
-                other.rest()
+                other.cancel_background()
         loop = asyncio.get_running_loop()
         asked = loop.time()
         seen: list[float] = []
@@ -192,7 +192,7 @@ class Completing:
         """What there is to show of `answer`; it can be accepted from now on."""
         suggestions = tuple(one for one in answer.suggestions if one.piece.text.strip())
         for suggestion in suggestions:
-            item = Sent(session, cursor, answer.place, suggestion.piece, target.typed)
+            item = Sent(session, cursor, answer.cursor_text, suggestion.piece, target.typed)
             self._outcomes.sent(suggestion, item)
         return suggestions
 

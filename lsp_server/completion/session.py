@@ -1,10 +1,8 @@
-"""A document's completion life: from a cursor to the text that is shown there.
+"""The completions of one open document: from a cursor to the suggestions that are shown there.
 
-completing ▶ **session** ▶ {turn, writing, places, document}.
-
-One request is answered at a time, the newest. It looks for an offer that holds at its place: one that is
-remembered is the answer, one that is being written is waited for, and only where there is none the model is
-asked. So what the model writes outlives the request that began it for as long as the user types the same.
+A session answers one request at a time, the newest. A cached suggestion that is valid at the cursor is the
+answer at once, one that is being generated is waited for, and only where there is none the model is asked. So
+what the model writes outlives the request that began it for as long as the user types the same.
 """
 
 from __future__ import annotations
@@ -14,23 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from lsp_server.completion.cursor_text import Place, model_text, place_at
-from lsp_server.completion.pending_request import PendingRequest, Superseded
-from lsp_server.completion.suggester import Surroundings, Writing
+from lsp_server.completion.cursor_text import CursorText, model_text
+from lsp_server.completion.suggester import Deadline, SessionServices, Suggester
 from lsp_server.document import Document, Edit, Position, Selection
 from lsp_server.trimming import Piece
 from model_runtime.api import Usage
 
-CANDIDATES: Final = 3
-"""How many different completions a user who asks for them gets, at most."""
+MAX_CANDIDATES: Final = 3
+"""Maximum number of different completions for a user who asks for them."""
 
-_TRIES: Final = 5  # samples drawn to find those that differ
-_SAMPLING: Final = 0.8  # their temperature, where the settings say greedy
+_MAX_SAMPLES: Final = 5  # drawn to find candidates that differ
+_SAMPLING_TEMPERATURE: Final = 0.8  # where the settings say greedy
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A piece to show. What is left of it after the next key is the same suggestion, with the same id."""
+    """A piece to show. What remains of it after the next key is the same suggestion, with the same id."""
 
     id: str
     piece: Piece
@@ -38,12 +35,13 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Answer:
-    """What belongs at a place, the likeliest first; a piece without text says that nothing does.
+    """The suggestions at a cursor, the likeliest first; a piece without text says that there is none.
 
-    `usage` is what it has cost, as far as it is known, and None where it came from memory.
+    `usage` is what was computed for the document since the last answer, if the backend counts; None where the
+    answer came from memory.
     """
 
-    place: Place
+    cursor_text: CursorText
     suggestions: tuple[Suggestion, ...]
     source: Literal["memory", "model"]
     usage: Usage | None
@@ -52,14 +50,75 @@ class Answer:
 Show = Callable[[Answer], None]
 
 
-class Session:
-    """The completions of one open document, of which the newest wins."""
+class Superseded(Exception):
+    """A newer request of the document has taken this one's place."""
 
-    def __init__(self, document: Document, surroundings: Surroundings) -> None:
+
+class PendingRequest:
+    """A request while it is the newest of its document. `waited` says that it had to wait at all."""
+
+    def __init__(self) -> None:
+        self.waited = False
+        self._error: BaseException | None = None
+        self._over = False
+        self._changed = asyncio.Event()
+        self._deadline: Deadline | None = None
+
+    def new_deadline(self, budget_ms: float | None) -> Deadline:
+        """A deadline for what is asked of the model next, in place of the one before."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = Deadline(budget_ms, self.wake)
+        return self._deadline
+
+    def wake(self, error: BaseException | None = None) -> None:
+        """Something has changed, or what the request waits for has failed with `error`."""
+        self._error = error or self._error
+        self._changed.set()
+
+    def end(self) -> None:
+        """Another request has come, or this one is answered."""
+        self._over = True
+        self._changed.set()
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    async def changed(self) -> None:
+        """Wait until something has changed.
+
+        Raises:
+            Superseded: the request is over.
+            BaseException: what it waits for has failed.
+        """
+        self.waited = True
+        await self._changed.wait()
+        self._changed.clear()
+        if self._over:
+            raise Superseded
+        if self._error is not None:
+            raise self._error
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until something has changed.
+
+        Raises:
+            Superseded: the request is over.
+        """
+        timer = asyncio.get_running_loop().call_later(seconds, self.wake)
+        try:
+            await self.changed()
+        finally:
+            timer.cancel()
+
+
+class Session:
+    """The completions of one open document, of which the newest request wins."""
+
+    def __init__(self, document: Document, services: SessionServices) -> None:
         self.document = document
-        self._surroundings = surroundings
-        self._writing = Writing(document, surroundings, self._heard)
-        self._turn: PendingRequest | None = None
+        self._services = services
+        self._suggester = Suggester(document, services, self._suggestion_changed)
+        self._pending: PendingRequest | None = None
 
     async def complete(
         self,
@@ -69,122 +128,126 @@ class Session:
         invoked: bool = False,
         show: Show | None = None,
     ) -> Answer | None:
-        """What belongs at `position`, or None where a newer request has taken this one's place.
+        """The suggestions at `position`, or None where a newer request has taken this one's place.
 
-        With a `selection`, that is what follows it. A user who has `invoked` it gets several candidates.
-        `show` is called with the first one each time it has grown, as the answer so far; whoever sees it
-        grow is answered when it is whole, everybody else when the latency budget is spent and a
-        piece of it is whole.
+        A `selection` in the editor's pop-up counts as accepted. A user who has `invoked` the completion gets
+        several candidates. `show` is called with the first one each time it has grown, as the answer so far.
+        Whoever sees it grow is answered when it is whole, everybody else once the latency budget is spent and
+        a piece of it is whole.
 
         Raises:
             BackendError: the model cannot be used.
         """
-        place = place_at(self.document, position, selection)
-        place = replace(place, snippets=self._surroundings.context.snippets(self.document, position))
-        if self._turn is not None:
-            self._turn.end()
-        turn = self._turn = PendingRequest()
+        cursor = CursorText.at(self.document, position, selection)
+        cursor = replace(cursor, snippets=self._services.context.snippets(self.document, position))
+        if self._pending is not None:
+            self._pending.end()
+        request = self._pending = PendingRequest()
         try:
-            first = await self._first(turn, place, show, pauses=not invoked)
-            several = await self._several(turn, place, first) if invoked else (first,)
+            first = await self._likeliest(request, cursor, show, pauses=not invoked)
+            suggestions = await self._candidates(request, cursor, first) if invoked else (first,)
         except Superseded:
             return None
         except asyncio.CancelledError:
-            if self._turn is turn:
-                self._writing.desert()
+            if self._pending is request:
+                self._suggester.cancel_unless_reclaimed()
             raise
         finally:
-            turn.end()
-            if self._turn is turn:
-                self._turn = None
-        if turn.waited:
-            return Answer(place, several, "model", self._writing.take_usage())
-        return Answer(place, several, "memory", None)
+            request.end()
+            if self._pending is request:
+                self._pending = None
+        if request.waited:
+            return Answer(cursor, suggestions, "model", self._suggester.take_usage())
+        return Answer(cursor, suggestions, "memory", None)
 
     def edit(self, edits: Sequence[Edit], version: int) -> None:
         """Apply the editor's changes."""
         end = None
         for change in edits:
             end = self.document.replace(change.text, change.where)
-            self._surroundings.context.changed(self.document, change.where)
+            self._services.context.changed(self.document, change.where)
         self.document.version = version
-        self._surroundings.debounce.key(_now())
+        self._services.debounce.key(_now())
         if end is not None and len(edits) == 1:
-            self._surroundings.inserted(self.document, model_text(edits[0].text), end)
+            self._services.on_insert(self.document, model_text(edits[0].text), end)
 
-    def accept(self, place: Place, piece: Piece) -> None:
-        """The user has accepted `piece` at `place`: begin with what comes next, unless that is asked for."""
-        if self._turn is None:
-            place = place.after(piece)
-            offer = self._writing.offer(place)
-            if offer.ended and offer.at(place) == Piece(""):
-                self._writing.offer(place.next_line())
+    def prefetch(self, cursor: CursorText) -> None:
+        """A suggestion was accepted up to `cursor`: generate what follows, unless a request waits already."""
+        if self._pending is not None:
+            return
+        suggestion = self._suggester.suggestion_at(cursor)
+        if suggestion.model_stopped and suggestion.piece_at(cursor) == Piece(""):
+            self._suggester.suggestion_at(cursor.on_next_line())
 
-    def rest(self) -> None:
-        """The user works in another document: what nobody waits for here is ended."""
-        if self._turn is None:
-            self._writing.close()
+    def cancel_background(self) -> None:
+        """The user works in another document: cancel what is being generated, unless a request waits."""
+        if self._pending is None:
+            self._suggester.cancel()
 
-    def forget(self) -> None:
-        """Remember nothing: the model, or what is asked of it, is another one now."""
-        self._writing.forget()
-        if self._turn is not None:
-            self._turn.wake()
+    def clear_cache(self) -> None:
+        """Drop all suggestions: they are another model's, or were made with other settings."""
+        self._suggester.clear()
+        if self._pending is not None:
+            self._pending.wake()
 
     def close(self) -> None:
-        """End all that runs; whoever waits for it gets None."""
-        if self._turn is not None:
-            self._turn.end()
-        self._writing.close()
+        """End all that runs; a request that waits is answered with None."""
+        if self._pending is not None:
+            self._pending.end()
+        self._suggester.cancel()
 
-    async def ended(self) -> None:
-        """Wait, once it is closed, until the model is free."""
-        await self._writing.ended()
+    async def wait_closed(self) -> None:
+        """Wait, after `close`, until the model is free."""
+        await self._suggester.wait_cancelled()
 
-    async def _first(
-        self, turn: PendingRequest, place: Place, show: Show | None, *, pauses: bool
+    async def _likeliest(
+        self, request: PendingRequest, cursor: CursorText, show: Show | None, *, pauses: bool
     ) -> Suggestion:
-        """The likeliest completion; with `pauses`, a slow model is not asked before the user makes one."""
-        if not self._writing.known(place) and pauses and (delay := self._surroundings.debounce.delay()):
-            await turn.pause(delay)
-        deadline, shown = turn.deadline(self._surroundings.settings.latency_budget_ms), ""
+        """The likeliest completion; with `pauses`, a slow model is asked once the user seems to pause."""
+        if not self._suggester.has_suggestion(cursor):
+            self._suggester.cancel()
+            if pauses and (delay := self._services.debounce.delay()):
+                await request.pause(delay)
+        deadline = request.new_deadline(self._services.settings.latency_budget_ms)
+        shown = ""
         while True:
-            offer = self._writing.offer(place, deadline)
-            piece = offer.at(place)
-            if not offer.done:
+            suggestion = self._suggester.suggestion_at(cursor, deadline)
+            piece = suggestion.piece_at(cursor)
+            if not suggestion.done:
                 if show and piece and piece.text.strip() and piece.text != shown:
                     shown = piece.text
-                    show(Answer(place, (Suggestion(offer.id, piece),), "model", None))
-                enough = not show and (offer.at_once or deadline.is_past)
-                piece = offer.whole_at(place) if enough else None
+                    show(Answer(cursor, (Suggestion(suggestion.id, piece),), "model", None))
+                enough = not show and (suggestion.partly_shown or deadline.is_past)
+                piece = suggestion.whole_piece_at(cursor) if enough else None
             if piece is not None:
-                offer.at_once = True
-                if turn.waited and deadline.started is not None:
-                    self._surroundings.debounce.answered(_now() - deadline.started)
-                return Suggestion(offer.id, piece)
-            await turn.change()
+                suggestion.partly_shown = True
+                if request.waited and deadline.started is not None:
+                    self._services.debounce.answered(_now() - deadline.started)
+                return Suggestion(suggestion.id, piece)
+            await request.changed()
 
-    async def _several(self, turn: PendingRequest, place: Place, first: Suggestion) -> tuple[Suggestion, ...]:
-        """`first` and samples that differ from it, as many as there are to be shown."""
+    async def _candidates(
+        self, request: PendingRequest, cursor: CursorText, first: Suggestion
+    ) -> tuple[Suggestion, ...]:
+        """`first` and samples that differ from it, as many as are shown."""
         found = {first.piece.text.strip(): first} if first.piece.text.strip() else {}
-        for seed in range(1, _TRIES + 1):
-            if len(found) == CANDIDATES:
+        for seed in range(1, _MAX_SAMPLES + 1):
+            if len(found) == MAX_CANDIDATES:
                 break
-            deadline = turn.deadline(self._surroundings.settings.latency_budget_ms)
-            offer = self._writing.sample(place, seed, _SAMPLING, deadline)
-            while not self._writing.ends(offer) and not deadline.is_past:
-                await turn.change()
-            piece = offer.at(place) if offer.done else offer.whole_at(place)
+            deadline = request.new_deadline(self._services.settings.latency_budget_ms)
+            sample = self._suggester.sample(cursor, seed, _SAMPLING_TEMPERATURE, deadline)
+            while not self._suggester.is_finished(sample) and not deadline.is_past:
+                await request.changed()
+            piece = sample.piece_at(cursor) if sample.done else sample.whole_piece_at(cursor)
             if piece and piece.text.strip() and piece.text.strip() not in found:
-                found[piece.text.strip()] = Suggestion(offer.id, piece)
-                self._writing.keep_sample(offer)
-        self._writing.close()
+                found[piece.text.strip()] = Suggestion(sample.id, piece)
+                self._suggester.keep_sample(sample)
+        self._suggester.cancel()
         return tuple(found.values()) or (first,)
 
-    def _heard(self, error: BaseException | None) -> None:
-        """There is news of what is being written."""
-        if self._turn is not None:
-            self._turn.wake(error)
+    def _suggestion_changed(self, error: BaseException | None) -> None:
+        if self._pending is not None:
+            self._pending.wake(error)
 
 
 def _now() -> float:

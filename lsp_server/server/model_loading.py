@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from lsp_server.completion import Surroundings
+from lsp_server.completion import SessionServices
 from lsp_server.protocol import StrictProtocol
 from lsp_server.server.status import Status
 from model_runtime import list_models
@@ -78,21 +78,21 @@ class LoadingReport:
 
 
 class ModelInUse:
-    """One editor's model: its backend is the `surroundings`' of its documents.
+    """One editor's model: its backend is the `services`' of its documents.
 
     `failed` is told why it cannot be used.
     """
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        services: SessionServices,
         backends: Backends,
         protocol: StrictProtocol,
         status: Status,
         failed: Callable[[BackendError], None],
     ) -> None:
-        self._surroundings = surroundings
-        self._options = surroundings.settings.model_options
+        self._services = services
+        self._options = services.settings.model_options
         self._backends = backends
         self._protocol = protocol
         self._status = status
@@ -104,7 +104,7 @@ class ModelInUse:
         if options == self._options:
             return False
         self._cancel()
-        self._surroundings.backend = self._backends.get(options)
+        self._services.backend = self._backends.get(options)
         self._backends.release(self._options)
         self._options = options
         return True
@@ -136,7 +136,7 @@ class ModelInUse:
         self._protocol.notify(types.WINDOW_LOG_MESSAGE, params)
 
     async def _load_quietly(self) -> ModelInfo:
-        return await self._surroundings.backend.load(self._in_this_thread(self._status.loading))
+        return await self._services.backend.load(self._in_this_thread(self._status.loading))
 
     async def _load_with_report(self) -> ModelInfo:
         report = LoadingReport(self._protocol)
@@ -148,7 +148,7 @@ class ModelInUse:
         beginning = asyncio.get_running_loop().create_task(report.begin())
         outcome = "failed"
         try:
-            info = await self._surroundings.backend.load(self._in_this_thread(progress))
+            info = await self._services.backend.load(self._in_this_thread(progress))
             outcome = f"{info.name} is ready"
         finally:
             beginning.cancel()

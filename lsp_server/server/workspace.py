@@ -15,7 +15,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
-from lsp_server.completion import Completing, Outcomes, Session, Surroundings
+from lsp_server.completion import Completing, Feedback, Session, SessionServices
 from lsp_server.context import Context
 from lsp_server.document import Document, Edit
 from lsp_server.protocol import (
@@ -59,21 +59,21 @@ class Workspace:
         self._status = Status(self._tell_status if client.status or client.copilot else None)
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
-        self._outcomes = Outcomes(
+        self._feedback = Feedback(
             self._sessions, metrics, lambda: self._status.model, tells_shown=client.copilot
         )
         self.context = Context(client.roots)
-        self._surroundings = Surroundings(
+        self._services = SessionServices(
             backends.get(self._initial.model_options),
             self._initial,
             self.context,
-            generating=self._status.generating,
-            inserted=self._outcomes.inserted,
+            on_generating=self._status.generating,
+            on_insert=self._feedback.inserted,
         )
-        self._model = ModelInUse(self._surroundings, backends, protocol, self._status, self._failed)
+        self._model = ModelInUse(self._services, backends, protocol, self._status, self._failed)
         self.completing = Completing(
             self._sessions,
-            self._outcomes,
+            self._feedback,
             lambda: self._status.enabled,
             self._tell_progress,
             self._failed,
@@ -88,12 +88,12 @@ class Workspace:
     async def close(self) -> None:
         """End all that runs."""
         self._model.leave()
-        self._outcomes.close()
+        self._feedback.close()
         for task in self._tasks:
             task.cancel()
         for session in self._sessions.values():
             session.close()
-        ending = [session.ended() for session in self._sessions.values()]
+        ending = [session.wait_closed() for session in self._sessions.values()]
         await asyncio.gather(*self._tasks, *ending, return_exceptions=True)
         # Now, not at the process's end: editors may kill it as soon as `shutdown` is answered.
         await asyncio.to_thread(self._metrics.close)
@@ -121,7 +121,7 @@ class Workspace:
             encoding=self._client.encoding,
         )
         self._close_session(opened.uri)
-        self._sessions[opened.uri] = Session(document, self._surroundings)
+        self._sessions[opened.uri] = Session(document, self._services)
         self.context.opened(document)
 
     def edit(
@@ -144,7 +144,7 @@ class Workspace:
         session = self._sessions.pop(uri, None)
         if session is not None:
             session.close()
-            self._outcomes.close_document(session.document)
+            self._feedback.close_document(session.document)
 
     def configure(self, params: object) -> None:
         """The editor's settings have changed; `params` may say how, in the shape that it likes."""
@@ -172,7 +172,7 @@ class Workspace:
         configured, mistakes = read_settings(options, self._initial)
         self._tell_mistakes(mistakes)
         if configured != self._configured:
-            chosen = self._surroundings.settings.model  # by hand, perhaps, which stands until it is set anew
+            chosen = self._services.settings.model  # by hand, perhaps, which stands until it is set anew
             model = chosen if configured.model == self._configured.model else configured.model
             self._configured = configured
             return self._use(replace(configured, model=model))
@@ -180,14 +180,14 @@ class Workspace:
 
     def _use(self, settings: Settings) -> bool:
         """Complete with `settings` from now on; whether that takes another model, which is not loaded yet."""
-        self._surroundings.settings = settings
+        self._services.settings = settings
         self._metrics.enabled = settings.metrics
         exchanged = self._model.exchange(settings.model_options)
         if exchanged:
-            self._surroundings.debounce.forget_answers()
+            self._services.debounce.clear_answers()
             self._told.clear()
         for session in self._sessions.values():
-            session.forget()
+            session.clear_cache()
         return exchanged
 
     async def execute(self, params: types.ExecuteCommandParams) -> object:
@@ -201,8 +201,8 @@ class Workspace:
             return await self._next_model()
         if params.command == CLEAR_CACHE:
             for session in self._sessions.values():
-                session.forget()
-            self._tell(types.MessageType.Info, "what was remembered is forgotten")
+                session.clear_cache()
+            self._tell(types.MessageType.Info, "cached completions are cleared")
             return None
         raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
 
@@ -216,7 +216,7 @@ class Workspace:
 
     async def _next_model(self) -> dict[str, object]:
         usable = await usable_models()
-        model = next_model(usable, self._surroundings.settings.model)
+        model = next_model(usable, self._services.settings.model)
         if not self._change_model(model):
             none = "there is no other model on this machine: `fimble models` lists those to be had"
             self._tell(types.MessageType.Info, none)
@@ -224,7 +224,7 @@ class Workspace:
 
     def _change_model(self, model: str | None) -> bool:
         """Complete with another model from now on; False where it is the same one."""
-        settings = self._surroundings.settings
+        settings = self._services.settings
         if model == settings.model:
             return False
         self._use(replace(settings, model=model))

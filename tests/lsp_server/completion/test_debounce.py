@@ -44,5 +44,5 @@ def test_pauses_are_no_intervals_of_typing() -> None:
 
 def test_another_model_is_judged_by_its_own_answers() -> None:
     debounce = typed(0.15, 5)
-    debounce.forget_answers()
+    debounce.clear_answers()
     assert debounce.delay() == 0

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from lsp_server.completion.feedback import Outcomes, Sent
+from lsp_server.completion.feedback import Feedback, Sent
 from lsp_server.completion.session import Session
-from lsp_server.completion.suggester import Surroundings
+from lsp_server.completion.suggester import SessionServices
 from lsp_server.document import Document, Edit, Position, Range
 from lsp_server.settings import Settings
 from lsp_server.statistics import Metrics
@@ -21,17 +21,17 @@ from tests.lsp_server.virtual_time import in_virtual_time, settle
     [("foo(1)", ["x = ", "x = foo(1)"]), ("foo", ["x = "]), ("foo(2)", ["x = "])],
     ids=["all of it", "a part of it", "something else"],
 )
-def test_an_accept_that_only_shows_in_the_text_begins_what_comes_next(
+def test_an_accept_that_only_shows_in_the_text_begins_what_follows(
     inserted: str, prefixes: list[str]
 ) -> None:
     @in_virtual_time
     async def accept() -> None:
         backend, cursor = ScriptedBackend(), Position(0, 4)
         document = Document("x = ", uri="file:///a.py", language="python")
-        around = Surroundings(backend, Settings(latency_budget_ms=None))
-        session = Session(document, around)
-        outcomes = Outcomes({document.uri: session}, Metrics(None), lambda: "model")
-        around.inserted = outcomes.inserted
+        services = SessionServices(backend, Settings(latency_budget_ms=None))
+        session = Session(document, services)
+        feedback = Feedback({document.uri: session}, Metrics(None), lambda: "model")
+        services.on_insert = feedback.inserted
         asking = asyncio.create_task(session.complete(cursor))
         await settle()
         await backend.last.write("foo(1)")
@@ -39,10 +39,10 @@ def test_an_accept_that_only_shows_in_the_text_begins_what_comes_next(
         answer = await asking
         assert answer is not None
         [suggestion] = answer.suggestions
-        outcomes.sent(suggestion, Sent(session, cursor, answer.place, suggestion.piece, typed=""))
+        feedback.sent(suggestion, Sent(session, cursor, answer.cursor_text, suggestion.piece, typed=""))
         session.edit([Edit(inserted, Range(cursor, cursor))], 2)
         await settle()
-        outcomes.close()
+        feedback.close()
         assert [stream.request.prefix for stream in backend.streams] == prefixes
 
     accept()

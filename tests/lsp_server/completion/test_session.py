@@ -9,7 +9,7 @@ import pytest
 
 from lsp_server.completion.cursor_text import PREFIX_CHARACTERS, SUFFIX_CHARACTERS
 from lsp_server.completion.session import Answer, Session, Show
-from lsp_server.completion.suggester import Surroundings
+from lsp_server.completion.suggester import SessionServices
 from lsp_server.document import Document, Edit, Position, Range, Selection
 from lsp_server.settings import Settings
 from model_runtime.api import Backend, ModelNotFound, Usage
@@ -23,7 +23,7 @@ BUDGET = Settings(latency_budget_ms=150)
 
 def session(backend: Backend, text: str = "", settings: Settings | None = None) -> Session:
     document = Document(text, uri="file:///a.py", language="python")
-    return Session(document, Surroundings(backend, settings or Settings(latency_budget_ms=None)))
+    return Session(document, SessionServices(backend, settings or Settings(latency_budget_ms=None)))
 
 
 class Typist:
@@ -139,7 +139,7 @@ async def test_a_generation_that_agrees_with_what_was_typed_is_kept() -> None:
 
 
 @in_virtual_time
-async def test_what_the_model_has_not_written_yet_it_is_not_made_to_guess() -> None:
+async def test_what_is_typed_ahead_of_the_model_begins_a_new_generation() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     await typist.asked()
     await typist.backend.last.write("f")
@@ -182,7 +182,7 @@ async def test_a_wrong_key_that_is_taken_back_costs_nothing() -> None:
 
 
 @in_virtual_time
-async def test_an_offer_survives_the_bracket_that_the_editor_closes() -> None:
+async def test_a_suggestion_survives_the_bracket_that_the_editor_closes() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     asking = await typist.asked()
     await typist.backend.last.write("foo(1)")
@@ -228,7 +228,7 @@ async def test_what_is_shown_is_typed_through_while_the_rest_is_being_written() 
 
 
 @in_virtual_time
-async def test_the_rest_is_given_up_once_something_else_is_typed() -> None:
+async def test_the_rest_is_cancelled_once_something_else_is_typed() -> None:
     typist = Typist(ScriptedBackend(), "def f():\n    ", settings=BUDGET)
     await typist.asked()
     await typist.backend.last.write("x = 1\n", "    y = ")
@@ -241,7 +241,7 @@ async def test_the_rest_is_given_up_once_something_else_is_typed() -> None:
 
 
 @in_virtual_time
-async def test_where_nothing_is_whole_at_the_deadline_the_first_whole_piece_is_waited_for() -> None:
+async def test_where_nothing_is_whole_at_the_deadline_the_first_whole_piece_is_the_answer() -> None:
     typist = Typist(ScriptedBackend(), "def f():\n    ", settings=BUDGET)
     asking = await typist.asked()
     await asyncio.sleep(1)
@@ -304,7 +304,7 @@ async def test_after_an_accept_the_next_completion_is_under_way() -> None:
     await typist.backend.last.finish("length")
     answer = await asking
     assert answer is not None
-    typist.session.accept(answer.place, answer.suggestions[0].piece)
+    typist.session.prefetch(answer.cursor_text.after(answer.suggestions[0].piece))
     await settle()
     assert typist.backend.last.request.prefix == "x = foo(1)"
     assert typist.backend.last.request.deadline is None
@@ -322,7 +322,7 @@ async def test_after_an_accept_that_ends_a_line_the_next_line_is_under_way() -> 
     await typist.backend.last.finish()
     answer = await asking
     assert answer is not None
-    typist.session.accept(answer.place, answer.suggestions[0].piece)
+    typist.session.prefetch(answer.cursor_text.after(answer.suggestions[0].piece))
     await settle()
     assert typist.backend.last.request.prefix == "    if x:\n        "
     await typist.backend.last.write("pass")
@@ -443,7 +443,7 @@ async def test_a_cancelled_completion_is_ended_unless_the_next_key_wants_it() ->
 
 
 @in_virtual_time
-async def test_a_completion_that_was_cut_off_is_gone_on_with_when_it_is_wanted_again() -> None:
+async def test_a_completion_that_was_cancelled_is_continued_when_it_is_requested_again() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     asking = await typist.asked()
     await typist.backend.last.write("foo")
@@ -461,22 +461,22 @@ async def test_closing_a_document_ends_its_completion() -> None:
     typist = Typist(ScriptedBackend())
     asking = await typist.asked()
     typist.session.close()
-    await typist.session.ended()
+    await typist.session.wait_closed()
     assert await asking is None
     assert not typist.backend.running
 
 
 @in_virtual_time
-async def test_work_in_another_document_ends_what_nobody_waits_for() -> None:
+async def test_work_in_another_document_cancels_what_no_request_waits_for() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     waiting = await typist.asked()
-    typist.session.rest()
+    typist.session.cancel_background()
     await settle()
     assert typist.backend.running
     await typist.backend.last.write("1\n")
     assert text_of(waiting) == "1"
     assert typist.backend.running
-    typist.session.rest()
+    typist.session.cancel_background()
     await settle()
     assert not typist.backend.running
 
@@ -502,16 +502,16 @@ async def test_an_answer_tells_all_that_was_computed_since_the_last_one() -> Non
 
 
 @in_virtual_time
-async def test_what_is_forgotten_is_asked_for_anew() -> None:
+async def test_after_the_cache_is_cleared_the_model_is_asked_again() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     waiting = await typist.asked()
-    typist.session.forget()
+    typist.session.clear_cache()
     await settle()
     assert [stream.closed for stream in typist.backend.streams] == [True, False]
     await typist.backend.last.write("1")
     await typist.backend.last.finish()
     assert text_of(waiting) == "1"
-    typist.session.forget()
+    typist.session.clear_cache()
     await typist.asked()
     assert len(typist.backend.streams) == 3
 
@@ -542,7 +542,7 @@ async def test_a_model_that_cannot_be_used_is_an_error_each_time() -> None:
 
 
 @in_virtual_time
-async def test_a_failure_that_nobody_waits_for_is_not_the_next_ones() -> None:
+async def test_a_failure_that_no_request_waits_for_does_not_fail_the_next_one() -> None:
     typist = Typist(ScriptedBackend(), "x = ")
     asking = await typist.asked()
     await typist.backend.last.write("1\n")
