@@ -48,7 +48,7 @@ from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import load  # noqa: E402
 from model_runtime.decoding import Cache, Decoder, NgramDrafter, Odds, Sampler, generate  # noqa: E402
 from model_runtime.decoding.speculate import WIDEST  # noqa: E402
-from model_runtime.models import default_models_folder, resolve  # noqa: E402
+from model_runtime.models import resolve  # noqa: E402
 from model_runtime.prompting.fim import find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import build_prompt  # noqa: E402
@@ -117,7 +117,7 @@ class Bench:
 
     def __init__(self, name: str | None, int8: bool) -> None:
         loaded = load(
-            resolve(name, default_models_folder()),
+            resolve(name),
             device=torch.device("cpu"),
             dtype=torch.float32,
             matrices="int8" if int8 else "restored",

@@ -45,7 +45,7 @@ from model_runtime.hardware import (
     resolve_matrices,
     synchronize,
 )
-from model_runtime.models import DEFAULT_NAME, default_models_folder, resolve
+from model_runtime.models import DEFAULT_NAME, resolve
 from model_runtime.prompting import Healer, Prompt, Sentinels, find_sentinels, lay_out
 from model_runtime.tokenization import IncrementalDecoder, Tokenizer
 
@@ -115,7 +115,7 @@ class Engine:
         device = resolve_device(options.device)
         dtype = resolve_dtype(options.dtype, device)
         with memory_errors():
-            path = resolve(options.model, default_models_folder())
+            path = resolve(options.model)
             # A model may be larger than one GPU: then it goes to several, or in part to the CPU.
             place = partial(plan, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
             matrices = resolve_matrices(options, device)

@@ -18,7 +18,7 @@ from torch import Tensor
 from model_runtime.checkpoints import load
 from model_runtime.decoding import Cache, Decoder, NgramDrafter, Odds, Sampler, generate
 from model_runtime.decoding.speculate import RETRY, WIDEST
-from model_runtime.models import default_models_folder, resolve
+from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import write_checkpoint
 
@@ -117,7 +117,7 @@ def test_greedy_tokens_are_the_same_in_every_family(family: str, tmp_path: Path)
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_greedy_tokens_are_the_same_on_real_code(dtype: torch.dtype) -> None:
-    folder = resolve(None, default_models_folder())
+    folder = resolve(None)
     tokenizer, decoder = Tokenizer(folder), load(folder, device=torch.device("cpu"), dtype=dtype).decoder
     code = tokenizer.encode(Path(__file__).read_text(encoding="utf-8"))
     odds = Odds()

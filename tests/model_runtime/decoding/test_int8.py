@@ -12,7 +12,7 @@ from torch import Tensor
 from model_runtime.checkpoints import load
 from model_runtime.decoding import Decoder, Int8Weight, Sampler, generate, has_int8_kernel, quantize
 from model_runtime.decoding.int8 import LEVELS, TOLERATED, int8_linear, reference
-from model_runtime.models import default_models_folder, resolve
+from model_runtime.models import resolve
 
 CPU = torch.device("cpu")
 FP32 = torch.float32
@@ -182,7 +182,7 @@ def opened() -> tuple[Decoder, list[int]]:
     """The default model in int8, and real code as its tokens."""
     from tokenizers import Tokenizer
 
-    folder = resolve(None, default_models_folder())
+    folder = resolve(None)
     decoder = load(folder, device=CPU, dtype=FP32, matrices="int8").decoder
     return decoder, Tokenizer.from_file(str(folder / "tokenizer.json")).encode(CODE).ids[:300]
 
