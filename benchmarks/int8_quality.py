@@ -37,7 +37,7 @@ from rich.table import Table
 from benchmarks.healing import chance
 from model_runtime import Backend, BackendError, ModelOptions, open_backend
 from model_runtime.checkpoints import load
-from model_runtime.decoding import Decoder, Matrices
+from model_runtime.decoding import Decoder, MatrixFormat
 from model_runtime.evaluation import Kind, LineTask, line_places, line_tasks, write
 from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
@@ -114,7 +114,7 @@ def losses_of(decoder: Decoder, window: list[int]) -> float:
 
 
 def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> Loss:
-    def opened(matrices: Matrices) -> Decoder:
+    def opened(matrices: MatrixFormat) -> Decoder:
         return load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices).decoder
 
     model = load(path, device=torch.device("cpu"), dtype=torch.float32)

@@ -76,7 +76,7 @@ class Ours:
             tokens,
             lambda logits: int(logits.argmax()),
             max_tokens=count,
-            piece=PIECE,
+            chunk=PIECE,
         )
         found: list[int] = []
         for token in made:
