@@ -17,7 +17,7 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 
 from benchmarks.checkpoint import add_model_choice, chosen_model
-from model_runtime import Chunk, CompletionRequest, LoadProgress, ModelOptions
+from model_runtime.api import Chunk, CompletionRequest, LoadProgress, ModelOptions
 from model_runtime.backend.local import LocalBackend
 from model_runtime.engine.engine import Engine
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.checkpoint import add_model_choice, chosen_model
-from model_runtime import Backend, CompletionRequest, ModelOptions, Usage, open_backend
+from model_runtime import Backend, CompletionRequest, ModelOptions, open_backend
+from model_runtime.api import Usage
 
 FILES = ("argparse.py", "textwrap.py", "configparser.py", "tarfile.py", "shutil.py", "difflib.py")
 KEY_SECONDS = (0.08, 0.25)

@@ -97,7 +97,7 @@ def random_weights(
 
 def _embedding(weights: Mapping[str, Tensor | Int8Weight], dtype: torch.dtype) -> Tensor:
     table = weights["embedding.weight"]
-    return table.restored(dtype) if isinstance(table, Int8Weight) else table
+    return table.dequantized(dtype) if isinstance(table, Int8Weight) else table
 
 
 def open_ours(
@@ -146,7 +146,7 @@ def speed(
         drafts, begun = drafter() if drafter else None, time.perf_counter()
         times, tokens = [], []
         for token in generate(
-            decoder, cache, prompt, Sampler(), max_tokens=count, piece=PIECE, drafter=drafts
+            decoder, cache, prompt, Sampler(), max_tokens=count, chunk=PIECE, drafter=drafts
         ):
             if token is not None:
                 times.append(time.perf_counter() - begun)

@@ -1,6 +1,6 @@
 """The products of a step, one by one: how much of the memory's bandwidth each of them gets.
 
-gpu ▶ **gpu_products** ▶ triton_products, torch. Launches are recorded in a graph, and weights taken in
+gpu ▶ **gpu_products** ▶ triton_projections, torch. Launches are recorded in a graph, and weights taken in
 turn, so that neither Python nor the GPU's own cache is what is measured.
 """
 
@@ -87,7 +87,7 @@ def size_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[
     """Other sizes of the kernels' programs than those they have, and the bytes of weights in a second."""
     if not _has_triton():
         return
-    from model_runtime.decoding import triton_products as kernels
+    from model_runtime.decoding import triton_projections as kernels
 
     timer = Timer(device)
     for name in ("16B up", "16B down", "1B up"):
@@ -136,13 +136,13 @@ def _product(kind: str, weight: Weight) -> Product:
     if kind == "torch":
         assert isinstance(weight, Tensor)
         return lambda x: F.linear(x, weight)
-    from model_runtime.decoding.triton_products import TritonProduct
+    from model_runtime.decoding.triton_projections import TritonProjection
 
-    return TritonProduct(weight, None)
+    return TritonProjection(weight, None)
 
 
 def _exact(weight: Weight) -> Tensor:
-    return weight.restored(torch.float32) if isinstance(weight, Int8Weight) else weight
+    return weight.dequantized(torch.float32) if isinstance(weight, Int8Weight) else weight
 
 
 def _bytes(weight: Weight) -> int:

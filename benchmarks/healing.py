@@ -35,7 +35,7 @@ from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import load  # noqa: E402
 from model_runtime.decoding import Decoder, Sampler, generate  # noqa: E402
 from model_runtime.evaluation import LineTask, line_places, line_tasks  # noqa: E402
-from model_runtime.models import default_models_folder, resolve  # noqa: E402
+from model_runtime.models import resolve  # noqa: E402
 from model_runtime.prompting.fim import Sentinels, find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import candidates  # noqa: E402
@@ -144,7 +144,7 @@ class Model:
 
 
 def open_model(name: str | None) -> Model:
-    loaded = load(resolve(name, default_models_folder()), device=torch.device("cpu"), dtype=torch.float32)
+    loaded = load(resolve(name), device=torch.device("cpu"), dtype=torch.float32)
     tokenizer = Tokenizer(loaded.tokenizer, loaded.tokenizer_settings)
     vocabulary = loaded.decoder.config.vocab_size
     sentinels = find_sentinels(tokenizer, vocabulary)

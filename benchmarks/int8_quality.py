@@ -37,9 +37,9 @@ from rich.table import Table
 from benchmarks.healing import chance
 from model_runtime import Backend, BackendError, ModelOptions, open_backend
 from model_runtime.checkpoints import load
-from model_runtime.decoding import Decoder, Matrices
+from model_runtime.decoding import Decoder, MatrixFormat
 from model_runtime.evaluation import Kind, LineTask, line_places, line_tasks, write
-from model_runtime.models import default_models_folder, resolve
+from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
 from model_runtime.training.cleaning import SourceFile
 from model_runtime.training.corpus import read_files
@@ -114,7 +114,7 @@ def losses_of(decoder: Decoder, window: list[int]) -> float:
 
 
 def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> Loss:
-    def opened(matrices: Matrices) -> Decoder:
+    def opened(matrices: MatrixFormat) -> Decoder:
         return load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices).decoder
 
     model = load(path, device=torch.device("cpu"), dtype=torch.float32)
@@ -194,7 +194,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         files = files_of(options.folder)
-        path = resolve(options.model, default_models_folder())
+        path = resolve(options.model)
         loss = measure_loss(path, files, options.windows, options.seed)
         lines = [
             asyncio.run(measure_lines(options.model, tasks_of(files, kind, options.lines, options.seed)))

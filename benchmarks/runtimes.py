@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model_runtime.api import ModelOptions, Quantize
-from model_runtime.backend.openmp import sleep_when_waiting
+from model_runtime.backend.openmp import limit_openmp_spinning
 
 PIECE = 128
 """Tokens of a prompt that ours computes at once; an editor's are cut to what takes 40 ms."""
@@ -51,7 +51,7 @@ class Ours:
     """
 
     def __init__(self, model: Path, *, quantize: Quantize) -> None:
-        sleep_when_waiting(os.environ)  # as ours has it, before torch is imported
+        limit_openmp_spinning(os.environ)  # as ours has it, before torch is imported
         from model_runtime.decoding import generate
         from model_runtime.engine.engine import Engine
         from model_runtime.engine.measuring import ThreadedPasses
@@ -76,7 +76,7 @@ class Ours:
             tokens,
             lambda logits: int(logits.argmax()),
             max_tokens=count,
-            piece=PIECE,
+            chunk=PIECE,
         )
         found: list[int] = []
         for token in made:

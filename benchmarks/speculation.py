@@ -46,9 +46,9 @@ from torch import Tensor  # noqa: E402
 
 from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import load  # noqa: E402
-from model_runtime.decoding import Cache, Decoder, NgramDrafter, Odds, Sampler, generate  # noqa: E402
-from model_runtime.decoding.speculate import WIDEST  # noqa: E402
-from model_runtime.models import default_models_folder, resolve  # noqa: E402
+from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate  # noqa: E402
+from model_runtime.decoding.speculate import MAX_DRAFT_ROWS  # noqa: E402
+from model_runtime.models import resolve  # noqa: E402
 from model_runtime.prompting.fim import find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import build_prompt  # noqa: E402
@@ -59,7 +59,7 @@ MOST_TOKENS = 64
 PROMPT_TOKENS = 600
 KEYS = 20
 MOST_LINES = 5
-SOURCES = ("text", "prompt", "stale", "elsewhere")
+SOURCES = ("text", "prompt", "previous", "other")
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Place:
     prefix: str
     suffix: str
     answer: str = ""
-    stale: str = ""
-    elsewhere: str = ""
+    previous: str = ""
+    other: str = ""
 
 
 @dataclass
@@ -93,8 +93,8 @@ class Watched(NgramDrafter):
 
     tally: Tally
 
-    def learn(self, proposed: int, accepted: int) -> None:
-        super().learn(proposed, accepted)
+    def record(self, proposed: int, accepted: int) -> None:
+        super().record(proposed, accepted)
         assert self.last is not None
         self.tally.drafted[self.last.source] += proposed
         self.tally.accepted[self.last.source] += accepted
@@ -117,10 +117,10 @@ class Bench:
 
     def __init__(self, name: str | None, int8: bool) -> None:
         loaded = load(
-            resolve(name, default_models_folder()),
+            resolve(name),
             device=torch.device("cpu"),
             dtype=torch.float32,
-            matrices="int8" if int8 else "restored",
+            matrices="int8" if int8 else "float",
         )
         self.decoder = loaded.decoder
         self.tokenizer = Tokenizer(loaded.tokenizer, loaded.tokenizer_settings)
@@ -133,27 +133,27 @@ class Bench:
 
     def _pass_seconds(self) -> list[float]:
         """Of passes that are 0, 1, 2, … tokens wide: the quickest of each, measured in turns."""
-        times: list[list[float]] = [[] for _ in range(WIDEST + 1)]
+        times: list[list[float]] = [[] for _ in range(MAX_DRAFT_ROWS + 1)]
         self.decoder.forward(list(range(100, 500)), self.plain)
         for _ in range(31):
-            for width in range(1, WIDEST + 1):
+            for width in range(1, MAX_DRAFT_ROWS + 1):
                 self.plain.rewind(400)
                 begun = time.perf_counter()
                 self.decoder.forward([7] * width, self.plain, "all")
                 times[width].append(time.perf_counter() - begun)
         return [0.0, *map(min, times[1:])]
 
-    def complete(self, place: Place, tally: Tally, odds: Odds) -> str:
+    def complete(self, place: Place, tally: Tally, stats: AcceptanceStats) -> str:
         """Complete both ways and add that to the tally; returns the text."""
         kept, given_back = (place.prefix, "") if place.answer else self.healer.cut(place.prefix)
         request = CompletionRequest(kept, place.suffix, language="python")
         prompt = build_prompt(request, self.tokenizer, self.sentinels, PROMPT_TOKENS).tokens
         drafter = Watched(
             prompt,
-            stale=self.tokenizer.encode(given_back + place.stale) if place.stale else [],
-            elsewhere=[self.tokenizer.encode(place.elsewhere)],
-            never=self.stop,
-            odds=odds,
+            previous=self.tokenizer.encode(given_back + place.previous) if place.previous else [],
+            others=[self.tokenizer.encode(place.other)],
+            excluded=self.stop,
+            stats=stats,
             cost=lambda width: self.seconds[width] / self.seconds[1],
         )
         drafter.tally = tally
@@ -223,32 +223,32 @@ def renamed(definition: str, random: Random) -> str:
     return definition
 
 
-def next_lines(bench: Bench, text: str, random: Random, tally: Tally, odds: Odds) -> None:
-    bench.complete(replace(lines_at(text, random), answer=""), tally, odds)
+def next_lines(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
+    bench.complete(replace(lines_at(text, random), answer=""), tally, stats)
 
 
-def lines_of_the_file(bench: Bench, text: str, random: Random, tally: Tally, odds: Odds) -> None:
-    bench.complete(lines_at(text, random), tally, odds)
+def lines_of_the_file(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
+    bench.complete(lines_at(text, random), tally, stats)
 
 
-def each_key(bench: Bench, text: str, random: Random, tally: Tally, odds: Odds) -> None:
+def each_key(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
     place, offered = lines_at(text, random), ""
     for typed in range(min(KEYS, len(place.answer.split("\n")[0]))):
         key = place.answer[typed - 1 : typed]
-        stale = offered[len(key) :] if offered.startswith(key) else offered
-        at_key = Place(place.prefix + place.answer[:typed], place.suffix, stale=stale)
-        offered = bench.complete(at_key, tally, odds)
+        previous = offered[len(key) :] if offered.startswith(key) else offered
+        at_key = Place(place.prefix + place.answer[:typed], place.suffix, previous=previous)
+        offered = bench.complete(at_key, tally, stats)
 
 
-def copied(bench: Bench, text: str, random: Random, tally: Tally, odds: Odds) -> None:
+def copied(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
     before, definition, after = definition_in(text, random)
-    bench.complete(Place(f"{before}{definition}\n", after, renamed(definition, random)), tally, odds)
+    bench.complete(Place(f"{before}{definition}\n", after, renamed(definition, random)), tally, stats)
 
 
-def rewritten(bench: Bench, text: str, random: Random, tally: Tally, odds: Odds) -> None:
+def rewritten(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
     before, definition, after = definition_in(text, random)
     answer = renamed(definition, random)
-    bench.complete(Place(before, after, answer, elsewhere=definition), tally, odds)
+    bench.complete(Place(before, after, answer, other=definition), tally, stats)
 
 
 SITUATIONS = (next_lines, each_key, lines_of_the_file, copied, rewritten)
@@ -287,11 +287,11 @@ def main() -> None:
     bench, texts, tallies = Bench(options.model, not options.fp32), read_files(), []
     for situation in SITUATIONS:
         # What is learnt in one situation is to be no help in another.
-        random, odds = Random(options.seed), Odds()
+        random, stats = Random(options.seed), AcceptanceStats()
         tallies.append(tally := Tally(situation.__name__.replace("_", " ")))
         places = options.places // 10 if situation is each_key else options.places
         for _ in track(range(places), description=tally.situation, transient=True):
-            situation(bench, random.choice(texts), random, tally, odds)
+            situation(bench, random.choice(texts), random, tally, stats)
     Console(width=160).print(table_of(tallies, bench.seconds))
     if options.json:
         figures = {"pass_seconds": bench.seconds[1:], "situations": [asdict(tally) for tally in tallies]}

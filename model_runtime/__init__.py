@@ -11,7 +11,8 @@
 
     asyncio.run(main())
 
-Importing this package imports no torch; opening a backend does, when it loads, in its own thread.
+All types are in `model_runtime.api`. Importing this package does not import torch; a backend does so when it
+loads, in its own thread.
 """
 
 import os
@@ -21,62 +22,30 @@ from typing import Literal
 
 from model_runtime.api import (
     Backend,
-    BackendClosed,
     BackendError,
-    Bandwidth,
     Chunk,
     CompletionRequest,
-    ContextSpeed,
-    CorruptCheckpoint,
     Device,
-    DeviceUnavailable,
     Dtype,
     Evaluation,
-    FinishReason,
     InvalidRequest,
     LoadProgress,
     ModelEntry,
-    ModelInfo,
-    ModelNotFound,
     ModelOptions,
-    OutOfMemory,
     PullProgress,
     Snippet,
     Speed,
     Suite,
-    UnsupportedModel,
-    Usage,
     Verification,
 )
 
 __all__ = [
     "Backend",
-    "BackendClosed",
     "BackendError",
-    "Bandwidth",
     "Chunk",
     "CompletionRequest",
-    "ContextSpeed",
-    "CorruptCheckpoint",
-    "Device",
-    "DeviceUnavailable",
-    "Dtype",
-    "Evaluation",
-    "FinishReason",
-    "InvalidRequest",
-    "LoadProgress",
-    "ModelEntry",
-    "ModelInfo",
-    "ModelNotFound",
     "ModelOptions",
-    "OutOfMemory",
-    "PullProgress",
     "Snippet",
-    "Speed",
-    "Suite",
-    "UnsupportedModel",
-    "Usage",
-    "Verification",
     "convert",
     "data_folder",
     "evaluate",
@@ -90,45 +59,45 @@ __all__ = [
 
 
 def open_backend(options: ModelOptions | None = None) -> Backend:
-    """Open a model: the default one, or what `options` name. Returns at once; loading comes with use."""
+    """Open the default model, or the one that `options` name. Returns at once; it loads on first use."""
     from model_runtime.backend import LocalBackend  # imports no torch until it loads
 
     return LocalBackend(options or ModelOptions())
 
 
 def data_folder() -> Path:
-    """Where fimble keeps its data on this machine; it need not exist yet."""
-    from model_runtime.folders import default_data_folder
+    """The folder for fimble's data on this machine; it need not exist yet."""
+    from model_runtime import folders
 
-    return default_data_folder()
+    return folders.data_folder()
 
 
 def models_folder() -> Path:
-    """Where pulled models are kept on this machine."""
-    from model_runtime.models import default_models_folder
+    """The folder for pulled models on this machine; it need not exist yet."""
+    from model_runtime import folders
 
-    return default_models_folder()
+    return folders.models_folder()
 
 
 def list_models() -> list[ModelEntry]:
     """The models that are known or on this machine, the default one first. Never goes online."""
-    from model_runtime.models import list_models
+    from model_runtime import models
 
-    return list_models(models_folder())
+    return models.list_models()
 
 
 def pull_model(name: str, progress: PullProgress | None = None) -> Path:
     """Download a known model, or a repository of the hub, and return its folder.
 
-    An interrupted download is gone on with; a model that is here already is only checked. The default model
-    is part of the package.
+    An interrupted download is resumed; a model that is already on this machine is only checked. The default
+    model is part of the package.
 
     Raises:
-        BackendError: the message says why it cannot be had, and what to do.
+        BackendError: it cannot be downloaded; the message says why and what to do.
     """
     from model_runtime.models import pull
 
-    return pull(name, models_folder(), progress)
+    return pull(name, progress=progress)
 
 
 def convert(
@@ -139,30 +108,30 @@ def convert(
     mp_num: int | None = None,
     progress: LoadProgress | None = None,
 ) -> None:
-    """Write the checkpoint `source` as a new folder `target` in another layout.
+    """Write the checkpoint `source` into a new folder `target` in another layout.
 
     Args:
-        source: a checkpoint's folder, a GGUF file, or a name that `list_models` gives.
+        source: a checkpoint folder, a GGUF file, or a name from `list_models`.
         target: a folder that does not exist, or is empty; nothing is left there if the conversion fails.
-        to: `gptj` makes a CodeGen checkpoint a plain GPT-J one; `hf` writes any checkpoint, int8 and GGUF
-            too, in its family's own layout, as transformers saves it.
-        mp_num: into how many groups a CodeGen checkpoint divides its attention; None: as its shape tells.
-        progress: is told how far it is.
+        to: `gptj` turns a CodeGen checkpoint into a GPT-J one; `hf` writes any checkpoint, including int8 and
+            GGUF, in its family's own layout, as transformers saves it.
+        mp_num: the number of groups into which a CodeGen checkpoint divides its attention; None to infer it.
+        progress: receives the share done.
 
     Raises:
-        BackendError: the message says what is wrong with either, and what to do.
+        BackendError: the message says what is wrong with source or target, and what to do.
     """
-    from model_runtime.checkpoints import resolve
+    from model_runtime.models import resolve
 
-    checkpoint = resolve(source, models_folder())  # what is not there is said before torch takes its time
-    from model_runtime.checkpoints import convert_to_gptj, convert_to_plain
+    checkpoint = resolve(source)  # a missing model is reported before torch takes its time
+    from model_runtime.checkpoints import convert_to_gptj, convert_to_hf
 
     if to == "gptj":
         convert_to_gptj(checkpoint, target, mp_num=mp_num, progress=progress)
     elif mp_num is not None:
         raise InvalidRequest("mp_num belongs to the conversion to gptj: leave it out")
     else:
-        convert_to_plain(checkpoint, target, progress=progress)
+        convert_to_hf(checkpoint, target, progress=progress)
 
 
 def verify(
@@ -175,16 +144,16 @@ def verify(
     tolerance: float | None = None,
     progress: LoadProgress | None = None,
 ) -> Verification:
-    """Compare our decoder with transformers' own model of the same checkpoint, part by part.
+    """Compare fimble's decoder with transformers' model of the same checkpoint, part by part.
 
     Args:
-        source: a checkpoint's folder, or a name that `list_models` gives.
-        device: where both compute.
-        dtype: what both compute with.
-        text: what they read; None for a piece of Python.
-        max_tokens: of the text, at most.
-        tolerance: the largest relative difference that passes; None for what `dtype` explains.
-        progress: is told how far it is.
+        source: a checkpoint folder, or a name from `list_models`.
+        device: where both run.
+        dtype: the precision of both.
+        text: the input; None for a piece of Python.
+        max_tokens: the maximum length of the input.
+        tolerance: the largest relative difference that passes; None for the rounding error of `dtype`.
+        progress: receives the share done.
 
     Raises:
         BackendError: they cannot be compared; the message says why and what to do.
@@ -193,12 +162,12 @@ def verify(
     from model_runtime.hardware import memory_errors, resolve_device, resolve_dtype
     from model_runtime.models import resolve
 
-    place = resolve_device(device)
+    resolved = resolve_device(device)
     with memory_errors():
         return verify_checkpoint(
-            resolve(source, models_folder()),
-            device=place,
-            dtype=resolve_dtype(dtype, place),
+            resolve(source),
+            device=resolved,
+            dtype=resolve_dtype(dtype, resolved),
             text=text,
             max_tokens=max_tokens,
             tolerance=tolerance,
@@ -209,25 +178,25 @@ def verify(
 def measure_speed(
     options: ModelOptions | None = None, *, quick: bool = False, progress: LoadProgress | None = None
 ) -> Speed:
-    """Measure what this machine does with a model: bandwidth, prefill and decoding by context length.
+    """Measure a model on this machine: memory bandwidth, prefill and decode by context length.
 
     Args:
-        options: which model; None for the default one. It is opened for this, and let go.
+        options: the model, the default one if None. It is opened for this and closed afterwards.
         quick: fewer rounds, at fewer context lengths.
-        progress: is told how far it is, and the figures as they come.
+        progress: receives the share done, and the figures as they are measured.
 
     Raises:
         BackendError: the model cannot be used; the message says why and what to do.
     """
-    from model_runtime.backend import sleep_when_waiting
+    from model_runtime.backend import limit_openmp_spinning
     from model_runtime.models import resolve
 
     options = options or ModelOptions()
-    resolve(options.model, models_folder())  # what is not there is said before torch takes its time
-    sleep_when_waiting(os.environ)
+    resolve(options.model)  # report a missing model before the slow import of torch
+    limit_openmp_spinning(os.environ)
     from model_runtime.engine import measure_speed
 
-    return measure_speed(options, quick=quick, progress=progress or _silent)
+    return measure_speed(options, quick=quick, progress=progress or _no_progress)
 
 
 def evaluate(
@@ -242,36 +211,36 @@ def evaluate(
     progress: LoadProgress | None = None,
     open_backend: Callable[[ModelOptions], Backend] = open_backend,
 ) -> Evaluation:
-    """Ask models for what was taken away from known code, and count how often they write it.
+    """Ask models to fill in parts that were removed from known code, and score their answers.
 
-    Answers are kept in the data folder, one file a model: an evaluation that was interrupted goes on. Where
+    Answers are kept in the data folder, one file per model, so that an interrupted evaluation resumes. Where
     they can't be kept, that is logged as a warning.
 
     Args:
-        models: which; the same tasks are asked of each.
-        suites: which tasks.
-        held_out: the recipe's `heldout.jsonl`; only suites of lines need it.
-        sample: how many tasks of each suite; None for all, of lines for a thousand.
-        seed: of what is drawn.
-        run_tests: run the programs that models complete, each in a process of its own, within limits.
-        fresh: forget what was answered before.
-        progress: is told how far it is.
+        models: the models; all get the same tasks.
+        suites: the kinds of tasks.
+        held_out: the recipe's `heldout.jsonl`, which only the suites of lines need.
+        sample: how many tasks of each suite; None for all, or for 1,000 of a suite of lines.
+        seed: for drawing the sample.
+        run_tests: run the completed programs' tests, each in a process of its own, within limits.
+        fresh: discard earlier answers.
+        progress: receives the share done.
         open_backend: opens each model.
 
     Raises:
-        BackendError: a model cannot be used, or the lines are not there; the message says what to do.
+        BackendError: a model cannot be used, or the lines are missing; the message says what to do.
     """
     from model_runtime.evaluation import Answers, Contestant, Plan, evaluate, model_key
     from model_runtime.models import resolve
 
     contestants = []
     for options in models:
-        key = model_key(resolve(options.model, models_folder()), options)
+        key = model_key(resolve(options.model), options)
         answers = Answers(data_folder() / "evaluation" / f"{key}.jsonl", fresh=fresh)
         contestants.append(Contestant(open_backend(options), answers))
     plan = Plan(tuple(suites), held_out, sample, seed, run_tests)
-    return evaluate(plan, contestants, progress or _silent)
+    return evaluate(plan, contestants, progress or _no_progress)
 
 
-def _silent(share: float, what: str) -> None:
-    """For who does not want to know."""
+def _no_progress(share: float, what: str) -> None:
+    """Stand in for a progress callback."""

@@ -1,24 +1,26 @@
-"""Where fimble keeps what it has on this machine: one place for all of it.
-
-{registry, lsp_server} ▶ **folders**. The standard library alone, so that asking costs nothing.
-"""
+"""The folders in which fimble keeps its data and its models on this machine."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
+from platformdirs import PlatformDirs
+from platformdirs.api import PlatformDirsABC
 
-def default_data_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Our folder in the system's place for a program's data, or `FIMBLE_DATA_DIR`; it need not exist."""
-    if chosen := environment.get("FIMBLE_DATA_DIR"):
+
+def data_folder(system: type[PlatformDirsABC] = PlatformDirs) -> Path:
+    """The folder for all of fimble's data; it need not exist yet.
+
+    That is `FIMBLE_DATA_DIR` where it is set, else the folder for user data that the operating `system` has.
+    """
+    if chosen := os.environ.get("FIMBLE_DATA_DIR"):
         return Path(chosen).expanduser()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "fimble"
+    return system("fimble", appauthor=False).user_data_path
+
+
+def models_folder() -> Path:
+    """The folder for pulled models, `FIMBLE_MODELS_DIR` or one in the data folder; it need not exist yet."""
+    if chosen := os.environ.get("FIMBLE_MODELS_DIR"):
+        return Path(chosen).expanduser()
+    return data_folder() / "models"

@@ -1,9 +1,9 @@
-"""The local backend: one thread owns the model, a scheduler decides whose request runs next."""
+"""The local backend: one thread owns the model, and a scheduler decides which request runs next."""
 
 from model_runtime.backend.local import LocalBackend
-from model_runtime.backend.openmp import sleep_when_waiting
+from model_runtime.backend.openmp import limit_openmp_spinning
 
 __all__ = [
     "LocalBackend",
-    "sleep_when_waiting",
+    "limit_openmp_spinning",
 ]

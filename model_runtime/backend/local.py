@@ -1,12 +1,11 @@
-"""The local runtime as a `Backend`: one thread owns the model; requests queue for it and streams come back.
+"""The local runtime as a `Backend`: a worker thread owns the model and streams completions to event loops.
 
-    complete() ──job──▶ scheduler ▶ worker thread ▶ Engine.complete(): a step, a step, …
-        ▲                                               │ loop.call_soon_threadsafe
-        └──────────────── asyncio.Queue ◀───────────────┘
+    complete() ──job──▶ scheduler ──▶ worker thread: Engine.complete(), step by step
+        ▲                                 │ loop.call_soon_threadsafe
+        └───────── asyncio.Queue ◀────────┘
 
-Torch is imported by the worker when it loads, and never by the caller. Neither side waits for the other:
-a stream that nobody reads costs the worker nothing, and closing one ends its job, which the worker sees
-between two steps. When nobody is left to be answered, the engine works ahead.
+Only the worker imports torch, when it loads the model. Neither side waits for the other: closing a stream
+ends its job, which the worker notices between two steps.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from model_runtime.api import (
     ModelInfo,
     ModelOptions,
 )
-from model_runtime.backend.openmp import sleep_when_waiting
+from model_runtime.backend.openmp import limit_openmp_spinning
 from model_runtime.backend.scheduling import Item, Job, Scheduler, as_backend_error
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
 OpenEngine = Callable[[ModelOptions, LoadProgress], "Engine"]
 
-ALARM_SECONDS = 0.003
-"""So long before its deadline a stream ends that the engine did not end: it is there by then."""
+DEADLINE_MARGIN_SECONDS = 0.003
+"""A stream that the engine did not end is ended this long before its deadline, to be delivered in time."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +45,11 @@ logger = logging.getLogger(__name__)
 class LocalBackend:
     """Runs a model in this process. Implements `api.Backend`.
 
-    Any number of event loops may use it, one after another or at once, each for its own streams.
+    Any number of event loops may use it, also at the same time, each for its own streams.
 
     Args:
-        options: which model, where, in which precision.
-        open_engine: how the worker opens the model.
+        options: the model, its device and precision.
+        open_engine: opens the model, in the worker.
     """
 
     def __init__(self, options: ModelOptions, open_engine: OpenEngine | None = None) -> None:
@@ -58,7 +57,7 @@ class LocalBackend:
         self._open_engine = open_engine or _open_engine
         self._scheduler = Scheduler()
         self._lock = threading.Lock()  # guards what follows
-        self._wanted = threading.Condition(self._lock)  # a load is, or the end
+        self._changed = threading.Condition(self._lock)  # a load is requested, or the backend is closed
         self._worker: threading.Thread | None = None
         self._load: _Load | None = None
         self._closed = False
@@ -75,7 +74,7 @@ class LocalBackend:
         return engine.info
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
-        """See `api.Backend.complete`. Sessions take turns; the requests of one are answered one by one."""
+        """See `api.Backend.complete`. Sessions take turns; a session's requests are answered in order."""
         stream = _Stream(request)
         try:
             with self._lock:
@@ -94,55 +93,55 @@ class LocalBackend:
         with self._lock:
             self._closed = True
             self._scheduler.close()
-            self._wanted.notify()
+            self._changed.notify()
             worker = self._worker
         if worker is not None:
             await asyncio.to_thread(worker.join)
         self._load = None
 
     def _current_load(self) -> _Load:
-        """The load that is under way or done; where there is none, or it failed, a new one begins."""
+        """The load in progress or done; starts a new one if there is none, or it failed."""
         if self._closed:
             raise BackendClosed("the model was closed: open it again")
         if self._load is None or self._load.failed:
             self._load = _Load()
-            self._wanted.notify()
+            self._changed.notify()
         if self._worker is None:
             self._worker = threading.Thread(target=self._work, name="model", daemon=True)
             self._worker.start()
         return self._load
 
     def _work(self) -> None:
-        """The worker's life: load the model, until that succeeds, and then serve."""
+        """Run the worker: try to load the model at each request until that succeeds, then serve."""
         engine = None
         while engine is None:
             with self._lock:
-                self._wanted.wait_for(lambda: self._closed or self._load_to_come is not None)
-                load = self._load_to_come
+                self._changed.wait_for(lambda: self._closed or self._pending_load is not None)
+                load = self._pending_load
             if load is None:
                 return
             engine = self._open(load)
         _serve(engine, self._scheduler)
 
     @property
-    def _load_to_come(self) -> _Load | None:
+    def _pending_load(self) -> _Load | None:
         return None if self._load is None or self._load.engine.done() else self._load
 
     def _open(self, load: _Load) -> Engine | None:
-        def go_on() -> None:
+        def check_open() -> None:
             if self._closed:
                 raise BackendClosed("the model was closed before it was loaded")
 
         def report(share: float, what: str) -> None:
-            go_on()
+            check_open()
             load.report(share, what)
 
         try:
-            go_on()
+            check_open()
             engine = self._open_engine(self._options, report)
-        except BaseException as error:  # a panic of a native library is no Exception, and all wait for this
+        except BaseException as error:  # panics of native libraries are not Exceptions
             failure = as_backend_error(error)
-            with self._lock:  # whoever comes after this begins another load
+            with self._lock:  # later requests start another load
                 load.engine.set_exception(failure)
                 self._scheduler.fail_all(failure)
             return None
@@ -151,12 +150,12 @@ class LocalBackend:
 
 
 class _Load:
-    """One attempt to open the model, shared by everyone who needs it."""
+    """One attempt to load the model, shared by all requests that wait for it."""
 
     def __init__(self) -> None:
         self.listeners: list[LoadProgress] = []
         self.engine: Future[Engine] = Future()
-        self.engine.set_running_or_notify_cancel()  # one who waits and gives up cannot cancel it for all
+        self.engine.set_running_or_notify_cancel()  # so that a caller who gives up cannot cancel it
 
     @property
     def failed(self) -> bool:
@@ -169,23 +168,23 @@ class _Load:
     def _tell(self, listener: LoadProgress, share: float, what: str) -> None:
         try:
             listener(share, what)
-        except Exception:  # somebody's progress bar is gone, but the load is everybody's
+        except Exception:  # one failing progress bar must not fail the load for all
             logger.exception("a progress listener failed and is dropped")
             self.listeners.remove(listener)
 
 
 class _Stream:
-    """One completion on its way from the worker to the event loop that it was made in."""
+    """Passes one completion from the worker to the event loop that asked for it."""
 
     def __init__(self, request: CompletionRequest) -> None:
         self.job = Job(request, self._deliver)
         self._items: asyncio.Queue[Item] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         if request.deadline is not None:
-            # On this side too, so that even a long step, or a long load, holds nobody up.
-            left = request.deadline - ALARM_SECONDS - time.monotonic()
-            self._alarm = self._loop.call_later(left, self.job.finish, "deadline")
+            # Enforced here as well as in the engine: a step, or a load, may take longer than the deadline.
+            left = request.deadline - DEADLINE_MARGIN_SECONDS - time.monotonic()
+            self._timer = self._loop.call_later(left, self.job.finish, "deadline")
 
     async def next(self) -> Chunk:
         item = await self._items.get()
@@ -194,21 +193,21 @@ class _Stream:
         return item
 
     def close(self) -> None:
-        """Nobody reads on. Called in the stream's event loop."""
+        """Stop reading. Called in the stream's event loop."""
         self.job.close()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _deliver(self, item: Item) -> bool:
         try:
             self._loop.call_soon_threadsafe(self._items.put_nowait, item)
-        except RuntimeError:  # the event loop is closed, and whoever read with it
+        except RuntimeError:  # the event loop is closed
             return False
         return True
 
 
 def _serve(engine: Engine, scheduler: Scheduler) -> None:
-    """Make step after step until the scheduler is closed; work ahead, piece by piece, where there is none."""
+    """Run steps until the scheduler is closed; when there are none, let the engine work ahead."""
     while True:
         while scheduler.step(engine):
             pass
@@ -219,17 +218,17 @@ def _serve(engine: Engine, scheduler: Scheduler) -> None:
 def _work_ahead(engine: Engine) -> bool:
     try:
         return engine.work_ahead()
-    except BaseException:  # it was nobody's, and the next request finds out by itself
+    except BaseException:  # no request is affected; the next one meets the error itself
         logger.exception("working ahead failed")
         return False
 
 
 def _open_engine(options: ModelOptions, progress: LoadProgress) -> Engine:
-    from model_runtime.models import default_models_folder, resolve
+    from model_runtime.models import resolve
 
-    resolve(options.model, default_models_folder())  # what is not there is said before torch takes its time
+    resolve(options.model)  # report a missing model before the slow import of torch
     progress(0.0, "starting torch")
-    sleep_when_waiting(os.environ)
+    limit_openmp_spinning(os.environ)
     from model_runtime.engine import Engine  # imports torch
 
     return Engine(options, progress)

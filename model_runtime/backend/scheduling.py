@@ -1,7 +1,7 @@
-"""Who is answered when: the requests of a session one after another, and sessions in turns, a step at a time.
+"""Schedules completions: a session's requests in order, sessions round-robin, one step at a time.
 
-Any thread may submit a job and end it; one thread, the backend's worker, makes the engine's steps. However
-they meet, a job ends exactly once, and from then on nothing reaches whoever waited for it.
+Any thread may submit and end jobs; the worker thread of `backend.local` runs the steps. A job ends exactly
+once, and nothing is delivered after that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from model_runtime.api import (
     Usage,
 )
 
-MOST_WAITING = 32
+MAX_WAITING = 32
 """Maximum number of requests that wait for a slot."""
 
 Item = Chunk | BackendError
@@ -30,26 +30,26 @@ Item = Chunk | BackendError
 logger = logging.getLogger(__name__)
 
 
-class Completes(Protocol):
-    """What the scheduler needs of an engine."""
+class CompletionEngine(Protocol):
+    """The part of `Engine` that the scheduler uses."""
 
     @property
     def parallel(self) -> int:
-        """How many completions it can be at work at."""
+        """How many completions can run at the same time."""
         ...
 
     def complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
-        """Chunks, the last one with a finish reason; closing ends the work."""
+        """Yield chunks, the last one with a finish reason; closing the generator cancels."""
         ...
 
 
 class Job:
-    """One completion that somebody waits for.
+    """One requested completion.
 
     Args:
-        request: what is asked.
-        deliver: takes text, and at last a chunk with a finish reason or an error; from any thread. It
-            returns False where nobody is left who takes them.
+        request: the request.
+        deliver: receives chunks, and at the end one with a finish reason or an error; from any thread. It
+            returns False if the receiver is gone.
     """
 
     def __init__(self, request: CompletionRequest, deliver: Callable[[Item], bool]) -> None:
@@ -57,15 +57,15 @@ class Job:
         self._deliver = deliver
         self._usage = Usage(prompt_tokens=0, reused_tokens=0, decoded_tokens=0)
         self._open = True
-        self._lock = threading.Lock()  # so that nothing is delivered behind the end
+        self._lock = threading.Lock()  # so that nothing is delivered after the end
 
     @property
     def open(self) -> bool:
-        """Whether anything can still be delivered."""
+        """Whether the job has not ended."""
         return self._open
 
     def send(self, chunk: Chunk) -> None:
-        """Deliver a chunk that has text or a finish reason; the latter ends the job."""
+        """Deliver a chunk if it has text or a finish reason; the latter ends the job."""
         with self._lock:
             if not self._open:
                 return
@@ -74,7 +74,7 @@ class Job:
                 self._open = self._deliver(chunk) and chunk.finish is None
 
     def finish(self, reason: FinishReason) -> None:
-        """End the job with what it has, from any thread."""
+        """End the job with what was delivered so far, from any thread."""
         self.send(Chunk("", reason, self._usage))
 
     def fail(self, error: BackendError) -> None:
@@ -85,18 +85,18 @@ class Job:
                 self._deliver(error)
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """End the job without delivering anything more."""
         with self._lock:
             self._open = False
 
 
 class Scheduler:
-    """Jobs that wait and jobs that run. Those of no session stand in line, as if they were one session."""
+    """The waiting and the running jobs. Jobs without a session run one after another."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()  # guards what follows
-        self._waiting: dict[str, deque[Job]] = {}  # by session, in the order of admission
-        self._running: dict[str, _Run] = {}  # by session, in the order of their turns
+        self._waiting: dict[str, deque[Job]] = {}  # by session, in order of admission
+        self._running: dict[str, _Run] = {}  # by session, the next to run first
         self._closed = False
 
     @property
@@ -104,11 +104,11 @@ class Scheduler:
         return self._closed
 
     def submit(self, job: Job) -> None:
-        """Take a job; it stands in line behind the older ones of its session that are still open.
+        """Add a job; it waits until the older open jobs of its session have ended.
 
         Raises:
-            BackendClosed: no work is taken any more.
-            Busy: too many wait.
+            BackendClosed: the scheduler is closed.
+            Busy: too many jobs are waiting.
         """
         with self._changed:
             if self._closed:
@@ -118,7 +118,7 @@ class Scheduler:
             self._changed.notify()
 
     def close(self) -> None:
-        """End all jobs, and take no more."""
+        """End all jobs and accept no more."""
         with self._changed:
             self._closed = True
             self._end_all(BackendClosed("the model was closed before the completion ended"))
@@ -130,15 +130,15 @@ class Scheduler:
             self._end_all(error)
 
     def wait(self) -> bool:
-        """Until there is something for `step` to do; False where there will be nothing any more."""
+        """Wait until `step` has work; False once the scheduler is closed and idle."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting or self._running)
             return bool(self._running) or not self._closed
 
-    def step(self, engine: Completes) -> bool:
-        """Make one step of whoever's turn it is; False where nobody is there. For the worker alone.
+    def step(self, engine: CompletionEngine) -> bool:
+        """Run one step of the next job in turn; False if there is none. Called by the worker only.
 
-        What has ended since the last step gives up its slot before anything else begins.
+        Jobs that have ended since the last step give up their slots first.
         """
         for ended in self._ended():
             ended.close()
@@ -148,12 +148,12 @@ class Scheduler:
         return run is not None
 
     def _make_room(self) -> None:
-        if sum(map(len, self._waiting.values())) < MOST_WAITING:
+        if sum(map(len, self._waiting.values())) < MAX_WAITING:
             return
         for session, line in self._waiting.items():
             self._waiting[session] = deque(job for job in line if job.open)
-        if sum(map(len, self._waiting.values())) >= MOST_WAITING:
-            raise Busy(f"{MOST_WAITING} requests are waiting for the model: try again when some are answered")
+        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+            raise Busy(f"{MAX_WAITING} requests are waiting for the model: try again when some are answered")
 
     def _end_all(self, error: BackendError) -> None:
         for line in self._waiting.values():
@@ -164,13 +164,13 @@ class Scheduler:
             run.job.fail(error)
 
     def _ended(self) -> list[_Run]:
-        """Take out the runs that nobody waits for any more."""
+        """Remove and return the runs whose jobs have ended."""
         with self._changed:
             ended = [session for session, run in self._running.items() if not run.job.open]
             return [self._running.pop(session) for session in ended]
 
-    def _next(self, engine: Completes) -> _Run | None:
-        """Admit whoever there is room for; the run that has waited longest for its turn."""
+    def _next(self, engine: CompletionEngine) -> _Run | None:
+        """Admit waiting jobs while there are slots; return the run that has waited longest for its turn."""
         with self._changed:
             for session in list(self._waiting):
                 if len(self._running) < max(1, engine.parallel) and session not in self._running:
@@ -178,11 +178,11 @@ class Scheduler:
             if not self._running:
                 return None
             session = next(iter(self._running))
-            run = self._running[session] = self._running.pop(session)  # now the last one
+            run = self._running[session] = self._running.pop(session)  # moves to the end
             return run
 
-    def _admit(self, session: str, engine: Completes) -> None:
-        """Begin the first job in a session's line; the others stand at the end of all."""
+    def _admit(self, session: str, engine: CompletionEngine) -> None:
+        """Start the first open job of a session; the rest of the session goes to the end of the queue."""
         line = self._waiting.pop(session)
         while line:
             job = line.popleft()
@@ -194,21 +194,21 @@ class Scheduler:
 
 
 class _Run:
-    """A job that has begun."""
+    """A job that is being computed."""
 
-    def __init__(self, job: Job, engine: Completes) -> None:
+    def __init__(self, job: Job, engine: CompletionEngine) -> None:
         self.job = job
         self._chunks = engine.complete(job.request)
 
     def step(self) -> None:
-        """One step of the work. Never raises."""
+        """Compute one step. Never raises."""
         try:
             self.job.send(next(self._chunks))
-        except BaseException as error:  # a panic of a native library is no Exception
+        except BaseException as error:  # panics of native libraries are not Exceptions
             self.job.fail(as_backend_error(error))
 
     def close(self) -> None:
-        """End the work. Never raises."""
+        """Stop computing. Never raises."""
         try:
             self._chunks.close()
         except BaseException:
@@ -216,7 +216,7 @@ class _Run:
 
 
 def as_backend_error(error: BaseException) -> BackendError:
-    """A mistake of ours becomes the failure of one request; the worker lives on."""
+    """Turn an unexpected exception into the failure of one request."""
     if isinstance(error, BackendError):
         return error
     failure = BackendError(f"the model failed: {type(error).__name__}: {error}; --debug shows where")

@@ -24,10 +24,10 @@ from model_runtime.decoding import (
     Decoder,
     DecoderConfig,
     Int8Weight,
-    Matrices,
+    MatrixFormat,
     PackedWeight,
     Weight,
-    packed,
+    pack,
 )
 
 Planner: TypeAlias = Callable[[DecoderConfig, torch.dtype, bool], Plan]
@@ -68,7 +68,7 @@ def load(
     *,
     device: torch.device | Planner,
     dtype: torch.dtype,
-    matrices: Matrices = "restored",
+    matrices: MatrixFormat = "float",
     progress: LoadProgress | None = None,
 ) -> LoadedModel:
     """Open the checkpoint at `path`, a folder or a GGUF file.
@@ -145,7 +145,7 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[Path | dict[str, Any], dict[str,
 
 
 def _read(
-    weights: Weights, matrices: Matrices, dtype: torch.dtype, progress: LoadProgress | None
+    weights: Weights, matrices: MatrixFormat, dtype: torch.dtype, progress: LoadProgress | None
 ) -> dict[str, Weight]:
     """All of the weights."""
     read: dict[str, Weight] = {}
@@ -158,14 +158,14 @@ def _read(
     return read
 
 
-def _kept(weights: Weights, name: str, matrices: Matrices, dtype: torch.dtype) -> Weight:
+def _kept(weights: Weights, name: str, matrices: MatrixFormat, dtype: torch.dtype) -> Weight:
     """A weight as the decoder is to have it."""
     is_matrix = len(weights.shapes[name]) == 2 and name not in ADDED
-    if not is_matrix or matrices == "restored" or (matrices == "stored" and not weights.is_int8(name)):
+    if not is_matrix or matrices == "float" or (matrices == "stored" and not weights.is_int8(name)):
         return weights[name]
     weight = weights.int8(name)
     # Here, so that there are never two copies of all; the embedding's rows are looked up as they are.
-    return weight if name == EMBEDDING else packed(weight, dtype)
+    return weight if name == EMBEDDING else pack(weight, dtype)
 
 
 def _stays_int8(weight: Weight) -> bool:

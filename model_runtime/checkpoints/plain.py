@@ -25,7 +25,7 @@ from model_runtime.checkpoints.writing import (
 LARGEST_ELEMENT = 4  # bytes; what is stored in fewer takes fewer, but needs no more room than this
 
 
-def convert_to_plain(
+def convert_to_hf(
     source: Path,
     target: Path,
     *,

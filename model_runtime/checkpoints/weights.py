@@ -111,7 +111,7 @@ class Weights(Mapping[str, Tensor]):
     def _tensor(self, part: Source, shape: Shape) -> Tensor:
         """One tensor of the files in floating point: a mapping of it where it is."""
         found = self._found(part, shape)
-        return found.restored(torch.float32) if isinstance(found, Int8Weight) else found
+        return found.dequantized(torch.float32) if isinstance(found, Int8Weight) else found
 
     def _int8(self, part: Source, shape: Shape) -> Int8Weight:
         """One tensor of the files in int8: a mapping of it where it is."""

@@ -1,4 +1,4 @@
-"""Tensors only: a checkpoint's facts and weights in, token ids out. Imports nothing else of the runtime."""
+"""The decoder, its KV cache and the generation loop: config and weights in, token ids out."""
 
 from model_runtime.decoding.acceleration import Acceleration
 from model_runtime.decoding.cache import Cache
@@ -7,20 +7,21 @@ from model_runtime.decoding.decoder import Decoder
 from model_runtime.decoding.generate import generate
 from model_runtime.decoding.int8 import (
     Int8Weight,
-    Matrices,
+    MatrixFormat,
     PackedWeight,
     has_int8_kernel,
-    packed,
+    pack,
     quantize,
 )
 from model_runtime.decoding.layers import Projection
-from model_runtime.decoding.products import Weight
+from model_runtime.decoding.projections import Weight
 from model_runtime.decoding.sampling import Sampler
 from model_runtime.decoding.shapes import weight_shapes
-from model_runtime.decoding.speculate import Drafter, NgramDrafter, Odds
+from model_runtime.decoding.speculate import AcceptanceStats, Drafter, NgramDrafter
 
 __all__ = [
     "Acceleration",
+    "AcceptanceStats",
     "Activation",
     "Biased",
     "Cache",
@@ -28,9 +29,8 @@ __all__ = [
     "DecoderConfig",
     "Drafter",
     "Int8Weight",
-    "Matrices",
+    "MatrixFormat",
     "NgramDrafter",
-    "Odds",
     "PackedWeight",
     "Projection",
     "Rotary",
@@ -38,7 +38,7 @@ __all__ = [
     "Weight",
     "generate",
     "has_int8_kernel",
-    "packed",
+    "pack",
     "quantize",
     "weight_shapes",
 ]

@@ -1,7 +1,6 @@
-"""What a decoder's devices have beyond torch's eager operations: Triton's kernels, and CUDA graphs.
+"""Detects what a decoder's devices offer beyond torch's eager operations: Triton kernels and CUDA graphs.
 
-Asked once, when a decoder is built. The eager operations are the reference for both, and all that there is
-on CPUs and on Apple's GPUs.
+The eager operations are the reference for both, and all that there is on CPUs and Apple's GPUs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from model_runtime.decoding.graphs import Capture, CudaCapture
 log = logging.getLogger(__name__)
 
 TRITON_CAPABILITY = (8, 0)
-"""The least compute capability, Ampere's, on which the kernels are used: below, there is no bf16."""
+"""The least compute capability for the kernels, Ampere's: older GPUs have no bf16."""
 
 
 @dataclass(frozen=True)
@@ -29,38 +28,38 @@ class Acceleration:
 
 
 def acceleration(devices: Sequence[torch.device], dtype: torch.dtype) -> Acceleration:
-    """What there is on the devices of a decoder's parts, for activations of `dtype`."""
+    """The acceleration available on a decoder's devices, for activations of `dtype`."""
     gpus = {device for device in devices if device.type == "cuda"}
     if not gpus:
         return Acceleration()
-    alone = len(set(devices)) == 1
-    # In fp32 the kernels' tiles take more registers and shared memory than there are.
+    one_device = len(set(devices)) == 1
+    # In fp32 the kernels' tiles exceed registers and shared memory.
     compiled = dtype in (torch.float16, torch.bfloat16) and all(map(_has_triton, gpus))
     return Acceleration(
         triton=frozenset({"cuda"}) if compiled else frozenset(),
-        capture=CudaCapture(devices[0]) if alone else None,
+        capture=CudaCapture(devices[0]) if one_device else None,
     )
 
 
 def _has_triton(gpu: torch.device) -> bool:
-    # Windows' torch comes without Triton; AMD's GPUs answer to "cuda" too, and the kernels are untried there.
-    there = find_spec("triton") is not None and torch.version.cuda is not None
-    able = there and torch.cuda.get_device_capability(gpu) >= TRITON_CAPABILITY
-    return able and works(partial(_multiply, gpu))
+    # torch comes without Triton on Windows. AMD's GPUs are "cuda" too, but the kernels are untested there.
+    installed = find_spec("triton") is not None and torch.version.cuda is not None
+    capable = installed and torch.cuda.get_device_capability(gpu) >= TRITON_CAPABILITY
+    return capable and works(partial(_multiply, gpu))
 
 
 def works(attempt: Callable[[], bool]) -> bool:
-    """Whether kernels can be compiled: beside the package that takes a C compiler, and a place for files."""
+    """Whether kernels can be compiled, which also takes a C compiler and a writable folder."""
     try:
         return attempt()
-    except Exception as error:  # whatever it is, there is torch's own way
+    except Exception as error:  # whatever it is, torch can compute without them
         reason = str(error).strip().partition("\n")[0]
         log.warning("Triton's kernels are not used, so steps can be slower: %s", reason)
         return False
 
 
 def _multiply(gpu: torch.device) -> bool:
-    from model_runtime.decoding.triton_products import TritonProduct
+    from model_runtime.decoding.triton_projections import TritonProjection
 
     ones = torch.ones(4, 16, dtype=torch.float16, device=gpu)
-    return bool((TritonProduct(ones, None)(ones[:1]) == 16).all())
+    return bool((TritonProjection(ones, None)(ones[:1]) == 16).all())

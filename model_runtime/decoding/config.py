@@ -1,4 +1,4 @@
-"""The facts a decoder is built from: what a family's config comes down to, and never a model's name."""
+"""The configuration that a decoder is built from: figures and kinds of layers, whatever the family."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Biased = Literal["qkv", "attention_out", "mlp", "head"]
 
 @dataclass(frozen=True)
 class Rotary:
-    """Positions as rotations (Su et al. 2021, arXiv:2104.09864).
+    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864).
 
-    Of each query and key head the first `dim` elements are turned, element i of their first half together
-    with element i of their second one, by the angle position / factor / theta ** (2 i / dim). A `factor`
+    The first `dim` elements of each query and key head are rotated, element i of their first half together
+    with element i of their second half, by the angle position / factor / theta ** (2 i / dim). A `factor`
     other than 1 is linear scaling (Chen et al. 2023, arXiv:2306.15595).
 
     Raises:
-        ValueError: the figures make no rotation.
+        ValueError: a figure is out of range.
     """
 
     dim: int
@@ -34,18 +34,18 @@ class Rotary:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """A decoder-only transformer in figures.
+    """The configuration of a decoder-only transformer.
 
     `width` is the residual stream's; `heads` query heads of `head_dim` share `kv_heads` key and value
-    heads evenly; `attention_scale` multiplies the scores before the softmax. Without `rotary` positions are
-    learned, one vector for each of `context_length`. In a parallel block attention and MLP read the same
-    norm's output and are added up; in a sequential one each has its norm, and the MLP reads what attention
-    wrote. A gated MLP multiplies the activation of one projection by another one (Shazeer 2020,
-    arXiv:2002.05202). `biases` names the projections that add one, `mlp` meaning all of the MLP's. With
-    `tied_head` the embedding also gives the logits.
+    heads evenly; `attention_scale` multiplies the scores before the softmax. Without `rotary`, positions are
+    learned, one vector for each of `context_length`. A parallel block adds up attention and MLP of the same
+    norm's output; a sequential one has a norm for each, and the MLP follows attention. A gated MLP multiplies
+    the activation of one projection by another one (Shazeer 2020, arXiv:2002.05202). `biases` names the
+    projections that have one, `mlp` meaning all of the MLP's. With `tied_head` the embedding is also the
+    head's weight.
 
     Raises:
-        ValueError: the figures contradict each other.
+        ValueError: figures are out of range or contradict each other.
     """
 
     vocab_size: int
@@ -78,10 +78,10 @@ class DecoderConfig:
 
     @property
     def group(self) -> int:
-        """How many query heads share one key head."""
+        """The number of query heads that share a key head."""
         return self.heads // self.kv_heads
 
     @property
     def qkv_rows(self) -> tuple[int, int, int]:
-        """How many rows of the fused projection are queries, keys and values."""
+        """The rows of the fused projection that are queries, keys and values."""
         return self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * self.head_dim

@@ -1,7 +1,7 @@
-"""The one decoder: token ids and a cache in, logits out. Every family is re-laid to it once, at load.
+"""The decoder of every family: token ids and a cache in, logits out.
 
-The facts settle at construction which blocks, norms and positions it is built from; a step then runs one
-path. Weights are named and laid out as `shapes` says.
+`checkpoints` brings each family's weights into the layout of `shapes`. Which blocks, norms and positions a
+decoder has is decided once, when it is built.
 """
 
 from __future__ import annotations
@@ -14,20 +14,29 @@ import torch
 from torch import Tensor
 
 from model_runtime.decoding.acceleration import Acceleration, acceleration
-from model_runtime.decoding.attention import Attention, EagerStep, RowwiseStep, StaticStep, Step, causal_mask
+from model_runtime.decoding.attention import (
+    Attend,
+    Attention,
+    EagerStep,
+    GroupedAttention,
+    RowwiseAttention,
+    StaticStep,
+    Step,
+    causal_mask,
+)
 from model_runtime.decoding.cache import Cache, aligned
 from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.graphs import WIDTHS, Graphs
+from model_runtime.decoding.graphs import ROW_BUCKETS, Graphs
 from model_runtime.decoding.int8 import Int8Weight, PackedWeight
 from model_runtime.decoding.layers import MLP, Layer, LayerNorm, RMSNorm
 from model_runtime.decoding.positions import LearnedPositions, Positions, RotaryPositions
-from model_runtime.decoding.products import Products, Weight
+from model_runtime.decoding.projections import Projections, Weight
 from model_runtime.decoding.shapes import weight_shapes
 
 
 @dataclass(frozen=True)
 class SequentialBlock:
-    """The pre-norm block of Radford et al. 2019: attention, then the MLP on what it wrote."""
+    """The pre-norm block of Radford et al. 2019: attention, then the MLP."""
 
     attention_norm: Layer
     attention: Attention
@@ -42,7 +51,7 @@ class SequentialBlock:
 
 @dataclass(frozen=True)
 class ParallelBlock:
-    """The block of Wang and Komatsuzaki 2021: attention and MLP on one norm's output, added up."""
+    """The block of Wang and Komatsuzaki 2021: attention and MLP of the same norm's output, added up."""
 
     norm: Layer
     attention: Attention
@@ -61,105 +70,102 @@ class Decoder:
     """A decoder-only transformer with its weights.
 
     Args:
-        config: the facts.
-        weights: exactly the names and shapes of `weight_shapes(config)`. Tensors are of one dtype, which
-            activations have too; a matrix may be int8 instead. They are kept as they are (a memory-mapped
-            file stays one) and never written to. Each block runs on the device that its weights are on,
-            which is one for all of a block; learned positions are where the embedding is.
-        accelerated: with what; all that the weights' devices have, by default.
+        config: the configuration.
+        weights: exactly the names and shapes of `weight_shapes(config)`. Tensors are of one dtype, which is
+            the activations' too; a matrix may be int8 instead. They are kept as they are (a memory-mapped
+            file stays one) and never written to. Each block runs on the device of its weights, which must be
+            on one device; learned positions must be on the embedding's.
+        accelerated: kernels and graphs to use; all that the weights' devices have, by default.
     """
 
     def __init__(
         self, config: DecoderConfig, weights: Mapping[str, Weight], accelerated: Acceleration | None = None
     ) -> None:
         found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-        assert found == weight_shapes(config), "the loader lets no other weights through"
+        assert found == weight_shapes(config), "the loader provides exactly these weights"
         self.config = config
         self.parameters = sum(tensor.numel() for tensor in weights.values())
         self.step_bytes = sum(weights[name].nbytes for name in weights if _read_whole(config, name))
         self.dtype = _tensor(weights, "final_norm.weight").dtype
         embedding = weights["embedding.weight"]
-        assert not isinstance(embedding, PackedWeight), "its rows are looked up"
+        assert not isinstance(embedding, PackedWeight), "an embedding's rows are looked up"
         self._embedding = embedding
         self.devices = [weights[f"blocks.{layer}.qkv.weight"].device for layer in range(config.layers)]
         self._positions = {device: _positions(config, weights, self.dtype, device) for device in self.devices}
         devices = [weight.device for weight in weights.values()]
         accelerated = accelerated or acceleration(devices, self.dtype)
-        products = Products(weights, accelerated.triton)
-        self._blocks = [_block(config, weights, products, layer) for layer in range(config.layers)]
+        projections = Projections(weights, accelerated.triton)
+        self._blocks = [_block(config, weights, projections, layer) for layer in range(config.layers)]
         self._final_norm = _norm(config, weights, "final_norm")
         tied = "embedding" if config.tied_head else None
-        self._head = products.projection("head", tied)
+        self._head = projections.projection("head", tied)
         self._norm_device = weights["final_norm.weight"].device
         self._head_device = weights[f"{tied or 'head'}.weight"].device
-        self._rowwise = products.rowwise
+        self._rowwise = projections.rowwise
         self._triton = self.device.type in accelerated.triton
         self._graphs: Graphs | None = None
         if accelerated.capture is not None:
-            logits = torch.zeros(WIDTHS[-1], config.vocab_size, dtype=self.dtype, device=self.device)
+            logits = torch.zeros(ROW_BUCKETS[-1], config.vocab_size, dtype=self.dtype, device=self.device)
             self._graphs = Graphs(self._static, accelerated.capture, logits)
 
     @property
     def device(self) -> torch.device:
-        """Where a step begins; `devices` are the blocks'."""
+        """The embedding's device, where a step begins; `devices` are the blocks'."""
         return self._embedding.device
 
     def new_cache(self, capacity: int | None = None) -> Cache:
-        """An empty cache that fits this decoder; `capacity` in tokens, the context length by default."""
+        """An empty cache for this decoder; `capacity` in tokens, the context length by default."""
         return Cache(self.config, capacity=capacity, dtype=self.dtype, devices=self.devices)
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
-        """Compute `tokens` as the continuation of what `cache` holds, and keep them there.
+        """Compute `tokens` as the continuation of the sequence in `cache`, and add them to it.
 
         Returns:
-            The logits that follow the last token, (vocab,), or each of them, (length, vocab); they are on
-            the head's device.
+            The logits after the last token, (vocab,), or after each of them, (length, vocab); on the head's
+            device.
         """
-        found = self._graphs.forward(tokens, cache) if self._graphs else None
-        if found is None:
-            found = self._eager(tokens, cache, logits)
+        output = self._graphs.forward(tokens, cache) if self._graphs else None
+        if output is None:
+            output = self._eager(tokens, cache, logits)
         else:
-            found = (found if logits == "all" else found[-1:]).clone()  # the next step overwrites it
+            output = (output if logits == "all" else output[-1:]).clone()  # the next step overwrites it
         cache.extend(tokens)
-        return found if logits == "all" else found[0]
+        return output if logits == "all" else output[0]
 
     def _eager(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]) -> Tensor:
-        """A step of any length, on any devices; the logits wanted, (1 or length, vocab)."""
+        """A step of any length, on any devices; returns (1 or length, vocab)."""
         length, start = len(tokens), cache.length
         ids, where = torch.tensor(tokens, dtype=torch.long, device=self.device), slice(start, start + length)
         x = self._positions[self.devices[0]].add(self._embedded(ids), where)  # (length, width)
         steps = self._eager_steps(cache, where, length)
         for block, device in zip(self._blocks, self.devices, strict=True):
-            x = block(x.to(device), steps[device])  # `to` moves nothing that is there
+            x = block(x.to(device), steps[device])
         x = (x if logits == "all" else x[-1:]).to(self._norm_device)
         return self._head(self._final_norm(x).to(self._head_device))
 
     def _eager_steps(self, cache: Cache, where: slice, length: int) -> dict[torch.device, Step]:
-        """For each device what its blocks need to know of a step of `length` tokens at the places `where`."""
-        turns = {device: positions.turn(where) for device, positions in self._positions.items()}
-        if self._rowwise:
-            windows = cache.windows(length, aligned(where.stop))
-            return {
-                device: RowwiseStep(self.config, windows, turn, where.start, length)
-                for device, turn in turns.items()
-            }
-        windows = cache.windows(length)
+        """For each device, the step of `length` tokens at the positions `where`."""
+        views = cache.layer_views(length, aligned(where.stop) if self._rowwise else None)
+
+        def attend(device: torch.device) -> Attend:
+            if self._rowwise:
+                return RowwiseAttention(self.config, where.start, length)
+            return GroupedAttention(self.config, causal_mask(where.start, length, self.dtype, device))
+
         return {
-            device: EagerStep(
-                self.config, windows, turn, causal_mask(where.start, length, self.dtype, device)
-            )
-            for device, turn in turns.items()
+            device: EagerStep(self.config, views, positions.rotation(where), attend(device))
+            for device, positions in self._positions.items()
         }
 
     def _static(self, ids: Tensor, where: Tensor, cache: Cache, keys: int) -> Tensor:
-        """A step of fixed size on one device, its numbers in tensors; all logits, (length, vocab).
+        """A step of fixed size on one device, its numbers in tensors; returns all logits, (length, vocab).
 
         Args:
-            ids: (length,), of tokens.
-            where: (length,), their positions.
-            cache: which has room for them.
-            keys: more than each of the positions; so many of the cache's tokens are looked at.
+            ids: of the tokens, (length,).
+            where: their positions, (length,).
+            cache: with room for them.
+            keys: how many of the cache's tokens are attended to; greater than each position.
         """
         positions = self._positions[self.device]
         x = positions.add(self._embedded(ids), where)  # (length, width)
@@ -170,8 +176,8 @@ class Decoder:
 
     def _static_step(self, positions: Positions, where: Tensor, layers: Sequence[Tensor], keys: int) -> Step:
         if not self._triton:
-            return StaticStep(self.config, layers, positions.turn(where), where, keys, self.dtype)
-        from model_runtime.decoding.triton_attention import TritonStep  # Triton is not everywhere
+            return StaticStep(self.config, layers, positions.rotation(where), where, keys, self.dtype)
+        from model_runtime.decoding.triton_attention import TritonStep  # not available on every platform
 
         return TritonStep(self.config, layers, positions.tables, where, keys)
 
@@ -182,7 +188,7 @@ class Decoder:
 
 
 def _read_whole(config: DecoderConfig, name: str) -> bool:
-    """Whether a step reads all of a weight: of a table it only looks at a row."""
+    """Whether a step reads all of a weight; of a table, it only looks up rows."""
     return name != "positions.weight" and (config.tied_head or name != "embedding.weight")
 
 
@@ -194,11 +200,13 @@ def _positions(
     return RotaryPositions(config.rotary, config.context_length, dtype, device)
 
 
-def _block(config: DecoderConfig, weights: Mapping[str, Weight], products: Products, layer: int) -> Block:
+def _block(
+    config: DecoderConfig, weights: Mapping[str, Weight], projections: Projections, layer: int
+) -> Block:
     name = f"blocks.{layer}"
     norm = _norm(config, weights, f"{name}.attention_norm")
-    qkv, out = products.projection(f"{name}.qkv"), products.adding(f"{name}.attention_out")
-    attention, mlp = Attention(config, layer, qkv, out), products.mlp(name, config)
+    qkv, out = projections.projection(f"{name}.qkv"), projections.residual_projection(f"{name}.attention_out")
+    attention, mlp = Attention(config, layer, qkv, out), projections.mlp(name, config)
     if config.block == "parallel":
         return ParallelBlock(norm, attention, mlp)
     return SequentialBlock(norm, attention, _norm(config, weights, f"{name}.mlp_norm"), mlp)
@@ -213,5 +221,5 @@ def _norm(config: DecoderConfig, weights: Mapping[str, Weight], name: str) -> La
 
 def _tensor(weights: Mapping[str, Weight], name: str) -> Tensor:
     weight = weights[name]
-    assert isinstance(weight, Tensor), f"{name} is added or multiplied by element: it stays a tensor"
+    assert isinstance(weight, Tensor), f"{name} is used elementwise: it stays a tensor"
     return weight

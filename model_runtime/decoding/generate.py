@@ -1,7 +1,7 @@
-"""Prefill and decode as one generator of tokens: the loop that every completion runs in.
+"""Prefill and decode as one generator of tokens: the loop of every completion.
 
-The caller decides how long it goes on, by asking for the next item or by closing. Between any two items
-the cache holds exactly the tokens that were computed, so that nothing done is done again.
+The caller ends it by closing the generator. Between any two items the cache holds exactly the tokens that
+were computed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from model_runtime.decoding.cache import Cache
-from model_runtime.decoding.speculate import WIDEST, Drafter
+from model_runtime.decoding.speculate import MAX_DRAFT_ROWS, Drafter
 
-PIECE = 64
-"""Tokens of a prompt computed at a time, which is what a cancellation waits for at most."""
+CHUNK_TOKENS = 64
+"""Tokens in a prefill chunk, which is the most that a cancellation has to wait for."""
 
 Sample = Callable[[Tensor], int]
-"""Logits (vocab,) → token id."""
+"""Logits, (vocab,), to a token id."""
 
 
 class Forward(Protocol):
-    """What of a decoder is needed here; a caller may put something of its own around a pass."""
+    """The part of `Decoder` that is used here; the engine wraps it to time passes."""
 
     def forward(
         self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last", /
@@ -40,27 +40,27 @@ def generate(
     *,
     stop: Collection[int] = (),
     max_tokens: int,
-    piece: int | Callable[[], int] = PIECE,
+    chunk: int | Callable[[], int] = CHUNK_TOKENS,
     drafter: Drafter | None = None,
 ) -> Iterator[int | None]:
-    """Continue `tokens`, reusing what `cache` has of them.
+    """Continue `tokens`, reusing the prefix of them that is in `cache`.
 
-    Yields None after each piece of the prompt but the last, so that a close can come between, then token
-    ids; the last one is of `stop`, or the `max_tokens`-th, or fills the context.
+    Yields None after each prefill chunk but the last, so that the caller can close in between, then token
+    ids; the last one is of `stop`, or the `max_tokens`-th, or fills the cache.
 
     Args:
         decoder: computes the logits; `forward` is called once for each pass.
-        cache: of the decoder; rewound to what it shares with `tokens`.
+        cache: of the decoder; rewound to the prefix that it shares with `tokens`.
         tokens: the prompt, at least one token and no more than fit into the cache.
         sample: chooses each token; called once for each, in order.
-        stop: token ids after which nothing follows.
-        max_tokens: how many tokens to make at most.
-        piece: how many tokens of the prompt are computed between two chances to close; asked before each.
-        drafter: guesses tokens, so that one pass yields several. They are the tokens that come without it.
+        stop: token ids that end the generation.
+        max_tokens: the most tokens to generate.
+        chunk: tokens of a prefill chunk, or a function that is called before each chunk.
+        drafter: proposes tokens, so that one pass yields several. It does not change which tokens come out.
     """
     assert 0 < len(tokens) <= cache.capacity, f"a prompt of {len(tokens)} tokens for {cache.capacity}"
     start = cache.reuse(tokens)
-    while len(tokens) - start > (size := piece if isinstance(piece, int) else piece()):
+    while len(tokens) - start > (size := chunk if isinstance(chunk, int) else chunk()):
         decoder.forward(tokens[start : start + size], cache)
         start += size
         yield None
@@ -68,39 +68,39 @@ def generate(
     left = max_tokens
     while True:
         new = text[cache.length :]
-        # What no longer may be asked for, or has no place, is not drafted.
-        room = min(left - 1, cache.capacity - len(text), WIDEST - len(new))
-        # Nothing follows a token of `stop`, and so it need not be computed either.
+        # No more tokens are drafted than may still be generated, and fit into the cache.
+        room = min(left - 1, cache.capacity - len(text), MAX_DRAFT_ROWS - len(new))
+        # Nothing follows a token of `stop`, so it need not be computed either.
         proposed = drafter.propose(text, room)[:room] if drafter and room > 0 else ()
         draft = list(takewhile(lambda token: token not in stop, proposed))
-        made = _advance(decoder, cache, new, draft, sample)
+        generated = _decode_step(decoder, cache, new, draft, sample)
         if drafter and draft:
-            drafter.learn(len(draft), len(made) - 1)
-        text += made
-        left -= len(made)
-        yield from made
-        if made[-1] in stop or left == 0 or cache.length == cache.capacity:
+            drafter.record(len(draft), len(generated) - 1)
+        text += generated
+        left -= len(generated)
+        yield from generated
+        if generated[-1] in stop or left == 0 or cache.length == cache.capacity:
             return
 
 
-def _advance(
+def _decode_step(
     decoder: Forward, cache: Cache, new: Sequence[int], draft: Sequence[int], sample: Sample
 ) -> list[int]:
-    """Compute `new` and, in the same pass, `draft`; returns the drafted tokens that stand, and one more.
+    """Compute `new` and, in the same pass, `draft`; return the accepted part of the draft and one more token.
 
-    Every token is sampled from the model's own distribution after exactly those before it, and the draft
-    merely says which logits to have at hand. So the outcome has that distribution whatever is drafted, and
-    greedily, or with the same seed, it is the same tokens. For a drafter that is sure of each token this is
-    the rejection rule of speculative sampling (Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023,
-    arXiv:2302.01318): a token x is accepted with probability p(x), and else drawn from p without x.
+    Every token is sampled from the model's own distribution after exactly those before it; the draft only
+    decides which logits are available. So the draft does not change the distribution, nor, greedily or with
+    the same seed, the tokens. For a drafter that is certain of each token this is the rejection rule of
+    speculative sampling (Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318): a
+    token x is accepted with probability p(x), and otherwise drawn from p without x.
     """
     if not draft:
         return [sample(decoder.forward(new, cache))]
     rows = decoder.forward([*new, *draft], cache, "all")[len(new) - 1 :]  # (1 + drafted, vocab)
-    made: list[int] = []
+    generated: list[int] = []
     for row, drafted in zip(rows, [*draft, None], strict=True):
-        made.append(sample(row))
-        if made[-1] != drafted:
+        generated.append(sample(row))
+        if generated[-1] != drafted:
             break
-    cache.rewind(cache.length - len(draft) + len(made) - 1)
-    return made
+    cache.rewind(cache.length - len(draft) + len(generated) - 1)
+    return generated

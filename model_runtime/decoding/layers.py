@@ -1,7 +1,4 @@
-"""The layers that a block is put together from; each takes (length, in) and gives (length, out).
-
-Which kind of layer it is, is settled when the decoder is built, so that a step asks no questions.
-"""
+"""The layers of a block, each from (length, in) to (length, out)."""
 
 from __future__ import annotations
 
@@ -21,15 +18,15 @@ GELU_SLOPE, GELU_CUBE = 2 * math.sqrt(2 / math.pi), 0.044715
 Layer = Callable[[Tensor], Tensor]
 
 Projection = Callable[[Tensor], Tensor]
-"""(length, in) → (length, out), a new tensor; whatever multiplies by a weight can stand here."""
+"""(length, in) to (length, out), a new tensor: the product with a weight."""
 
-Adding = Callable[[Tensor, Tensor], Tensor]
-"""(length, in) and (length, out) → the latter with the former's product added to it, a new tensor."""
+ResidualProjection = Callable[[Tensor, Tensor], Tensor]
+"""(length, in) and a residual, (length, out), to their sum after a projection, a new tensor."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A weight in the activations' own dtype."""
+    """The product with a weight in the activations' dtype."""
 
     weight: Tensor  # (out, in)
     bias: Tensor | None = None  # (out,)
@@ -65,15 +62,15 @@ class RMSNorm:
 class MLP:
     up: Projection
     activation: Layer
-    down: Adding
+    down: ResidualProjection
 
-    def __call__(self, x: Tensor, onto: Tensor) -> Tensor:
-        """(length, width), added to `onto`, (length, width)"""
-        return self.down(self.activation(self.up(x)), onto)
+    def __call__(self, x: Tensor, residual: Tensor) -> Tensor:
+        """(length, width), added to `residual`, (length, width)"""
+        return self.down(self.activation(self.up(x)), residual)
 
 
 def activation(config: DecoderConfig) -> Layer:
-    """What stands between the MLP's projections: (length, rows of `mlp_up`) → (length, mlp_width)."""
+    """The MLP's activation, gated or not: (length, rows of `mlp_up`) to (length, mlp_width)."""
     function = _function(config.activation)
     if config.mlp == "plain":
         return function
@@ -93,10 +90,9 @@ def _function(kind: Activation) -> Layer:
 
 
 class GeluTanh:
-    """GELU by its approximation with tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+    """GELU in its approximation by tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415).
 
-    On a CPU as x · sigmoid(2z), which it is equal to: torch's tanh takes more than twice as long there as all
-    of the steps here together.
+    On a CPU as x · sigmoid(2z), which is equal: torch's tanh alone takes more than twice as long there.
     """
 
     def __init__(self) -> None:

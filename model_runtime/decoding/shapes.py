@@ -1,7 +1,7 @@
-"""What a decoder is made of: every weight's name and shape, from its facts. Families lay theirs out to this.
+"""The names and shapes of a decoder's weights, the layout that `checkpoints` brings every family's into.
 
-Linear weights are (out, in). The rows of `qkv` are [Q of all heads | K of all kv heads | V of all kv heads],
-those of a gated MLP's `mlp_up` are [gate | up]: what is computed from the same input is one product.
+Linear weights are (out, in). Projections of the same input are fused: the rows of `qkv` are [Q of all heads |
+K of all kv heads | V of all kv heads], those of a gated MLP's `mlp_up` are [gate | up].
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 def weight_shapes(config: DecoderConfig) -> dict[str, Shape]:
-    """Every weight that a decoder of these facts is made of, by our name, with its shape."""
+    """The name and shape of every weight of a decoder with this config."""
     shapes: dict[str, Shape] = {"embedding.weight": (config.vocab_size, config.width)}
     if config.rotary is None:
         shapes["positions.weight"] = (config.context_length, config.width)

@@ -1,10 +1,9 @@
-"""Drafts without a draft model: text repeats itself, so what followed the last time may follow now.
+"""Drafts tokens for speculative decoding without a draft model, by prompt lookup.
 
-Beside sampling, under `generate`, which has drafts checked by the model several tokens at a time. The idea
-is LLMA's (Yang et al., arXiv:2304.04487), also known as prompt lookup: the last tokens are looked up in what
-is at hand, and what followed there is the draft. Where a completion was offered before for the same place,
-and what is generated agrees so far, it goes on along that one. How much is drafted is decided by what a pass
-costs and by how often such drafts were right.
+The last tokens are looked up in the text at hand, and what followed them there is the draft (LLMA, Yang et
+al., arXiv:2304.04487). A completion that was suggested before at the same place is followed as long as the
+new one agrees. `generate` has the model check drafts. Their length follows from the cost of a pass and from
+how often such drafts were accepted.
 """
 
 from __future__ import annotations
@@ -16,114 +15,114 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Cost = Callable[[int], float]
-"""Of a pass over so many tokens, relative to a pass over one."""
+"""The cost of a pass over so many tokens, relative to a pass over one."""
 
-Source = Literal["text", "prompt", "stale", "elsewhere"]
-"""Where a draft is from: what stands before the cursor and was generated since; the prompt's other parts,
-such as the suffix; the completion that was offered before; whatever else the caller gives."""
+Source = Literal["text", "prompt", "previous", "other"]
+"""Where a draft comes from: the text before the cursor and what was generated since; other parts of the
+prompt, such as the suffix; the completion that was suggested before; other texts that the caller gives."""
 
-WIDEST = 8
-"""Tokens in a pass that a draft widens, at most."""
+MAX_DRAFT_ROWS = 8
+"""The most tokens in a pass with a draft."""
 
-LONGEST = 8
-"""So many tokens are compared before a place that is drafted from; where more agree counts for no more."""
+MAX_MATCH = 8
+"""Tokens that are compared before a draft; longer matches count as this long."""
 
-RATE = 0.05
+LEARNING_RATE = 0.05
 """The weight of the latest outcome in a running mean."""
 
-RETRY = 32
-"""Where drafts of a source do not pay, one is made every so many times, to see whether that has changed."""
+RETRY_INTERVAL = 32
+"""Where drafts of a source do not pay, one in so many is made all the same, to notice when that changes."""
 
 
-def cpu_cost(width: int) -> float:
-    """The cost where nothing was measured: that of int8 products on a CPU with AVX2."""
-    return 1.0 if width <= 4 else 1.0 + (width - 4) * 0.09
+def cpu_cost(rows: int) -> float:
+    """The cost of int8 passes on a CPU with AVX2, for callers that did not measure it."""
+    return 1.0 if rows <= 4 else 1.0 + (rows - 4) * 0.09
 
 
 PRIORS: Mapping[Source, Sequence[float]] = {
     "text": (0.0, 0.3, 0.5, 0.55, 0.7, 0.75, 0.8, 0.8, 0.8),
     "prompt": (0.0, 0.15, 0.35, 0.45, 0.65, 0.75, 0.8, 0.8, 0.8),
-    "stale": (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.9, 0.9),
-    "elsewhere": (0.0, 0.15, 0.35, 0.45, 0.65, 0.75, 0.8, 0.8, 0.8),
+    "previous": (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.9, 0.9),
+    "other": (0.0, 0.15, 0.35, 0.45, 0.65, 0.75, 0.8, 0.8, 0.8),
 }
-"""What the chances are taken to be at first, by how many tokens before agree. `text` and `prompt` are rounded
-from what was counted on real files and on what the default model writes; the other two are assumed."""
+"""Initial acceptance rates by length of the match. `text` and `prompt` are rounded from counts on real files
+and on what the default model writes; the other two are assumed."""
 
 
 class Drafter(Protocol):
-    """Guesses what the model will say."""
+    """Guesses what the model will generate."""
 
     def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
         """Up to `limit` tokens that may follow `tokens`; between two calls `tokens` only grows."""
         ...
 
-    def learn(self, proposed: int, accepted: int) -> None:
-        """Of the last draft, `proposed` tokens were checked and the first `accepted` of them were right."""
+    def record(self, proposed: int, accepted: int) -> None:
+        """Of the last draft, `proposed` tokens were checked and the first `accepted` of them accepted."""
         ...
 
 
-class Odds:
-    """How likely a drafted token is right, by where it is from and how many tokens before it agree.
+class AcceptanceStats:
+    """Acceptance rates of drafted tokens, by source and by the number of tokens that match before them.
 
-    Outlives a completion: what was learnt on one keystroke counts on the next.
+    Shared by successive completions: what was learnt on one keystroke counts on the next.
     """
 
     def __init__(self) -> None:
-        self._chances = {source: list(chances) for source, chances in PRIORS.items()}
-        self._passed_over = dict.fromkeys(PRIORS, 0)
+        self._rates = {source: list(rates) for source, rates in PRIORS.items()}
+        self._skipped = dict.fromkeys(PRIORS, 0)
 
-    def chance(self, source: Source, agreeing: int) -> float:
-        """That the next token from `source` is right, after `agreeing` tokens that are."""
-        return self._chances[source][min(agreeing, LONGEST)]
+    def rate(self, source: Source, matched: int) -> float:
+        """The probability that the next token from `source` is accepted, after `matched` equal ones."""
+        return self._rates[source][min(matched, MAX_MATCH)]
 
-    def length(self, source: Source, agreeing: int, limit: int, cost: Cost) -> int:
-        """How many tokens to draft, at most `limit`: those with which the most tokens come in the time.
+    def draft_length(self, source: Source, matched: int, limit: int, cost: Cost) -> int:
+        """The number of tokens to draft, at most `limit`, that gives the most tokens per time.
 
-        The expected number of tokens is that of Leviathan et al. 2023, with a chance for each of them.
+        The expected number of tokens is that of Leviathan et al. 2023, with a rate for each token.
         """
-        best, best_pace, expected, chance = 0, 1.0, 1.0, 1.0
+        best, best_speed, expected, probability = 0, 1.0, 1.0, 1.0
         for drafted in range(1, limit + 1):
-            chance *= self.chance(source, agreeing + drafted - 1)
-            expected += chance
-            pace = expected / cost(drafted + 1)
-            if pace > best_pace:
-                best, best_pace = drafted, pace
+            probability *= self.rate(source, matched + drafted - 1)
+            expected += probability
+            speed = expected / cost(drafted + 1)
+            if speed > best_speed:
+                best, best_speed = drafted, speed
         if best:
             return best
-        self._passed_over[source] = (self._passed_over[source] + 1) % RETRY
-        return 0 if self._passed_over[source] else min(1, limit)
+        self._skipped[source] = (self._skipped[source] + 1) % RETRY_INTERVAL
+        return 0 if self._skipped[source] else min(1, limit)
 
-    def learn(self, source: Source, agreeing: int, proposed: int, accepted: int) -> None:
-        """The outcome of a draft: what counts is each token up to the first one that was wrong."""
-        chances = self._chances[source]
+    def record(self, source: Source, matched: int, proposed: int, accepted: int) -> None:
+        """Learn from a draft: each token counts up to and including the first rejected one."""
+        rates = self._rates[source]
         for index in range(min(accepted + 1, proposed)):
-            at = min(agreeing + index, LONGEST)
-            chances[at] += RATE * ((index < accepted) - chances[at])
+            at = min(matched + index, MAX_MATCH)
+            rates[at] += LEARNING_RATE * ((index < accepted) - rates[at])
 
 
 @dataclass(frozen=True)
 class Match:
-    """A place to draft from, and how many tokens before it agree."""
+    """A place to draft from: how many tokens before it match, and what follows."""
 
     source: Source
-    agreeing: int
+    matched: int
     following: str
 
 
 class NgramDrafter:
-    """Drafts one completion, from n-grams and from the completion that was offered before.
+    """Drafts for one completion, from n-grams and from the completion that was suggested before.
 
-    Tokens are kept as a string with one character for each: a look-up is then a search of text, which takes
-    microseconds for thousands of tokens, and no index has to be kept up to date on every keystroke.
+    Tokens are kept as a string with one character each: a look-up is then a text search, which takes
+    microseconds for thousands of tokens and needs no index.
 
     Args:
-        prompt: what `generate` is given.
-        before: the tokens that stand before the cursor, or the last of them, where the prompt ends otherwise.
-        stale: the tokens of a completion that was offered before and may follow the prompt.
-        elsewhere: more to look in, such as other files.
-        never: tokens that are not drafted, nor is anything across them, such as sentinels.
-        odds: what earlier completions have taught.
-        cost: of a pass, by its width.
+        prompt: the tokens that `generate` is given.
+        before: the tokens before the cursor, or the last of them, where the prompt does not end with them.
+        previous: the tokens of a completion that was suggested before and may follow the prompt.
+        others: other texts to look in, such as other files.
+        excluded: tokens that are never drafted, nor drafted across, such as sentinels.
+        stats: the acceptance rates of earlier completions.
+        cost: of a pass, by its number of tokens.
     """
 
     def __init__(
@@ -131,77 +130,79 @@ class NgramDrafter:
         prompt: Sequence[int],
         *,
         before: Sequence[int] | None = None,
-        stale: Sequence[int] = (),
-        elsewhere: Sequence[Sequence[int]] = (),
-        never: Collection[int] = frozenset(),
-        odds: Odds | None = None,
+        previous: Sequence[int] = (),
+        others: Sequence[Sequence[int]] = (),
+        excluded: Collection[int] = frozenset(),
+        stats: AcceptanceStats | None = None,
         cost: Cost = cpu_cost,
     ) -> None:
-        *others, self._text = _parts(prompt, never)
-        self._before = self._text if before is None else _parts(before, never)[-1]
-        self._made = ""
+        *other_parts, self._text = _parts(prompt, excluded)
+        self._before = self._text if before is None else _parts(before, excluded)[-1]
+        self._generated = ""
         self._seen = len(prompt)
-        self._stale = _parts(stale, never)[0]
-        self._still: list[tuple[Source, str]] = [
-            *(("prompt", part) for part in others),
-            ("stale", self._stale),
-            *(("elsewhere", part) for tokens in elsewhere for part in _parts(tokens, never)),
+        self._previous = _parts(previous, excluded)[0]
+        self._fixed: list[tuple[Source, str]] = [
+            *(("prompt", part) for part in other_parts),
+            ("previous", self._previous),
+            *(("other", part) for tokens in others for part in _parts(tokens, excluded)),
         ]
-        self._odds = odds or Odds()
+        self._stats = stats or AcceptanceStats()
         self._cost = cost
         self.last: Match | None = None
 
     def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
         """See `Drafter.propose`."""
-        made = _spell(tokens[self._seen :])
+        generated = _as_text(tokens[self._seen :])
         self._seen = len(tokens)
-        self._made += made
-        self._text += made
-        self.last = self._best()
+        self._generated += generated
+        self._text += generated
+        self.last = self._best_match()
         if self.last is None:
             return ()
-        length = self._odds.length(self.last.source, self.last.agreeing, limit, self._cost)
+        length = self._stats.draft_length(self.last.source, self.last.matched, limit, self._cost)
         return [ord(token) for token in self.last.following[:length]]
 
-    def learn(self, proposed: int, accepted: int) -> None:
-        """See `Drafter.learn`."""
+    def record(self, proposed: int, accepted: int) -> None:
+        """See `Drafter.record`."""
         assert self.last is not None, "nothing was drafted"
-        self._odds.learn(self.last.source, self.last.agreeing, proposed, accepted)
+        self._stats.record(self.last.source, self.last.matched, proposed, accepted)
 
-    def _best(self) -> Match | None:
-        """The match whose next token is likeliest right."""
-        context = (self._before + self._made)[-LONGEST:]
-        sources: list[tuple[Source, str]] = [("text", self._text), *self._still]
-        matches = [match for source, text in sources if (match := _latest(source, text, context))]
-        if len(self._stale) > len(self._made) and self._stale.startswith(self._made):
-            matches.append(Match("stale", len(self._made), self._stale[len(self._made) :]))
-        return max(matches, key=lambda match: self._odds.chance(match.source, match.agreeing), default=None)
+    def _best_match(self) -> Match | None:
+        """The match whose next token is most likely to be accepted."""
+        context = (self._before + self._generated)[-MAX_MATCH:]
+        sources: list[tuple[Source, str]] = [("text", self._text), *self._fixed]
+        matches = [match for source, text in sources if (match := _latest_match(source, text, context))]
+        done = len(self._generated)
+        if len(self._previous) > done and self._previous.startswith(self._generated):
+            matches.append(Match("previous", done, self._previous[done:]))
+        return max(matches, key=lambda match: self._stats.rate(match.source, match.matched), default=None)
 
 
-def _latest(source: Source, text: str, context: str) -> Match | None:
-    """The latest place in `text` that follows the longest end of `context` that is followed by anything."""
-    agreeing, end = 0, len(text) - 1
+def _latest_match(source: Source, text: str, context: str) -> Match | None:
+    """The last place in `text` after the longest end of `context` that occurs before its last token."""
+    matched, end = 0, len(text) - 1
     for length in range(1, len(context) + 1):
         at = text.rfind(context[-length:], 0, end)
         if at < 0:
             break
-        agreeing, end = length, at + length
-    if not agreeing:
+        matched, end = length, at + length
+    if not matched:
         return None
-    following = text[end : end + WIDEST]
-    if source == "text":  # up to its end, where it repeats itself: `0, 0, 0`
-        following *= WIDEST
-    return Match(source, agreeing, following[:WIDEST])
+    following = text[end : end + MAX_DRAFT_ROWS]
+    if source == "text":  # continued beyond the end of the text, which may repeat itself: `0, 0, 0`
+        following *= MAX_DRAFT_ROWS
+    return Match(source, matched, following[:MAX_DRAFT_ROWS])
 
 
-def _spell(tokens: Sequence[int]) -> str:
-    """Tokens as text, a character for each; its number is the token's."""
+def _as_text(tokens: Sequence[int]) -> str:
+    """Tokens as a string; a character's code point is the token's id."""
     return array("I", tokens).tobytes().decode(f"utf-32-{sys.byteorder[0]}e", "surrogatepass")
 
 
-def _parts(tokens: Sequence[int], never: Collection[int]) -> list[str]:
-    """What stands between those tokens, as text; at least one part."""
-    plain = frozenset(never).isdisjoint(tokens)  # told much sooner, and most are
-    cuts = [] if plain else [index for index, token in enumerate(tokens) if token in never]
-    text = _spell(tokens)
+def _parts(tokens: Sequence[int], excluded: Collection[int]) -> list[str]:
+    """The strings between excluded tokens; at least one."""
+    text = _as_text(tokens)
+    if frozenset(excluded).isdisjoint(tokens):  # the usual case, and much faster to tell
+        return [text]
+    cuts = [index for index, token in enumerate(tokens) if token in excluded]
     return [text[a:b] for a, b in zip([0, *(cut + 1 for cut in cuts)], [*cuts, len(text)], strict=True)]

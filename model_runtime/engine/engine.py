@@ -25,16 +25,16 @@ from model_runtime.api import (
     Usage,
 )
 from model_runtime.checkpoints import LoadedModel, load, plan
-from model_runtime.decoding import Cache, Decoder, NgramDrafter, Odds, Sampler, generate
+from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate
 from model_runtime.engine.last_completions import Offers
 from model_runtime.engine.planning import PIECE_SECONDS, Plan, Planner
 from model_runtime.engine.slots import Choice, Slots, capacity_and_number
 from model_runtime.engine.timed_decoder import Clock, OutOfTime, Passes
 from model_runtime.hardware import (
-    FEW_ROWS,
-    PREFILL_ROWS,
-    Pace,
-    Threads,
+    MIN_PREFILL_ROWS,
+    PREFILL_TRIAL_ROWS,
+    LatencyModel,
+    ThreadTuner,
     cores,
     devices_name,
     dtype_name,
@@ -42,10 +42,10 @@ from model_runtime.hardware import (
     memory_errors,
     resolve_device,
     resolve_dtype,
-    resolve_matrices,
+    resolve_matrix_format,
     synchronize,
 )
-from model_runtime.models import DEFAULT_NAME, default_models_folder, resolve
+from model_runtime.models import DEFAULT_NAME, resolve
 from model_runtime.prompting import Healer, Prompt, Sentinels, find_sentinels, lay_out
 from model_runtime.tokenization import IncrementalDecoder, Tokenizer
 
@@ -115,10 +115,10 @@ class Engine:
         device = resolve_device(options.device)
         dtype = resolve_dtype(options.dtype, device)
         with memory_errors():
-            path = resolve(options.model, default_models_folder())
+            path = resolve(options.model)
             # A model may be larger than one GPU: then it goes to several, or in part to the CPU.
             place = partial(plan, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
-            matrices = resolve_matrices(options, device)
+            matrices = resolve_matrix_format(options, device)
             model = load(path, device=place, dtype=dtype, matrices=matrices, progress=progress)
             self._tokenizer = _open_tokenizer(model)
             self.decoder = model.decoder
@@ -132,14 +132,14 @@ class Engine:
                 most_slots=self._how.slots,
             )
             first = self.decoder.new_cache(self._capacity)
-            self.threads = Threads(torch.set_num_threads, cores()) if device.type == "cpu" else None
-            self._pace = _measured(self.decoder, first, self.threads, clock)
+            self.threads = ThreadTuner(torch.set_num_threads, cores()) if device.type == "cpu" else None
+            self._latencies = _measured(self.decoder, first, self.threads, clock)
         self._sentinels = find_sentinels(self._tokenizer, self.decoder.config.vocab_size)
         self._stop = _stop_tokens(model, self._tokenizer, self._sentinels)
         self._slots = Slots(partial(self.decoder.new_cache, self._capacity), number, first)
-        self._planner = Planner(self._lay_out, self._slots, self._pace)
+        self._planner = Planner(self._lay_out, self._slots, self._latencies)
         self._healer = Healer(self._tokenizer) if self._how.heal else None
-        self._odds, self._offers = Odds(), Offers()
+        self._acceptance, self._offers = AcceptanceStats(), Offers()
         self._encode = lru_cache(REMEMBERED_SNIPPETS)(self._tokenizer.encode)
         self._ahead: dict[str, Prompt] = {}  # by session, the newest last
         self._choosing: Iterator[None] | None = None
@@ -207,7 +207,7 @@ class Engine:
         if self.threads is None:
             return False
         if self._choosing is None:
-            if self._clock() < self._choose_at or self._pace.load > QUIET:
+            if self._clock() < self._choose_at or self._latencies.slowdown > QUIET:
                 return False
             self._choosing = self._choices(self.threads)
         if next(self._choosing, self) is self:
@@ -216,16 +216,16 @@ class Engine:
             self._choose_at = self._clock() + self._choose_after
         return True
 
-    def _choices(self, threads: Threads) -> Iterator[None]:
-        cache, before = self.decoder.new_cache(min(PREFILL_ROWS, self._capacity)), threads.prefill
+    def _choices(self, threads: ThreadTuner) -> Iterator[None]:
+        cache, before = self.decoder.new_cache(min(PREFILL_TRIAL_ROWS, self._capacity)), threads.prefill
 
         def run(rows: int) -> None:
             cache.rewind(0)
             self.decoder.forward([0] * min(rows, cache.capacity), cache)
 
-        yield from threads.choosing_again(run)
+        yield from threads.retune_prefill(run)
         if threads.prefill != before:
-            self._pace.relearn(FEW_ROWS)
+            self._latencies.relearn(MIN_PREFILL_ROWS)
 
     def _answer(
         self, request: CompletionRequest, given_back: str, choice: Choice, cache: Cache, passes: Passes
@@ -242,7 +242,7 @@ class Engine:
             self._healer.sampler(sample, given_back) if self._healer else sample,
             stop=self._stop,
             max_tokens=request.max_tokens + len(again),
-            piece=partial(self._piece, cache, PIECE_SECONDS),
+            chunk=partial(self._piece, cache, PIECE_SECONDS),
             drafter=self._drafter(request, given_back, choice.prompt) if self._how.draft else None,
         )
         try:
@@ -270,11 +270,11 @@ class Engine:
         return NgramDrafter(
             prompt.tokens,
             before=before,
-            stale=self._tokenizer.encode(stale),
-            elsewhere=[self._encode(snippet.text) for snippet in request.snippets],
-            never=self._stop,
-            odds=self._odds,
-            cost=partial(self._pace.cost, start=length),
+            previous=self._tokenizer.encode(stale),
+            others=[self._encode(snippet.text) for snippet in request.snippets],
+            excluded=self._stop,
+            stats=self._acceptance,
+            cost=partial(self._latencies.relative_cost, start=length),
         )
 
     def _look_ahead(self, request: CompletionRequest, planned: Plan) -> None:
@@ -296,7 +296,7 @@ class Engine:
     def _passes(self, deadline: float | None = None) -> Passes:
         return Passes(
             self.decoder,
-            self._pace,
+            self._latencies,
             self._slots.drop_idle,
             prepare=self._prepare,
             deadline=deadline,
@@ -305,11 +305,11 @@ class Engine:
 
     def _prepare(self, rows: int) -> None:
         if self.threads is not None:
-            self.threads.prepare(rows, self._pace.load)
+            self.threads.prepare(rows, self._latencies.slowdown)
 
     def _piece(self, cache: Cache, seconds: float) -> int:
         """The tokens that are computed at once; of time, each completion under way gets its share."""
-        return self._how.piece or self._pace.piece(cache.length, seconds / max(1, self._slots.busy))
+        return self._how.piece or self._latencies.chunk_size(cache.length, seconds / max(1, self._slots.busy))
 
 
 def _open_tokenizer(model: LoadedModel) -> Tokenizer:
@@ -336,7 +336,7 @@ def _sampler(request: CompletionRequest) -> Sampler:
     )
 
 
-def _measured(decoder: Decoder, cache: Cache, threads: Threads | None, clock: Clock) -> Pace:
+def _measured(decoder: Decoder, cache: Cache, threads: ThreadTuner | None, clock: Clock) -> LatencyModel:
     """What passes cost here. Touches every weight and starts torch's threads: no request waits for that."""
 
     def run(rows: int, start: int = 0) -> None:
@@ -355,8 +355,8 @@ def _measured(decoder: Decoder, cache: Cache, threads: Threads | None, clock: Cl
 
     run(1)
     if threads is not None:
-        threads.choose(run)
-    pace = Pace()
-    pace.measure(seconds, min(cache.capacity, PROMPT_TOKENS))
+        threads.tune(run)
+    latencies = LatencyModel()
+    latencies.calibrate(seconds, min(cache.capacity, PROMPT_TOKENS))
     cache.rewind(0)
-    return pace
+    return latencies

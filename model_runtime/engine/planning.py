@@ -1,8 +1,9 @@
 """Which prompt a request gets: the layout, and how much context, by what is computed already and by the time.
 
-engine ▶ **planning** ▶ {prompt, slots, pace}. Without a deadline a request gets all the context that there is
-room for. With one it gets as much as there is time for beside a first line, in steps, so that a smaller
-context, too, is anchored where the next key finds it again. The whole is then computed when nobody waits.
+engine ▶ **planning** ▶ {prompt, slots, hardware}. Without a deadline a request gets all the context that
+there is room for. With one it gets as much as there is time for beside a first line, in steps, so that a
+smaller context, too, is anchored where the next key finds it again. The whole is then computed when nobody
+waits.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import chain
 
 from model_runtime.api import CompletionRequest
 from model_runtime.engine.slots import Choice, Slots
-from model_runtime.hardware import Pace
+from model_runtime.hardware import LatencyModel
 from model_runtime.prompting import Prompt
 
 LEAST_TOKENS = 128
@@ -43,13 +44,13 @@ class Planner:
     Args:
         lay_out: gives the candidates.
         slots: what is computed already.
-        pace: how long the rest takes.
+        latencies: how long the rest takes.
     """
 
-    def __init__(self, lay_out: LayOut, slots: Slots, pace: Pace) -> None:
+    def __init__(self, lay_out: LayOut, slots: Slots, latencies: LatencyModel) -> None:
         self._lay_out = lay_out
         self._slots = slots
-        self._pace = pace
+        self._latencies = latencies
 
     def plan(self, request: CompletionRequest, budget: int, seconds: float | None) -> Plan:
         """What to compute for a request: at most `budget` tokens, and in so many `seconds` if not None."""
@@ -74,6 +75,6 @@ class Planner:
 
     def _fits(self, choice: Choice, seconds: float) -> bool:
         share = seconds / (self._slots.busy + 1)  # those who are at work take turns
-        line = FIRST_LINE * self._pace.seconds(1, len(choice.prompt.tokens))
-        prompt = self._pace.prefill(choice.left, choice.shared, PIECE_SECONDS)
+        line = FIRST_LINE * self._latencies.forward_seconds(1, len(choice.prompt.tokens))
+        prompt = self._latencies.prefill_seconds(choice.left, choice.shared, PIECE_SECONDS)
         return prompt <= share - min(line, share / 2)

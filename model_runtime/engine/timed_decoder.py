@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model_runtime.api import OutOfMemory
 from model_runtime.decoding import Cache, Decoder
-from model_runtime.hardware import Pace, memory_errors, synchronize
+from model_runtime.hardware import LatencyModel, memory_errors, synchronize
 
 Clock = Callable[[], float]
 
@@ -30,7 +30,7 @@ class Passes:
 
     Args:
         decoder: computes.
-        pace: is told how long each pass took.
+        latencies: is told how long each pass took.
         make_room: frees what memory can be spared.
         prepare: is told the rows of each pass before it is made.
         deadline: when the last pass has to have ended, on `clock`; None: whenever.
@@ -40,7 +40,7 @@ class Passes:
     def __init__(
         self,
         decoder: Decoder,
-        pace: Pace,
+        latencies: LatencyModel,
         make_room: Callable[[], None],
         *,
         prepare: Callable[[int], None] = lambda rows: None,
@@ -48,7 +48,7 @@ class Passes:
         clock: Clock = time.monotonic,
     ) -> None:
         self._decoder = decoder
-        self._pace = pace
+        self._latencies = latencies
         self._make_room = make_room
         self._prepare = prepare
         self._deadline = deadline
@@ -62,14 +62,17 @@ class Passes:
             OutOfMemory: there is no memory for it, though all was freed that could be.
         """
         rows, start, begun = len(tokens), cache.length, self._clock()
-        if self._deadline is not None and begun + SURELY * self._pace.seconds(rows, start) > self._deadline:
+        if (
+            self._deadline is not None
+            and begun + SURELY * self._latencies.forward_seconds(rows, start) > self._deadline
+        ):
             raise OutOfTime
         self._prepare(rows)
         result = self._attempt(tokens, cache, logits)
         if result is None:
             self._make_room()
             result = self._compute(tokens, cache, logits)
-        self._pace.record(rows, start, self._clock() - begun)
+        self._latencies.record(rows, start, self._clock() - begun)
         return result
 
     def _attempt(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Devices, threads, and the latency model of forward passes on this machine."""
+"""The machine: devices, memory, threads, and how long forward passes take."""
 
 from model_runtime.hardware.device import (
     devices_name,
@@ -8,17 +8,17 @@ from model_runtime.hardware.device import (
     release_memory,
     resolve_device,
     resolve_dtype,
-    resolve_matrices,
+    resolve_matrix_format,
     synchronize,
 )
-from model_runtime.hardware.latency_model import Pace
-from model_runtime.hardware.threads import FEW_ROWS, PREFILL_ROWS, Threads, cores
+from model_runtime.hardware.latency_model import LatencyModel
+from model_runtime.hardware.threads import MIN_PREFILL_ROWS, PREFILL_TRIAL_ROWS, ThreadTuner, cores
 
 __all__ = [
-    "FEW_ROWS",
-    "PREFILL_ROWS",
-    "Pace",
-    "Threads",
+    "MIN_PREFILL_ROWS",
+    "PREFILL_TRIAL_ROWS",
+    "LatencyModel",
+    "ThreadTuner",
     "cores",
     "devices_name",
     "dtype_name",
@@ -27,6 +27,6 @@ __all__ = [
     "release_memory",
     "resolve_device",
     "resolve_dtype",
-    "resolve_matrices",
+    "resolve_matrix_format",
     "synchronize",
 ]

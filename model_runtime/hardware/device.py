@@ -1,4 +1,4 @@
-"""Where the model runs and in which precision: what the user asks for against what the machine has."""
+"""Devices and precisions: resolves what the user asks for, and asks a device for its memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from model_runtime.api import Device, DeviceUnavailable, Dtype, ModelOptions, OutOfMemory
-from model_runtime.decoding import Matrices, has_int8_kernel
+from model_runtime.decoding import MatrixFormat, has_int8_kernel
 
 DTYPES: Mapping[Dtype, torch.dtype] = {
     "fp32": torch.float32,
@@ -20,21 +20,21 @@ DTYPES: Mapping[Dtype, torch.dtype] = {
 
 
 def resolve_device(asked: Device) -> torch.device:
-    """The device asked for; for "auto" the quickest that is there: CUDA, then Apple's GPU, then the CPU.
+    """The device asked for; for "auto" the fastest available: CUDA, then Apple's GPU, then the CPU.
 
     Raises:
-        DeviceUnavailable: it is not on this machine.
+        DeviceUnavailable: this machine does not have it.
     """
-    there = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if asked == "auto":
-        return torch.device(next(name for name, available in there.items() if available))
-    if not there[asked]:
-        found = ", ".join(name for name, available in there.items() if available)
-        raise DeviceUnavailable(f"device {asked!r} is not available here: use one of {found}, or auto")
+        return torch.device(next(name for name, found in available.items() if found))
+    if not available[asked]:
+        usable = ", ".join(name for name, found in available.items() if found)
+        raise DeviceUnavailable(f"device {asked!r} is not available here: use one of {usable}, or auto")
     return torch.device(asked)
 
 
@@ -49,23 +49,23 @@ def resolve_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def resolve_matrices(options: ModelOptions, device: torch.device) -> Matrices:
-    """Whether matrices are int8, as `ModelOptions` says; on Apple's GPU, which gains nothing, when asked."""
+def resolve_matrix_format(options: ModelOptions, device: torch.device) -> MatrixFormat:
+    """The format of matrices, as described in `ModelOptions`; Apple's GPU gains nothing from int8."""
     if options.quantize != "auto":
-        return "int8" if options.quantize == "int8" else "restored"
+        return "int8" if options.quantize == "int8" else "float"
     if device.type == "cuda":
         return "stored"
-    quicker = has_int8_kernel(device, resolve_dtype(options.dtype, device))
-    return "int8" if options.dtype == "auto" and quicker else "restored"
+    faster = has_int8_kernel(device, resolve_dtype(options.dtype, device))
+    return "int8" if options.dtype == "auto" and faster else "float"
 
 
 def dtype_name(dtype: torch.dtype) -> Dtype:
-    """The user's word for a dtype."""
+    """The name of a dtype on the command line and in settings."""
     return next(name for name, candidate in DTYPES.items() if candidate == dtype)
 
 
 def devices_name(blocks: Sequence[torch.device]) -> str:
-    """Where a model is, from the device of each block: `cuda:0`, or `cuda:0 (20 blocks), cpu (12 blocks)`."""
+    """Describe the devices of a model's blocks: `cuda:0`, or `cuda:0 (20 blocks), cpu (12 blocks)`."""
     counts = Counter(map(str, blocks))
     if len(counts) == 1:
         return str(blocks[0])
@@ -73,7 +73,7 @@ def devices_name(blocks: Sequence[torch.device]) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """The bytes that can still be had on a device."""
+    """Bytes of free memory on a device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
@@ -82,7 +82,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def release_memory() -> None:
-    """Give back what torch keeps for later, so that it can be had in larger pieces."""
+    """Free the memory in torch's caches, which may be in pieces too small to use."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
@@ -90,7 +90,7 @@ def release_memory() -> None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done all that it was told to."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -99,14 +99,15 @@ def synchronize(device: torch.device) -> None:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn torch's ways of saying that memory is short into `OutOfMemory`."""
+    """Turn torch's out-of-memory errors into `OutOfMemory`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # CUDA has a class of its own; the CPU's allocator and MPS raise a bare RuntimeError.
-        said = str(error).lower()
-        short = "can't allocate memory" in said or "out of memory" in said or "not enough memory" in said
-        if not (short or isinstance(error, torch.OutOfMemoryError | MemoryError)):
+        # CUDA has an error class for it; the CPU's allocator and MPS raise a bare RuntimeError.
+        message = str(error).lower()
+        phrases = ("can't allocate memory", "out of memory", "not enough memory")
+        out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not out_of_memory and not any(phrase in message for phrase in phrases):
             raise
         raise OutOfMemory(
             "there is not enough memory: use a smaller model, or --dtype bf16, or --device cpu"

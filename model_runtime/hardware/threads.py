@@ -1,14 +1,14 @@
-"""How many threads a pass is computed with: measured when a model is opened, and fewer while cores are busy.
+"""Chooses how many threads a forward pass uses: measured when a model is opened, one while the machine is
+busy.
 
-Beside the engine. More threads are not always quicker: a pass of one row is mostly waiting for memory, small
-models spend their time between the operations, and where other programs have the cores, every operation waits
-until the last of its threads had its turn. Models are often opened while an editor starts and all cores are
-busy, so what was chosen then is tried again later.
+More threads are not always faster: decoding mostly waits for memory, small models spend their time between
+operations, and on busy cores every operation waits for its slowest thread. Models are often opened while an
+editor starts and all cores are busy, so the engine measures again later.
 
-    threads = Threads(torch.set_num_threads, cores())
-    threads.choose(run)                # run(rows) makes a pass
-    threads.prepare(rows, pace.load)   # before each pass, from the thread that makes it
-    threads.choosing_again(run)        # when nobody waits: an iterator that makes a pass for each item
+    threads = ThreadTuner(torch.set_num_threads, cores())
+    threads.tune(run)                            # run(rows) makes a pass
+    threads.prepare(rows, latencies.slowdown)    # before each pass, in the thread that makes it
+    threads.retune_prefill(run)                  # when idle: an iterator that makes one pass per item
 """
 
 from __future__ import annotations
@@ -20,114 +20,107 @@ from collections.abc import Callable, Generator, MutableMapping
 from functools import partial
 from statistics import median
 
-PREFILL_ROWS = 64
-"""Passes of so many rows stand for all that compute a prompt."""
+import psutil
 
-FEW_ROWS = 8
-"""Below that a pass is like one of a single row: it reads the weights, and does little with them."""
+PREFILL_TRIAL_ROWS = 64
+"""Rows of the passes that are measured to choose the threads for prefill."""
 
-CLEARLY = 1.15
-"""More threads have to be so many times as fast as fewer: they also take the cores from other programs."""
+MIN_PREFILL_ROWS = 8
+"""Smaller passes use the threads for decoding: like a single row, they are limited by reading the weights."""
 
-ROUNDS, PASSES = 3, 2
-"""Two numbers of threads are tried by turns, in rounds of so many passes each, as long as there is time."""
+MIN_SPEEDUP = 1.15
+"""How much faster more threads must be, since they take cores from other programs."""
 
-SECONDS = 0.1
-"""What trying two numbers may take; more only where a round takes longer."""
+ROUNDS, PASSES_PER_ROUND = 3, 2
+"""Two numbers of threads are compared in alternating rounds, as long as there is time."""
 
-BUSY = 3.0
-"""When passes take so many times as long as on a quiet machine, threads are waiting for each other."""
+TRIAL_SECONDS = 0.1
+"""Time for comparing two numbers of threads; exceeded only if one round takes longer."""
 
-ALONE_SECONDS = 10.0
-"""For so long there is one thread then; after that all of them are tried again."""
+BUSY_SLOWDOWN = 3.0
+"""From this slowdown on, the threads of a pass are waiting for each other."""
+
+SINGLE_THREAD_SECONDS = 10.0
+"""How long a single thread is used then, before the others are tried again."""
 
 
 def cores(environment: MutableMapping[str, str] | None = None) -> int:
-    """How many threads there may be: what the user's OMP_NUM_THREADS says, or else a core for each."""
+    """The most threads to use: OMP_NUM_THREADS if the user set it, else one per usable physical core."""
     environment = os.environ if environment is None else environment
     asked = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    import psutil
-
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, psutil.cpu_count(logical=False) or usable)
 
 
-class Threads:
+class ThreadTuner:
     """Chooses the number of threads for each pass.
 
     Args:
-        set_threads: makes the calling thread's operations use so many; `torch.set_num_threads`.
-        most: how many there may be.
+        set_threads: sets the number for the calling thread's operations; `torch.set_num_threads`.
+        limit: the most threads to use.
         clock: in seconds.
     """
 
     def __init__(
-        self, set_threads: Callable[[int], None], most: int, clock: Callable[[], float] = time.perf_counter
+        self, set_threads: Callable[[int], None], limit: int, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        self._set_threads, self._most, self._clock = set_threads, most, clock
-        self._threads = 0  # as yet unknown
+        self._set_threads, self._limit, self._clock = set_threads, limit, clock
+        self._threads = 0  # not set yet
         self.decode = self.prefill = 1
-        """How many threads there are for passes of a few rows, and for those of many, on a quiet machine."""
-        self._alone_until = clock()
+        """The chosen numbers of threads on an idle machine."""
+        self._single_until = clock()
 
-    def choose(self, run: Callable[[int], object]) -> None:
-        """Measure and choose; `run` makes a pass of so many rows, and returns when it is done."""
+    def tune(self, run: Callable[[int], object]) -> None:
+        """Measure and choose; `run` makes a pass of the given rows and returns when it is done."""
 
         def both() -> Generator[None, None, None]:
             self.decode = yield from self._fewest(partial(run, 1))
-            yield from self.choosing_again(run)
+            yield from self.retune_prefill(run)
 
         deque(both(), maxlen=0)
 
-    def choosing_again(self, run: Callable[[int], object]) -> Generator[None, None, None]:
-        """Measure anew for passes of many rows, one pass for each item: somebody may come who waits."""
-        self.prefill = yield from self._fewest(partial(run, PREFILL_ROWS))
+    def retune_prefill(self, run: Callable[[int], object]) -> Generator[None, None, None]:
+        """Measure and choose again for prefill, one pass per item, so that requests can come in between."""
+        self.prefill = yield from self._fewest(partial(run, PREFILL_TRIAL_ROWS))
 
-    def prepare(self, rows: int, load: float) -> None:
-        """Set the number of threads for a pass.
-
-        Args:
-            rows: how many tokens it computes.
-            load: how many times as long as on a quiet machine passes take now.
-        """
-        wanted = self.decode if rows < FEW_ROWS else self.prefill
-        if load > BUSY and self._threads > 1:
-            self._alone_until = self._clock() + ALONE_SECONDS
-        self._set(1 if self._clock() < self._alone_until else wanted)
+    def prepare(self, rows: int, slowdown: float) -> None:
+        """Set the number of threads for a pass of `rows` tokens; `slowdown` as in `LatencyModel`."""
+        if slowdown > BUSY_SLOWDOWN and self._threads > 1:
+            self._single_until = self._clock() + SINGLE_THREAD_SECONDS
+        chosen = self.decode if rows < MIN_PREFILL_ROWS else self.prefill
+        self._set(1 if self._clock() < self._single_until else chosen)
 
     def _fewest(self, work: Callable[[], object]) -> Generator[None, None, int]:
-        """The number of threads that no larger one is clearly faster than."""
+        """The smallest number of threads of which no larger one is clearly faster."""
         chosen = 1
-        while chosen < self._most:
-            more = min(2 * chosen, self._most)
-            if not (yield from self._clearly_faster(work, more, chosen)):
+        while chosen < self._limit:
+            more = min(2 * chosen, self._limit)
+            if not (yield from self._is_faster(work, more, chosen)):
                 break
             chosen = more
         return chosen
 
-    def _clearly_faster(
-        self, work: Callable[[], object], more: int, fewer: int
-    ) -> Generator[None, None, bool]:
-        taken: dict[int, list[float]] = {fewer: [], more: []}
-        for threads in taken:  # once without the clock: threads start, memory is taken
+    def _is_faster(self, work: Callable[[], object], more: int, fewer: int) -> Generator[None, None, bool]:
+        times: dict[int, list[float]] = {fewer: [], more: []}
+        for threads in times:  # a warm-up: threads start, memory is allocated
             self._set(threads)
             work()
             yield
         spent = 0.0
         for _ in range(ROUNDS):
-            for threads, seconds in taken.items():
-                for _ in range(PASSES):
+            for threads, seconds in times.items():
+                for _ in range(PASSES_PER_ROUND):
                     self._set(threads)
-                    seconds.append(self._seconds(work))
+                    seconds.append(self._timed(work))
                     spent += seconds[-1]
                     yield
-            if spent >= SECONDS:
+            if spent >= TRIAL_SECONDS:
                 break
-        return median(taken[fewer]) > CLEARLY * median(taken[more])
+        return median(times[fewer]) > MIN_SPEEDUP * median(times[more])
 
-    def _seconds(self, work: Callable[[], object]) -> float:
+    def _timed(self, work: Callable[[], object]) -> float:
         begun = self._clock()
         work()
         return self._clock() - begun

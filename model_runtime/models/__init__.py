@@ -1,12 +1,11 @@
 """Model names, the models on this machine, and downloads. Imports no torch."""
 
 from model_runtime.models.hub import DownloadFailed
-from model_runtime.models.registry import DEFAULT_NAME, default_models_folder, list_models, pull, resolve
+from model_runtime.models.registry import DEFAULT_NAME, list_models, pull, resolve
 
 __all__ = [
     "DEFAULT_NAME",
     "DownloadFailed",
-    "default_models_folder",
     "list_models",
     "pull",
     "resolve",

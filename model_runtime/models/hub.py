@@ -1,6 +1,7 @@
-"""A model's files from the hub into a folder, whole or not at all: `registry` ▶ **hub** ▶ disk.
+"""Downloads a model from the Hugging Face Hub into a folder, completely or not at all.
 
-Nothing else of fimble goes online for a model.
+huggingface_hub provides the API, the connection and its errors. Its own download starts over in every process
+(huggingface/huggingface_hub#4228), hours for a large model, so files are received and resumed here.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ SMALL_FILES = re.compile(
 )
 
 TIMEOUT = 30
-"""Seconds without a byte from the hub that count as a cut connection."""
+"""Seconds without data after which the connection counts as lost."""
 
 
 class DownloadFailed(BackendError):
-    """A model could not be brought from the hub. What arrived is kept, for the next pull to go on with."""
+    """A model could not be downloaded. The next pull resumes with what has arrived."""
 
 
 @dataclass(frozen=True)
 class Hub:
-    """Where models are pulled from.
+    """The hub to download from.
 
-    `endpoint` is the hub's address, None for huggingface_hub's own choice; `pauses` are the seconds to wait
-    before trying again, one for each try in a row that brought nothing.
+    Attributes:
+        endpoint: its address; None for huggingface_hub's default.
+        pauses: seconds to wait before each retry; attempts that received data do not count.
     """
 
     endpoint: str | None = None
@@ -46,35 +48,35 @@ class Hub:
 def download(
     repository: str, target: Path, progress: PullProgress | None, *, revision: str | None, hub: Hub
 ) -> None:
-    """Bring a repository's model into the folder `target`, which appears once all of it is there and right.
+    """Download a repository's model into the folder `target`, which appears once it is complete and verified.
 
-    Where `target` is there already, it is only checked.
+    If `target` exists, it is only checked.
 
     Raises:
         ModelNotFound: the hub has no such repository.
         DownloadFailed: the message says why, and what to do.
     """
     with _one_line_errors(repository, revision, target.parent):
-        remote = _look_up(repository, revision, hub)
+        remote = _remote_model(repository, revision, hub)
         if target.exists():
-            _check_present(target, remote)
+            _check_existing(target, remote)
         else:
-            folder = _unfinished_folder(target, remote.commit)
+            folder = _partial_folder(target, remote.commit)
             _Download(remote, folder, hub, progress or (lambda _done, _total: None)).run()
             folder.rename(target)
 
 
 @dataclass(frozen=True)
-class _File:
-    """A file on the hub, which gives a SHA-256 for large ones and git's own hash for the others."""
+class _RemoteFile:
+    """A file on the hub; large ones have a SHA-256, the others git's blob hash."""
 
     name: str
     size: int
     sha256: str | None
     git_sha1: str | None
 
-    def is_at(self, path: Path) -> bool:
-        """Whether `path` holds this very file."""
+    def matches(self, path: Path) -> bool:
+        """Whether `path` is a file of the same size and hash."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
         if self.sha256 is not None:
@@ -83,12 +85,12 @@ class _File:
 
 
 @dataclass(frozen=True)
-class _Remote:
-    """The files of a repository that a model needs, the smallest first, at one commit."""
+class _RemoteModel:
+    """The files of a model at one commit of its repository, the smallest first."""
 
     repository: str
     commit: str
-    files: tuple[_File, ...]
+    files: tuple[_RemoteFile, ...]
 
     @property
     def size(self) -> int:
@@ -96,28 +98,28 @@ class _Remote:
 
 
 class _Download:
-    """Brings a repository's files into `folder`, each one from where an earlier download stopped."""
+    """Downloads a model's files into `folder`, resuming each where an earlier download stopped."""
 
-    def __init__(self, remote: _Remote, folder: Path, hub: Hub, progress: PullProgress) -> None:
+    def __init__(self, remote: _RemoteModel, folder: Path, hub: Hub, progress: PullProgress) -> None:
         self._remote, self._folder, self._hub, self._progress = remote, folder, hub, progress
 
     def run(self) -> None:
-        self._check_room()
+        self._check_disk_space()
         before = 0
         for file in self._remote.files:
             path = self._folder / file.name
             self._fetch(file, path, before)
-            if not file.is_at(path):
-                arrived = path.stat().st_size
+            if not file.matches(path):
+                size = path.stat().st_size
                 path.unlink()
                 raise DownloadFailed(
                     f"{file.name} of {self._remote.repository} arrived damaged "
-                    f"({arrived} bytes of {file.size}): pull again"
+                    f"({size} bytes of {file.size}): pull again"
                 )
             before += file.size
             self._progress(before, self._remote.size)
 
-    def _check_room(self) -> None:
+    def _check_disk_space(self) -> None:
         need = self._remote.size - sum(path.stat().st_size for path in self._folder.iterdir())
         free = shutil.disk_usage(self._folder).free
         if need > free:
@@ -126,8 +128,8 @@ class _Download:
                 f"{free / 1e9:.1f} GB free: make room, or set FIMBLE_MODELS_DIR to another disk"
             )
 
-    def _fetch(self, file: _File, path: Path, before: int) -> None:
-        """Take a cut connection up again for as long as that helps."""
+    def _fetch(self, file: _RemoteFile, path: Path, before: int) -> None:
+        """Receive a file, retrying after lost connections as long as data arrives."""
         pauses = iter(self._hub.pauses)
         path.touch()
         while (start := path.stat().st_size) < file.size:
@@ -144,9 +146,7 @@ class _Download:
                 else:
                     raise
 
-    def _receive(self, file: _File, path: Path, before: int) -> None:
-        # The library's own download begins anew in every process, hours of it for a large model; so what
-        # is used of it is its connection, with its login, proxies and offline switch.
+    def _receive(self, file: _RemoteFile, path: Path, before: int) -> None:
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # though documented
 
@@ -166,8 +166,8 @@ class _Download:
                     self._progress(before + out.tell(), self._remote.size)
 
 
-def _look_up(repository: str, revision: str | None, hub: Hub) -> _Remote:
-    """Ask the hub for the files of a model."""
+def _remote_model(repository: str, revision: str | None, hub: Hub) -> _RemoteModel:
+    """Ask the hub which files make up the model."""
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=hub.endpoint)
@@ -178,7 +178,7 @@ def _look_up(repository: str, revision: str | None, hub: Hub) -> _Remote:
             f"what answers at {api.endpoint} is no hub: check HF_ENDPOINT, or log in to the network"
         ) from error
     found = {
-        file.rfilename: _File(
+        file.rfilename: _RemoteFile(
             file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None, file.blob_id
         )
         for file in info.siblings or ()
@@ -190,11 +190,11 @@ def _look_up(repository: str, revision: str | None, hub: Hub) -> _Remote:
             "safetensors or .bin weights are needed"
         )
     files = sorted((found[name] for name in names), key=lambda file: file.size)
-    return _Remote(repository, info.sha, tuple(files))
+    return _RemoteModel(repository, info.sha, tuple(files))
 
 
 def weight_files(names: Collection[str]) -> list[str]:
-    """The files that hold a model's weights, the safe format first."""
+    """The files that hold a model's weights: safetensors, or else pickles."""
     for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
         whole, index = f"{stem}.{suffix}", f"{stem}.{suffix}.index.json"
         shards = [name for name in names if re.fullmatch(rf"{stem}-\d+-of-\d+\.{suffix}", name)]
@@ -205,16 +205,16 @@ def weight_files(names: Collection[str]) -> list[str]:
     return []
 
 
-def _check_present(folder: Path, remote: _Remote) -> None:
-    other = [file.name for file in remote.files if not file.is_at(folder / file.name)]
+def _check_existing(folder: Path, remote: _RemoteModel) -> None:
+    other = [file.name for file in remote.files if not file.matches(folder / file.name)]
     if other:
         raise DownloadFailed(
             f"{folder} is there already, but its {other[0]} is not the hub's: move it away and pull again"
         )
 
 
-def _unfinished_folder(target: Path, commit: str) -> Path:
-    """The hidden folder that becomes `target`. Each commit has its own: files of two never meet in one."""
+def _partial_folder(target: Path, commit: str) -> Path:
+    """The hidden folder that becomes `target`; one for each commit, so that files of two never mix."""
     hidden = re.compile(rf"\.{re.escape(target.name)}\.\w+\.part")
     folder = target.with_name(f".{target.name}.{commit[:12]}.part")
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def _hash(path: Path, digest: hashlib._Hash) -> str:
 
 
 def _connection_error() -> type[Exception]:
-    """The root of what the library's HTTP client raises: which client that is depends on the release."""
+    """The base class of the HTTP client's errors; which client that is depends on the release."""
     from huggingface_hub import errors
 
     error: type[Exception] = vars(errors)["HTTPError"]
@@ -240,7 +240,7 @@ def _connection_error() -> type[Exception]:
 
 
 def _status(error: Exception) -> int | None:
-    """The status of the hub's answer, where it answered at all."""
+    """The HTTP status, if the hub answered."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
@@ -255,7 +255,7 @@ def _one_line_errors(repository: str, revision: str | None, models_folder: Path)
 
 
 def _explain(error: Exception, repository: str, revision: str | None, models_folder: Path) -> BackendError:
-    """What went wrong, and what to do, for the user; the order is from the narrow to the wide."""
+    """What went wrong and what to do, in one line; from the specific to the general."""
     from huggingface_hub import errors
 
     kept = "and pull again; what arrived is kept"

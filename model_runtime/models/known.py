@@ -1,7 +1,6 @@
-"""The models that fimble knows by name: a table for `registry`, and nothing else.
+"""The models that fimble knows by name; any other can be used by its folder or its repository on the hub.
 
-Figures are the publishers' own, rounded; what is not known for certain is None. A model that is not here
-can be used all the same, by its folder or by its repository on the hub.
+Figures are the publishers' own, rounded; None is unknown.
 """
 
 from __future__ import annotations
@@ -19,9 +18,12 @@ DEEPSEEK, QWEN = "DeepSeek License", "Qwen Research License"
 class KnownModel:
     """A published checkpoint.
 
-    `name` is what the user types; `repository` is where the hub has it; `family` is its `model_type`;
-    `licence` is an SPDX identifier where there is one, else the licence's name; `download_bytes` is what the
-    weights take in the precision they are published in.
+    Attributes:
+        name: what the user types.
+        repository: on the hub.
+        family: its `model_type`.
+        licence: an SPDX identifier, or the licence's name where there is none.
+        download_bytes: size of the published weights.
     """
 
     name: str
@@ -92,7 +94,7 @@ KNOWN_MODELS = tuple(
 
 
 def find(name: str) -> KnownModel | None:
-    """The known model of that name, or of that repository, however it is capitalised."""
+    """The known model with this name or repository, ignoring case."""
     wanted = name.casefold()
     for model in KNOWN_MODELS:
         if wanted in (model.name, model.repository.casefold()):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from model_runtime.api import BackendClosed, BackendError, Busy, Chunk, CompletionRequest, Usage
-from model_runtime.backend.scheduling import MOST_WAITING, Item, Job, Scheduler
+from model_runtime.backend.scheduling import MAX_WAITING, Item, Job, Scheduler
 
 USAGE = Usage(3, 2, 1)
 
@@ -184,8 +184,8 @@ def test_a_mistake_ends_one_job_and_no_other() -> None:
 
 def test_a_line_never_grows_without_bound() -> None:
     scheduler, engine = Scheduler(), FakeEngine()
-    readers = [submit(scheduler, "a") for _ in range(MOST_WAITING)]
-    with pytest.raises(Busy, match=f"{MOST_WAITING} requests are waiting.*try again"):
+    readers = [submit(scheduler, "a") for _ in range(MAX_WAITING)]
+    with pytest.raises(Busy, match=f"{MAX_WAITING} requests are waiting.*try again"):
         submit(scheduler, "a")
     with pytest.raises(Busy):
         submit(scheduler, "a", "some session")
@@ -198,7 +198,7 @@ def test_a_line_never_grows_without_bound() -> None:
 def test_a_session_that_waits_may_always_ask_anew() -> None:
     scheduler = Scheduler()
     older = submit(scheduler, "a", "s")
-    for _ in range(MOST_WAITING - 1):
+    for _ in range(MAX_WAITING - 1):
         submit(scheduler, "a")
     older.job.close()
     submit(scheduler, "b", "s")

@@ -244,7 +244,7 @@ def test_fused_weights_are_put_together_without_a_second_copy(
     save_file(dict(family.export(decoder, random)), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config))
     train_tokenizer().save(str(tmp_path / "tokenizer.json"))
-    most, _ = measured(tmp_path, checkpoint_folder, dtype, "restored")
+    most, _ = measured(tmp_path, checkpoint_folder, dtype, "float")
     size = (tmp_path / "model.safetensors").stat().st_size
     assert size > 50e6
     assert most <= copied * size + 2 * mlp * width * 4 + 4e6

@@ -18,7 +18,7 @@ from model_runtime.checkpoints import LoadedModel, load, plan
 from model_runtime.checkpoints.loading import facts_of, open_checkpoint
 from model_runtime.checkpoints.placement import Plan
 from model_runtime.checkpoints.weights import Weights
-from model_runtime.decoding import DecoderConfig, Matrices, has_int8_kernel, quantize
+from model_runtime.decoding import DecoderConfig, MatrixFormat, has_int8_kernel, quantize
 from tests.model_runtime.factory import TINY, train_tokenizer, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -101,22 +101,22 @@ def test_matrices_in_int8_are_handed_on_as_they_are(tmp_path: Path, family: str)
     weights = Weights(checkpoint, *facts_of(checkpoint), dtype=torch.float32)
     for name in (name for name, shape in weights.shapes.items() if len(shape) == 2):
         assert weights.is_int8(name)
-        assert torch.equal(weights.int8(name).restored(torch.float32), weights[name])
+        assert torch.equal(weights.int8(name).dequantized(torch.float32), weights[name])
 
 
 @pytest.mark.parametrize(
     ("matrices", "in_int8", "expected"),
     [
-        ("restored", True, False),
+        ("float", True, False),
         ("stored", True, True),
         ("int8", True, True),
-        ("restored", False, False),
+        ("float", False, False),
         ("stored", False, False),
         ("int8", False, True),
     ],
 )
 def test_matrices_are_kept_as_asked(
-    tmp_path: Path, matrices: Matrices, in_int8: bool, expected: bool
+    tmp_path: Path, matrices: MatrixFormat, in_int8: bool, expected: bool
 ) -> None:
     write_checkpoint(tmp_path)
     if in_int8:
@@ -140,7 +140,7 @@ def test_a_plan_is_made_for_the_matrices_that_there_will_be(tmp_path: Path) -> N
         return plan(config, dtype, int8, memory={"cpu": 2**30})
 
     for _ in range(2):
-        for matrices in get_args(Matrices):
+        for matrices in get_args(MatrixFormat):
             load(tmp_path, device=planner, dtype=torch.float32, matrices=matrices)
         write_int8(tmp_path)
     assert asked == [False, False, True, False, True, True]
@@ -217,7 +217,7 @@ def test_a_load_holds_no_second_copy_of_the_weights(
     size = (tmp_path / "model.safetensors").stat().st_size
     assert size > 100e6
     weights = size * copied / (2 if dtype == "bfloat16" else 1)
-    most, _ = measured(tmp_path, checkpoint_folder, dtype, "restored")
+    most, _ = measured(tmp_path, checkpoint_folder, dtype, "float")
     assert most <= weights + LARGEST_BYTES + 8e6
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_runtime.api import InvalidRequest, UnsupportedModel
-from model_runtime.checkpoints import CannotWrite, convert_to_plain, load
+from model_runtime.checkpoints import CannotWrite, convert_to_hf, load
 from model_runtime.decoding import Sampler, generate
 from tests.model_runtime.checkpoints.gguf import gguf_writing
 from tests.model_runtime.checkpoints.test_loading import write_int8
@@ -50,7 +50,7 @@ def save(folder: Path, family: str, **shards: Any) -> Path:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_checkpoint_goes_round_bit_by_bit(tmp_path: Path, family: str) -> None:
     source = save(tmp_path / "source", family)
-    convert_to_plain(source, tmp_path / "target")
+    convert_to_hf(source, tmp_path / "target")
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("source", "target"))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -61,7 +61,7 @@ def test_a_checkpoint_goes_round_bit_by_bit(tmp_path: Path, family: str) -> None
 def test_shards_and_progress(tmp_path: Path) -> None:
     source = save(tmp_path / "source", "llama", max_shard_size="50KB")
     told: list[float] = []
-    convert_to_plain(
+    convert_to_hf(
         source, tmp_path / "target", progress=lambda share, _: told.append(share), max_shard_bytes=50_000
     )
     assert len(list((tmp_path / "target").glob("*.safetensors"))) > 1
@@ -73,7 +73,7 @@ def test_shards_and_progress(tmp_path: Path) -> None:
 def test_int8_becomes_the_numbers_that_it_stands_for(tmp_path: Path) -> None:
     source = save(tmp_path / "source", "gpt_bigcode")
     write_int8(source)
-    convert_to_plain(source, tmp_path / "target")
+    convert_to_hf(source, tmp_path / "target")
     assert "quantization_config" not in json.loads((tmp_path / "target" / "config.json").read_text())
     decoder = load(source, device=CPU, dtype=torch.float32).decoder
     ours = decoder.forward(range(10, 40), decoder.new_cache(), "all")
@@ -89,7 +89,7 @@ def test_a_gguf_file_gives_the_same_tokens_as_its_weights_in_safetensors(
     path = gguf_writing.write_model(
         tmp_path / "model.gguf", architecture, model, kind, metadata=gguf_vocabulary()
     )
-    convert_to_plain(path, tmp_path / "target")
+    convert_to_hf(path, tmp_path / "target")
     assert greedy(path) == greedy(tmp_path / "target")
     ours = load(path, device=CPU, dtype=torch.float32).decoder
     theirs = logits_of_transformers(tmp_path / "target")
@@ -111,11 +111,11 @@ def gguf_vocabulary() -> dict[str, Any]:
 def test_the_source_is_never_written_over(tmp_path: Path) -> None:
     source = save(tmp_path / "source", "gpt_bigcode")
     with pytest.raises(InvalidRequest, match="over itself"):
-        convert_to_plain(source, source)
+        convert_to_hf(source, source)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine").touch()
     with pytest.raises(CannotWrite, match="taken"):
-        convert_to_plain(source, tmp_path / "taken")
+        convert_to_hf(source, tmp_path / "taken")
 
 
 def test_what_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -123,5 +123,5 @@ def test_what_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | {"activation_function": "snake"}))
     with pytest.raises(UnsupportedModel, match="snake"):
-        convert_to_plain(source, tmp_path / "target")
+        convert_to_hf(source, tmp_path / "target")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]

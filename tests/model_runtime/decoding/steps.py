@@ -94,10 +94,10 @@ def random_weights(
     return weights
 
 
-def restored(weights: Mapping[str, Weight], dtype: torch.dtype = torch.float32) -> dict[str, Weight]:
+def dequantized(weights: Mapping[str, Weight], dtype: torch.dtype = torch.float32) -> dict[str, Weight]:
     """The same weights, none of them in int8."""
     return {
-        name: weight.restored(dtype) if isinstance(weight, Int8Weight) else weight
+        name: weight.dequantized(dtype) if isinstance(weight, Int8Weight) else weight
         for name, weight in weights.items()
     }
 

@@ -8,7 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 
-from model_runtime.decoding.attention import FOLDED, Attend, causal_mask, spelt_out
+from model_runtime.decoding.attention import (
+    MAX_FOLDED_TOKENS,
+    GroupedAttention,
+    causal_mask,
+    unfused_attention,
+)
 from tests.model_runtime.decoding.steps import CODEGEN
 
 
@@ -23,11 +28,11 @@ def test_attention_spelt_out_for_apples_gpus_is_the_fused_one(length: int, dtype
     keys, values = cached[..., : 20 + length, :].expand(-1, -1, 3, -1, -1)  # part of a cache, heads shared
     mask = causal_mask(20, length, dtype, q.device)
     expected = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=0.3)
-    found = spelt_out(q, keys, values, mask, 0.3)
+    found = unfused_attention(q, keys, values, mask, 0.3)
     torch.testing.assert_close(found, expected, atol=2e-3 if dtype == torch.float16 else 1e-6, rtol=1e-3)
 
 
-@pytest.mark.parametrize("length", [1, 2, FOLDED, FOLDED + 1])
+@pytest.mark.parametrize("length", [1, 2, MAX_FOLDED_TOKENS, MAX_FOLDED_TOKENS + 1])
 @pytest.mark.parametrize("kv_heads", [1, 2, 6])
 def test_heads_that_share_keys_see_what_they_would_see_alone(kv_heads: int, length: int) -> None:
     config = replace(CODEGEN, heads=6, kv_heads=kv_heads, head_dim=8)
@@ -38,5 +43,5 @@ def test_heads_that_share_keys_see_what_they_would_see_alone(kv_heads: int, leng
     expected = F.scaled_dot_product_attention(
         q.transpose(0, 1), k, v, attn_mask=mask, scale=config.attention_scale
     )
-    found = Attend(config, mask)(q, keys, values)
+    found = GroupedAttention(config, mask)(q, keys, values)
     torch.testing.assert_close(found, expected.transpose(0, 1).reshape(length, 48), atol=1e-5, rtol=1e-4)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model_runtime.checkpoints import load
-from model_runtime.decoding import Cache, Decoder, NgramDrafter, Odds, Sampler, generate
-from model_runtime.decoding.speculate import RETRY, WIDEST
-from model_runtime.models import default_models_folder, resolve
+from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate
+from model_runtime.decoding.speculate import MAX_DRAFT_ROWS, RETRY_INTERVAL
+from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import write_checkpoint
 
@@ -41,7 +41,7 @@ class Guesses:
         assert limit > 0
         return self._guess(tokens, limit)
 
-    def learn(self, proposed: int, accepted: int) -> None:
+    def record(self, proposed: int, accepted: int) -> None:
         self.outcomes.append((proposed, accepted))
 
 
@@ -111,20 +111,20 @@ def test_greedy_tokens_are_the_same_in_every_family(family: str, tmp_path: Path)
     decoder = open_decoder(tmp_path, family)
     plain = run(decoder, decoder.new_cache(), max_tokens=60)
     drafters: list[Guesses | NgramDrafter] = [foresight(plain, every) for every in (1, 2, 3, 5)]
-    for drafter in [*drafters, NgramDrafter(PROMPT, elsewhere=[plain[:30], plain[20:]])]:
+    for drafter in [*drafters, NgramDrafter(PROMPT, others=[plain[:30], plain[20:]])]:
         assert run(decoder, decoder.new_cache(), drafter=drafter, max_tokens=60) == plain
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_greedy_tokens_are_the_same_on_real_code(dtype: torch.dtype) -> None:
-    folder = resolve(None, default_models_folder())
+    folder = resolve(None)
     tokenizer, decoder = Tokenizer(folder), load(folder, device=torch.device("cpu"), dtype=dtype).decoder
     code = tokenizer.encode(Path(__file__).read_text(encoding="utf-8"))
-    odds = Odds()
+    stats = AcceptanceStats()
     for end in range(200, 1400, 300):
         prompt = code[end - 200 : end]
         plain = run(decoder, decoder.new_cache(), prompt, max_tokens=32)
-        drafter = NgramDrafter(prompt, stale=code[end : end + 32], elsewhere=[code[:end]], odds=odds)
+        drafter = NgramDrafter(prompt, previous=code[end : end + 32], others=[code[:end]], stats=stats)
         drafted = run(decoder, decoder.new_cache(), prompt, drafter=drafter, max_tokens=32)
         assert drafted == plain or is_rounding(decoder, prompt, plain, drafted)
 
@@ -216,7 +216,7 @@ def test_the_pass_that_ends_the_prompt_carries_a_draft(decoder: Decoder, plain: 
     decoder.forward(PROMPT[:-3], cache)
     drafter = foresight(plain)
     assert run(counting, cache, drafter=drafter, max_tokens=6) == plain[:6]
-    assert counting.widths == [WIDEST]
+    assert counting.widths == [MAX_DRAFT_ROWS]
     assert drafter.outcomes == [(5, 5)]
 
 
@@ -253,7 +253,7 @@ def test_closing_at_any_step_leaves_what_was_computed(
 ) -> None:
     cache = decoder.new_cache()
     drafter = foresight(plain, every)
-    generation = generate(decoder, cache, PROMPT, Sampler(), max_tokens=STEPS, piece=5, drafter=drafter)
+    generation = generate(decoder, cache, PROMPT, Sampler(), max_tokens=STEPS, chunk=5, drafter=drafter)
     for _ in range(steps):
         next(generation)
     generation.close()  # type: ignore[attr-defined]
@@ -287,7 +287,7 @@ def test_a_pass_that_is_refused_leaves_what_was_computed(decoder: Decoder, plain
 def test_a_piece_is_sized_anew_before_each(decoder: Decoder, plain: list[int]) -> None:
     sizes: Iterator[int] = iter([2, 3, 4, 100])
     cache = decoder.new_cache()
-    steps = generate(decoder, cache, PROMPT, Sampler(), max_tokens=1, piece=lambda: next(sizes))
+    steps = generate(decoder, cache, PROMPT, Sampler(), max_tokens=1, chunk=lambda: next(sizes))
     assert [cache.length for _ in steps] == [2, 5, 9, 12]
 
 
@@ -295,9 +295,9 @@ def test_dear_drafts_that_are_never_right_are_soon_given_up(decoder: Decoder, pl
     wrong = next(token for token in range(384) if token not in plain)
     # Every pair of tokens that will come is followed by something else.
     pairs = [token for pair in pairwise([*PROMPT, *plain]) for token in (*pair, wrong)]
-    odds, passes = Odds(), []
+    stats, passes = AcceptanceStats(), []
     for _ in range(20):
-        drafter = NgramDrafter(PROMPT, elsewhere=[pairs], odds=odds, cost=lambda width: 0.8 + width / 5)
+        drafter = NgramDrafter(PROMPT, others=[pairs], stats=stats, cost=lambda width: 0.8 + width / 5)
         passes.append(sum(widths(decoder, drafter)) - STEPS)  # what was drafted in vain
-    assert passes[0] > STEPS / RETRY + 3
-    assert sum(passes[-8:]) <= 8 * STEPS / RETRY + 1
+    assert passes[0] > STEPS / RETRY_INTERVAL + 3
+    assert sum(passes[-8:]) <= 8 * STEPS / RETRY_INTERVAL + 1

@@ -22,7 +22,7 @@ def decoder(checkpoint_folder: Path) -> Decoder:
 
 
 def greedy(decoder: Decoder, cache: Cache, tokens: list[int], max_tokens: int = STEPS) -> list[int]:
-    steps = generate(decoder, cache, tokens, Sampler(), max_tokens=max_tokens, piece=5)
+    steps = generate(decoder, cache, tokens, Sampler(), max_tokens=max_tokens, chunk=5)
     return [token for token in steps if token is not None]
 
 
@@ -31,7 +31,7 @@ def cold(decoder: Decoder, tokens: list[int], max_tokens: int = STEPS) -> list[i
 
 
 def test_a_prompt_comes_in_pieces_with_a_pause_after_each_but_the_last(decoder: Decoder) -> None:
-    steps = list(generate(decoder, decoder.new_cache(), PROMPT, Sampler(), max_tokens=2, piece=5))
+    steps = list(generate(decoder, decoder.new_cache(), PROMPT, Sampler(), max_tokens=2, chunk=5))
     assert steps[:2] == [None, None]
     assert None not in steps[2:]
     assert len(steps) == 4
@@ -55,7 +55,7 @@ def test_a_prompt_that_is_cached_whole_computes_its_last_token_again(decoder: De
 @pytest.mark.parametrize("steps", range(7))
 def test_closing_at_any_step_leaves_exactly_what_was_computed(decoder: Decoder, steps: int) -> None:
     cache = decoder.new_cache()
-    generation = generate(decoder, cache, PROMPT, Sampler(), max_tokens=STEPS, piece=5)
+    generation = generate(decoder, cache, PROMPT, Sampler(), max_tokens=STEPS, chunk=5)
     for _ in range(steps):
         next(generation)
     generation.close()  # type: ignore[attr-defined]

@@ -22,8 +22,8 @@ from tests.model_runtime.decoding.steps import (
     CODEGEN,
     CONFIGS,
     GPT_BIGCODE,
+    dequantized,
     random_weights,
-    restored,
     taken_through,
 )
 
@@ -194,7 +194,7 @@ def test_on_a_gpu_recorded_steps_give_the_logits_of_eager_ones(
     weights = random_weights(config, int8=int8, dtype=dtype, device="cuda")
     kernels = frozenset({"cuda"}) if triton else frozenset[str]()
     recorded = Decoder(config, weights, Acceleration(kernels, CudaCapture(torch.device("cuda", 0))))
-    eager = Decoder(config, restored(weights, dtype), Acceleration())
+    eager = Decoder(config, dequantized(weights, dtype), Acceleration())
     found = taken_through(recorded, recorded.new_cache())
     for ours, theirs in zip(found, taken_through(eager, eager.new_cache()), strict=True):
         assert (ours - theirs).norm() < near * theirs.norm()

@@ -1,4 +1,4 @@
-"""Products on int8 weights: the kernel against the restored weight, and each row by itself."""
+"""Projections on int8 weights: the kernel against the dequantized weight, and each row by itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from model_runtime.checkpoints import load
 from model_runtime.decoding import Decoder, Int8Weight, Sampler, generate, has_int8_kernel, quantize
-from model_runtime.decoding.int8 import LEVELS, TOLERATED, int8_linear, reference
-from model_runtime.models import default_models_folder, resolve
+from model_runtime.decoding.int8 import LEVELS, MAX_ROUNDING_ERROR, int8_linear, reference
+from model_runtime.models import resolve
 
 CPU = torch.device("cpu")
 FP32 = torch.float32
@@ -36,7 +36,7 @@ def bound(weight: Int8Weight, x: Tensor) -> Tensor:
     of them could be off in the worst direction; a little is left to the rounding of fp32.
     """
     half_step = x.abs().amax(dim=1, keepdim=True) / (2 * LEVELS)
-    magnitudes = weight.restored(FP32).abs()
+    magnitudes = weight.dequantized(FP32).abs()
     return half_step * magnitudes.sum(dim=1) * 1.001 + 1e-5 * (x.abs() @ magnitudes.T) + 1e-6
 
 
@@ -113,7 +113,7 @@ def test_a_channel_that_towers_over_the_others_does_not_drown_them(factor: float
     product(random(16, 512, seed=2) * channels)  # settles it
     x = random(64, 512, seed=3) * channels
     whole = product(x)
-    assert (whole - exact(x)).norm() < TOLERATED * exact(x).norm()
+    assert (whole - exact(x)).norm() < MAX_ROUNDING_ERROR * exact(x).norm()
     assert torch.equal(torch.cat([product(row) for row in torch.split(x, 1)]), whole)
 
 
@@ -122,7 +122,7 @@ def test_weights_are_packed_without_a_second_rounding() -> None:
     weight = Int8Weight(torch.randint(-127, 128, (40, 30), dtype=torch.int8), random(40).abs())
     one_hot = torch.eye(30)  # exact in any scale, so that each weight comes out by itself
     torch.testing.assert_close(
-        int8_linear(weight, None, FP32)(one_hot).T, weight.restored(FP32), atol=0, rtol=1e-6
+        int8_linear(weight, None, FP32)(one_hot).T, weight.dequantized(FP32), atol=0, rtol=1e-6
     )
 
 
@@ -154,7 +154,7 @@ def test_for_other_dtypes_the_weight_is_restored_once(dtype: torch.dtype) -> Non
 def test_quantised_rows_are_within_half_a_step_of_the_weights() -> None:
     weight = random(1500, 1033) * torch.logspace(-2, 3, 1500)[:, None]  # more than is quantised at a time
     quantized = quantize(weight)
-    off = (quantized.restored(FP32) - weight).abs()
+    off = (quantized.dequantized(FP32) - weight).abs()
     assert (off <= 0.501 * quantized.scale[:, None]).all()
     assert (quantized.values.abs().amax(dim=1) == 127).all()
 
@@ -162,14 +162,14 @@ def test_quantised_rows_are_within_half_a_step_of_the_weights() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_row_of_zeros_survives_quantisation(dtype: torch.dtype) -> None:
     quantized = quantize(torch.tensor([[0, 0, 0], [0, 1, -2]], dtype=dtype))
-    assert torch.equal(quantized.restored(dtype)[0], torch.zeros(3, dtype=dtype))
+    assert torch.equal(quantized.dequantized(dtype)[0], torch.zeros(3, dtype=dtype))
     assert quantized.values[1].tolist() == [0, 64, -127]
 
 
 def test_rows_of_an_embedding_are_those_of_the_restored_matrix() -> None:
     weight, _ = parts(40, 12)
     ids = torch.tensor([3, 39, 3, 0])
-    assert torch.equal(weight.rows(ids, FP32), weight.restored(FP32)[ids])
+    assert torch.equal(weight.rows(ids, FP32), weight.dequantized(FP32)[ids])
 
 
 CODE = (Path(__file__).parents[3] / "model_runtime" / "tokenization" / "tokenizer.py").read_text(
@@ -182,13 +182,13 @@ def opened() -> tuple[Decoder, list[int]]:
     """The default model in int8, and real code as its tokens."""
     from tokenizers import Tokenizer
 
-    folder = resolve(None, default_models_folder())
+    folder = resolve(None)
     decoder = load(folder, device=CPU, dtype=FP32, matrices="int8").decoder
     return decoder, Tokenizer.from_file(str(folder / "tokenizer.json")).encode(CODE).ids[:300]
 
 
 def continued(decoder: Decoder, tokens: list[int], piece: int) -> list[int]:
-    found = generate(decoder, decoder.new_cache(), tokens, Sampler(), max_tokens=40, piece=piece)
+    found = generate(decoder, decoder.new_cache(), tokens, Sampler(), max_tokens=40, chunk=piece)
     return [token for token in found if token is not None]
 
 

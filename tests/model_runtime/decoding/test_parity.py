@@ -79,7 +79,7 @@ def test_greedy_tokens_that_may_not_repeat_equal_those_of_transformers(case: Cas
 
 
 def tokens_of(decoder: Decoder, sample: Callable[[Tensor], int]) -> list[int | None]:
-    return list(generate(decoder, decoder.new_cache(), prompt(), sample, max_tokens=STEPS, piece=LENGTH))
+    return list(generate(decoder, decoder.new_cache(), prompt(), sample, max_tokens=STEPS, chunk=LENGTH))
 
 
 @torch.inference_mode()

@@ -129,7 +129,7 @@ def test_keys_and_values_are_where_their_layer_is(config: DecoderConfig, devices
     decoder = split(config, random_weights(config), ("cuda:0", "cpu"), Acceleration())
     cache = decoder.new_cache()
     for layer, device in enumerate(decoder.devices):
-        assert [view.device for view in cache.windows(1)[layer]] == [device] * 3
+        assert [view.device for view in cache.layer_views(1)[layer]] == [device] * 3
 
 
 @configs

@@ -72,7 +72,7 @@ def test_what_was_rewound_leaves_no_trace(decoder: Decoder, tokens: list[int]) -
 def test_drafts_change_no_token(decoder: Decoder, tokens: list[int]) -> None:
     for end in range(60, 660, 40):
         plain = list(generate(decoder, decoder.new_cache(), tokens[:end], Sampler(), max_tokens=32))
-        drafter = NgramDrafter(tokens[:end], stale=tokens[end : end + 20])
+        drafter = NgramDrafter(tokens[:end], previous=tokens[end : end + 20])
         drafted = generate(
             decoder, decoder.new_cache(), tokens[:end], Sampler(), max_tokens=32, drafter=drafter
         )

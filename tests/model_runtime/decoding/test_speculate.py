@@ -1,4 +1,4 @@
-"""Where drafts are from, and how long they are."""
+"""PositionIndex drafts are from, and how long they are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from model_runtime.decoding import NgramDrafter, Odds
-from model_runtime.decoding.speculate import LONGEST, RETRY
+from model_runtime.decoding import AcceptanceStats, NgramDrafter
+from model_runtime.decoding.speculate import MAX_MATCH, RETRY_INTERVAL
 
 # How much is drafted
 
 
 def dear(width: int) -> float:
-    """Where nothing is gained by a wider pass."""
+    """PositionIndex nothing is gained by a wider pass."""
     return 0.9 * width + 0.1
 
 
@@ -26,61 +26,71 @@ def free(width: int) -> float:
     return 1.0
 
 
-def learnt(outcomes: Sequence[tuple[int, int]]) -> Odds:
-    odds = Odds()
+def learnt(outcomes: Sequence[tuple[int, int]]) -> AcceptanceStats:
+    stats = AcceptanceStats()
     for proposed, accepted in outcomes:
-        odds.learn("text", 2, proposed, accepted)
-    return odds
+        stats.record("text", 2, proposed, accepted)
+    return stats
 
 
 def test_drafts_grow_where_they_are_right_and_shrink_where_they_are_not() -> None:
-    odds = learnt([(7, 2)] * 40)
-    lengths = [odds.length("text", 2, 7, fair)]
+    stats = learnt([(7, 2)] * 40)
+    lengths = [stats.draft_length("text", 2, 7, fair)]
     for _ in range(40):
-        odds.learn("text", 2, 7, 7)
-        lengths.append(odds.length("text", 2, 7, fair))
+        stats.record("text", 2, 7, 7)
+        lengths.append(stats.draft_length("text", 2, 7, fair))
     assert lengths == sorted(lengths)
     assert (lengths[0], lengths[-1]) == (2, 7)
     for _ in range(60):
-        odds.learn("text", 2, 7, 0)
-    assert odds.length("text", 2, 7, fair) == 0
+        stats.record("text", 2, 7, 0)
+    assert stats.draft_length("text", 2, 7, fair) == 0
 
 
 def test_drafts_that_do_not_pay_are_left_out_but_for_a_trial() -> None:
-    odds = learnt([(3, 0)] * 40)
-    lengths = [odds.length("text", 2, 7, fair) for _ in range(3 * RETRY)]
-    assert Counter(lengths) == {0: 3 * RETRY - 3, 1: 3}
+    stats = learnt([(3, 0)] * 40)
+    lengths = [stats.draft_length("text", 2, 7, fair) for _ in range(3 * RETRY_INTERVAL)]
+    assert Counter(lengths) == {0: 3 * RETRY_INTERVAL - 3, 1: 3}
 
 
 def test_trials_that_are_right_bring_drafts_back() -> None:
-    odds = learnt([(3, 0)] * 40)
-    assert odds.length("text", 2, 7, fair) == 0
-    for _ in range(20 * RETRY):
-        if length := odds.length("text", 2, 7, fair):
-            odds.learn("text", 2, length, length)
-    assert odds.length("text", 2, 7, fair) > 2
+    stats = learnt([(3, 0)] * 40)
+    assert stats.draft_length("text", 2, 7, fair) == 0
+    for _ in range(20 * RETRY_INTERVAL):
+        if length := stats.draft_length("text", 2, 7, fair):
+            stats.record("text", 2, length, length)
+    assert stats.draft_length("text", 2, 7, fair) > 2
 
 
 def test_a_wider_pass_is_drafted_for_where_it_costs_little() -> None:
-    assert [Odds().length("text", 3, 7, cost) for cost in (dear, fair, free)] == [0, 3, 7]
+    assert [AcceptanceStats().draft_length("text", 3, 7, cost) for cost in (dear, fair, free)] == [0, 3, 7]
 
 
 def test_where_it_costs_nothing_all_is_drafted() -> None:
-    assert learnt([(7, 0)] * 40).length("text", 2, 7, free) == 7
+    assert learnt([(7, 0)] * 40).draft_length("text", 2, 7, free) == 7
 
 
 def test_a_draft_is_no_longer_than_the_limit() -> None:
-    odds = learnt([(7, 7)] * 40)
-    assert [odds.length("text", LONGEST, limit, free) for limit in range(9)] == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    stats = learnt([(7, 7)] * 40)
+    assert [stats.draft_length("text", MAX_MATCH, limit, free) for limit in range(9)] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+    ]
 
 
 def test_one_source_is_not_blamed_for_another() -> None:
-    odds = learnt([(3, 0)] * 40)
-    assert odds.chance("text", 2) < 0.1
-    assert odds.chance("stale", 2) == Odds().chance("stale", 2)
+    stats = learnt([(3, 0)] * 40)
+    assert stats.rate("text", 2) < 0.1
+    assert stats.rate("previous", 2) == AcceptanceStats().rate("previous", 2)
 
 
-# Where drafts are from
+# PositionIndex drafts are from
 
 
 def propose(tokens: list[int], made: Sequence[int] = (), limit: int = 7, **options: object) -> list[int]:
@@ -116,33 +126,33 @@ def test_any_token_id_can_be_drafted(token: int) -> None:
 
 
 def test_a_sentinel_is_neither_drafted_nor_passed() -> None:
-    assert propose([1, 2, 3, 99, 5, 6, 1, 2], never={99}) == [3]
-    assert propose([1, 2, 99, 5, 6, 1, 2], never={99}) == []
-    assert propose([99, 5, 6, 98, 1, 2, 97], made=[6], never={97, 98, 99}) == []
-    assert propose([99, 5, 6, 1, 98, 1, 2, 97], made=[5, 6], never={97, 98, 99}) == [1]
+    assert propose([1, 2, 3, 99, 5, 6, 1, 2], excluded={99}) == [3]
+    assert propose([1, 2, 99, 5, 6, 1, 2], excluded={99}) == []
+    assert propose([99, 5, 6, 98, 1, 2, 97], made=[6], excluded={97, 98, 99}) == []
+    assert propose([99, 5, 6, 1, 98, 1, 2, 97], made=[5, 6], excluded={97, 98, 99}) == [1]
 
 
 def test_a_prompt_that_does_not_end_at_the_cursor_can_be_drafted_for() -> None:
     prompt = [99, 1, 2, 3, 4, 0, 1, 2, 98, 8, 8, 97]
-    assert propose(prompt, never={97, 98, 99}) == []
-    assert propose(prompt, never={97, 98, 99}, before=[0, 1, 2], limit=3) == [3, 4, 0]
-    assert propose(prompt, made=[3], never={97, 98, 99}, before=[0, 1, 2], limit=3) == [4, 0, 1]
+    assert propose(prompt, excluded={97, 98, 99}) == []
+    assert propose(prompt, excluded={97, 98, 99}, before=[0, 1, 2], limit=3) == [3, 4, 0]
+    assert propose(prompt, made=[3], excluded={97, 98, 99}, before=[0, 1, 2], limit=3) == [4, 0, 1]
 
 
 def test_other_files_are_looked_up() -> None:
-    assert propose([1, 2], elsewhere=[[5, 5, 5], [7, 1, 2, 3, 4]]) == [3, 4]
+    assert propose([1, 2], others=[[5, 5, 5], [7, 1, 2, 3, 4]]) == [3, 4]
 
 
 def test_a_stale_completion_is_followed_from_the_first_token_on_while_it_agrees() -> None:
-    stale = [5, 6, 7, 8, 9]
-    assert propose([1, 2], stale=stale) == stale
-    assert propose([1, 2], made=[5, 6], stale=stale) == [7, 8, 9]
-    assert propose([1, 2], made=[5, 0], stale=stale) == []
-    assert propose([1, 2], made=stale, stale=stale) == []
+    previous = [5, 6, 7, 8, 9]
+    assert propose([1, 2], previous=previous) == previous
+    assert propose([1, 2], made=[5, 6], previous=previous) == [7, 8, 9]
+    assert propose([1, 2], made=[5, 0], previous=previous) == []
+    assert propose([1, 2], made=previous, previous=previous) == []
 
 
 def test_a_stale_completion_is_found_again_after_a_difference() -> None:
-    assert propose([1, 2], made=[5, 0, 7, 8], stale=[5, 6, 7, 8, 9]) == [9]
+    assert propose([1, 2], made=[5, 0, 7, 8], previous=[5, 6, 7, 8, 9]) == [9]
 
 
 def test_a_drafter_keeps_up_with_what_is_made() -> None:
@@ -151,6 +161,6 @@ def test_a_drafter_keeps_up_with_what_is_made() -> None:
     assert drafter.propose(tokens, 7) == ()
     tokens += [1, 2]
     assert drafter.propose(tokens, 2) == [3, 4]
-    drafter.learn(2, 1)
+    drafter.record(2, 1)
     tokens += [3, 9, 4, 5]
     assert drafter.propose(tokens, 2) == [7, 1]

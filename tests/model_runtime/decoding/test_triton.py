@@ -16,8 +16,8 @@ from tests.model_runtime.decoding.steps import (
     CODEGEN,
     CONFIGS,
     GPT_BIGCODE,
+    dequantized,
     random_weights,
-    restored,
     taken_through,
 )
 
@@ -29,9 +29,9 @@ pytest.importorskip("triton", reason="Triton is not installed")
 
 
 def product(*arguments: Any) -> Any:
-    from model_runtime.decoding.triton_products import TritonProduct
+    from model_runtime.decoding.triton_projections import TritonProjection
 
-    return TritonProduct(*arguments)
+    return TritonProjection(*arguments)
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -46,7 +46,7 @@ def test_a_product_is_the_one_with_the_restored_weight(
 ) -> None:
     weight, x, bias = draw(*shape) / shape[1] ** 0.5, draw(length, shape[1], seed=1), draw(shape[0], seed=2)
     kept = quantize(weight) if int8 else weight
-    exact = quantize(weight).restored(torch.float32) if int8 else weight
+    exact = quantize(weight).dequantized(torch.float32) if int8 else weight
     for added in (bias, None):
         expected = F.linear(x, exact, added)
         torch.testing.assert_close(product(kept, added)(x), expected, atol=2e-5, rtol=1e-4)
@@ -65,7 +65,7 @@ def test_activation_and_addition_are_done_with_it(kind: Activation, length: int)
 
 def test_half_precision_rounds_once() -> None:
     weight, x = quantize(draw(24, 96) / 10), draw(4, 96, seed=1)
-    exact = x.half().double() @ weight.restored(torch.float32).double().T
+    exact = x.half().double() @ weight.dequantized(torch.float32).double().T
     for rows in (x[:1], x):
         found = product(weight, None)(rows.half())
         torch.testing.assert_close(found.double(), exact[: len(rows)], atol=2e-3, rtol=2e-3)
@@ -76,7 +76,7 @@ def test_steps_on_kernels_give_the_logits_of_torch(config: DecoderConfig) -> Non
     config = replace(config, layers=1)
     weights = random_weights(config, int8=True, device=DEVICE)
     kernels = Acceleration(frozenset({DEVICE}), lambda run: run)
-    ours, theirs = Decoder(config, weights, kernels), Decoder(config, restored(weights), Acceleration())
+    ours, theirs = Decoder(config, weights, kernels), Decoder(config, dequantized(weights), Acceleration())
     pieces = [([*range(66)], 0), ([7, 9, 32], 2), ([26], 0)]
     found = taken_through(ours, ours.new_cache(96), pieces)
     for logits, expected in zip(found, taken_through(theirs, theirs.new_cache(96), pieces), strict=True):
@@ -123,7 +123,7 @@ def test_on_a_gpu_products_of_real_sizes_are_near_the_exact_ones(
 ) -> None:
     weight, x = draw(*shape) / shape[1] ** 0.5, draw(length, shape[1], seed=1).to(dtype)
     for kept in (quantize(weight), weight.to(dtype)):
-        exact = kept if isinstance(kept, torch.Tensor) else kept.restored(torch.float32)
+        exact = kept if isinstance(kept, torch.Tensor) else kept.dequantized(torch.float32)
         expected = x.double() @ exact.double().T
         found = product(kept, None)(x).double()
         assert (found - expected).norm() < 1e-2 * expected.norm()

@@ -16,8 +16,8 @@ from torch import Tensor
 from model_runtime.api import Chunk, CompletionRequest, ModelOptions, OutOfMemory, Quantize, Usage
 from model_runtime.decoding import Cache, Decoder, Sampler, generate
 from model_runtime.engine.engine import DELIVERY_SECONDS, Engine, EngineOptions
-from model_runtime.hardware.threads import Threads
-from model_runtime.models import default_models_folder, resolve
+from model_runtime.hardware.threads import ThreadTuner
+from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.engine.typing_session import typing_session
 from tests.model_runtime.factory import write_checkpoint
@@ -95,7 +95,7 @@ def test_at_every_key_the_answer_is_that_of_a_cold_model_for_the_same_prompt(
 ) -> None:
     folder = checkpoint_folder if model == "tiny" else None
     engine = open_engine(folder, replace(FULL, heal=False, draft=draft), quantize=quantize)
-    tokenizer = Tokenizer(resolve(str(folder) if folder else None, default_models_folder()))
+    tokenizer = Tokenizer(resolve(str(folder) if folder else None))
     decoder = engine.decoder
     watched = watch(engine)
     for request in typing_session(16, replace(REQUEST, max_tokens=5)):
@@ -212,7 +212,7 @@ def test_working_ahead_ends_where_memory_does(checkpoint_folder: Path) -> None:
 def test_threads_are_chosen_again_when_nobody_waits(checkpoint_folder: Path) -> None:
     clock = Ticking()
     engine = open_engine(checkpoint_folder, replace(PLAIN, ahead=True), clock)
-    engine.threads = Threads(lambda threads: None, 2, Ticking())
+    engine.threads = ThreadTuner(lambda threads: None, 2, Ticking())
     engine.threads.prefill = 2  # which gains nothing by its clock
     assert not engine.work_ahead()
     clock.now += 60

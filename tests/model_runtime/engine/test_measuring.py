@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_runtime import ModelNotFound, ModelOptions, measure_speed
-from model_runtime.api import Bandwidth, ContextSpeed, ModelInfo, Speed
+from model_runtime import ModelOptions, measure_speed
+from model_runtime.api import Bandwidth, ContextSpeed, ModelInfo, ModelNotFound, Speed
 from model_runtime.checkpoints import load
 from model_runtime.engine.engine import Engine
 from model_runtime.engine.measuring import ThreadedPasses, context_lengths, read_bandwidth

@@ -9,7 +9,7 @@ import pytest
 from model_runtime.api import CompletionRequest
 from model_runtime.engine.planning import FIRST_LINE, Plan, Planner
 from model_runtime.engine.slots import Slots
-from model_runtime.hardware.latency_model import Pace
+from model_runtime.hardware.latency_model import LatencyModel
 from model_runtime.prompting.prompt import Prompt
 from tests.model_runtime.engine.test_slots import slots
 
@@ -21,9 +21,9 @@ BUDGET, ANCHOR = 400, 32
 LENGTH = BUDGET - ANCHOR
 
 
-def pace() -> Pace:
-    found = Pace()
-    found.measure(lambda rows, start: rows * MILLISECOND, 2048)
+def latencies() -> LatencyModel:
+    found = LatencyModel()
+    found.calibrate(lambda rows, start: rows * MILLISECOND, 2048)
     return found
 
 
@@ -40,7 +40,7 @@ def request(length: int) -> CompletionRequest:
 
 
 def plan(subject: Slots, seconds: float | None, length: int = LENGTH) -> Plan:
-    return Planner(lay_out, subject, pace()).plan(request(length), BUDGET, seconds)
+    return Planner(lay_out, subject, latencies()).plan(request(length), BUDGET, seconds)
 
 
 def budget(made: Plan) -> int:
@@ -98,7 +98,7 @@ def test_a_single_slot_is_kept_for_the_whole_context() -> None:
 
 
 def test_a_context_that_is_small_already_is_not_made_larger() -> None:
-    made = Planner(lay_out, slots(), pace()).plan(request(100), 100, 0.0)
+    made = Planner(lay_out, slots(), latencies()).plan(request(100), 100, 0.0)
     assert len(made.choice.prompt.tokens) <= 100
 
 

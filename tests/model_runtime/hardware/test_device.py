@@ -8,34 +8,34 @@ import pytest
 import torch
 
 from model_runtime.api import Device, Dtype, ModelOptions, Quantize
-from model_runtime.decoding import Matrices, has_int8_kernel
+from model_runtime.decoding import MatrixFormat, has_int8_kernel
 from model_runtime.engine.engine import Engine
-from model_runtime.hardware.device import resolve_matrices
+from model_runtime.hardware.device import resolve_matrix_format
 
-ON_THE_CPU: Matrices = "int8" if has_int8_kernel(torch.device("cpu"), torch.float32) else "restored"
+ON_THE_CPU: MatrixFormat = "int8" if has_int8_kernel(torch.device("cpu"), torch.float32) else "float"
 
 
 @pytest.mark.parametrize(
     ("device", "dtype", "quantize", "expected"),
     [
         ("cpu", "auto", "auto", ON_THE_CPU),
-        ("cpu", "fp32", "auto", "restored"),
-        ("cpu", "bf16", "auto", "restored"),
-        ("cpu", "auto", "none", "restored"),
+        ("cpu", "fp32", "auto", "float"),
+        ("cpu", "bf16", "auto", "float"),
+        ("cpu", "auto", "none", "float"),
         ("cpu", "fp32", "int8", "int8"),
         ("cuda", "auto", "auto", "stored"),
         ("cuda", "fp16", "auto", "stored"),
-        ("cuda", "auto", "none", "restored"),
+        ("cuda", "auto", "none", "float"),
         ("cuda", "auto", "int8", "int8"),
-        ("mps", "auto", "auto", "restored"),
+        ("mps", "auto", "auto", "float"),
         ("mps", "auto", "int8", "int8"),
     ],
 )
 def test_matrices_are_int8_where_that_is_quicker_or_asked_for(
-    device: Device, dtype: Dtype, quantize: Quantize, expected: Matrices
+    device: Device, dtype: Dtype, quantize: Quantize, expected: MatrixFormat
 ) -> None:
     options = ModelOptions(device=device, dtype=dtype, quantize=quantize)
-    assert resolve_matrices(options, torch.device(device)) == expected
+    assert resolve_matrix_format(options, torch.device(device)) == expected
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_runtime.hardware.latency_model import MEASURING_SECONDS, PIECES, Pace
+from model_runtime.hardware.latency_model import CALIBRATION_SECONDS, CHUNK_SIZES, LatencyModel
 
 Machine = Callable[[int, int], float]
 """(rows, start) → seconds"""
 
-PIECE_SECONDS = 0.04
+CHUNK_SECONDS = 0.04
 
 
 def machine(
@@ -26,19 +26,19 @@ def machine(
 LAPTOP = machine()
 
 
-def measured(run: Machine = LAPTOP) -> Pace:
-    pace = Pace()
-    pace.measure(run, 2048)
-    return pace
+def measured(run: Machine = LAPTOP) -> LatencyModel:
+    model = LatencyModel()
+    model.calibrate(run, 2048)
+    return model
 
 
-def prefill(pace: Pace, run: Machine, tokens: int) -> list[float]:
+def prefill(model: LatencyModel, run: Machine, tokens: int) -> list[float]:
     """Compute a prompt in pieces, as the engine does; the seconds of each."""
     start, took = 0, []
     while start < tokens:
-        rows = min(tokens - start, pace.piece(start, PIECE_SECONDS))
+        rows = min(tokens - start, model.chunk_size(start, CHUNK_SECONDS))
         took.append(run(rows, start))
-        pace.record(rows, start, took[-1])
+        model.record(rows, start, took[-1])
         start += rows
     return took
 
@@ -46,70 +46,70 @@ def prefill(pace: Pace, run: Machine, tokens: int) -> list[float]:
 @pytest.mark.parametrize("rows", [1, 2, 8, 50, 64])
 @pytest.mark.parametrize("start", [0, 1000])
 def test_a_measured_machine_is_known(rows: int, start: int) -> None:
-    assert measured().seconds(rows, start) == pytest.approx(LAPTOP(rows, start), rel=0.15)
+    assert measured().forward_seconds(rows, start) == pytest.approx(LAPTOP(rows, start), rel=0.15)
 
 
 def test_one_hiccup_changes_nothing() -> None:
-    pace = measured()
+    model = measured()
     for seconds in (0.0055, 0.0055, 1.0, 0.0055):
-        pace.record(1, 0, seconds)
-    assert pace.seconds(1, 0) == pytest.approx(0.0055)
-    assert pace.seconds(32, 0) == pytest.approx(LAPTOP(32, 0))
+        model.record(1, 0, seconds)
+    assert model.forward_seconds(1, 0) == pytest.approx(0.0055)
+    assert model.forward_seconds(32, 0) == pytest.approx(LAPTOP(32, 0))
 
 
 def test_a_machine_that_becomes_busy_is_noticed_within_a_few_tokens_for_pieces_too() -> None:
-    pace = measured()
+    model = measured()
     for _ in range(6):
-        pace.record(1, 500, 3 * LAPTOP(1, 500))
-    assert pace.seconds(1, 500) == pytest.approx(3 * LAPTOP(1, 500))
-    assert pace.seconds(32, 500) == pytest.approx(3 * LAPTOP(32, 500))
+        model.record(1, 500, 3 * LAPTOP(1, 500))
+    assert model.forward_seconds(1, 500) == pytest.approx(3 * LAPTOP(1, 500))
+    assert model.forward_seconds(32, 500) == pytest.approx(3 * LAPTOP(32, 500))
     for _ in range(6):
-        pace.record(1, 500, LAPTOP(1, 500))
-    assert pace.seconds(32, 500) == pytest.approx(LAPTOP(32, 500))
+        model.record(1, 500, LAPTOP(1, 500))
+    assert model.forward_seconds(32, 500) == pytest.approx(LAPTOP(32, 500))
 
 
 def test_a_machine_that_was_busy_when_it_was_measured_is_known_later_on() -> None:
-    pace = measured(lambda rows, start: 5 * LAPTOP(rows, start))
+    model = measured(lambda rows, start: 5 * LAPTOP(rows, start))
     for _ in range(6):
-        pace.record(1, 500, LAPTOP(1, 500))
-    assert pace.seconds(32, 0) == pytest.approx(LAPTOP(32, 0), rel=0.1)
+        model.record(1, 500, LAPTOP(1, 500))
+    assert model.forward_seconds(32, 0) == pytest.approx(LAPTOP(32, 0), rel=0.1)
 
 
 def test_earlier_tokens_make_a_pass_dearer_and_a_piece_smaller() -> None:
     run = machine(attention=2e-3)
-    pace = measured(run)
-    assert pace.seconds(32, 2000) == pytest.approx(run(32, 2000), rel=0.1)
-    assert pace.piece(2000, PIECE_SECONDS) < pace.piece(0, PIECE_SECONDS)
+    model = measured(run)
+    assert model.forward_seconds(32, 2000) == pytest.approx(run(32, 2000), rel=0.1)
+    assert model.chunk_size(2000, CHUNK_SECONDS) < model.chunk_size(0, CHUNK_SECONDS)
 
 
 @pytest.mark.parametrize("run", [LAPTOP, machine(0.0001, 0.00001), machine(0.002, 0.0003, 0.01)])
 def test_pieces_grow_to_what_fits_and_hardly_one_is_too_long(run: Machine) -> None:
-    pace = measured(run)
-    prefill(pace, run, 2048)
-    took = prefill(pace, run, 2048)
-    assert max(took) <= 1.25 * PIECE_SECONDS
-    largest = [rows for rows in PIECES if run(rows, 0) <= PIECE_SECONDS][-1]
-    assert run(pace.piece(0, PIECE_SECONDS), 0) >= 0.6 * run(largest, 0)
+    model = measured(run)
+    prefill(model, run, 2048)
+    took = prefill(model, run, 2048)
+    assert max(took) <= 1.25 * CHUNK_SECONDS
+    largest = [rows for rows in CHUNK_SIZES if run(rows, 0) <= CHUNK_SECONDS][-1]
+    assert run(model.chunk_size(0, CHUNK_SECONDS), 0) >= 0.6 * run(largest, 0)
 
 
 def test_where_one_row_takes_too_long_pieces_are_still_worth_a_pass() -> None:
     run = machine(0.4, 0.02, 0.5)
-    pace = measured(run)
-    assert len(prefill(pace, run, 2048)) < 200  # not a token at a time
+    model = measured(run)
+    assert len(prefill(model, run, 2048)) < 200  # not a token at a time
 
 
 def test_how_long_a_prompt_takes_is_known_beforehand() -> None:
-    pace = measured()
-    prefill(pace, LAPTOP, 2048)
-    expected = pace.prefill(2048, 0, PIECE_SECONDS)
-    assert expected == pytest.approx(sum(prefill(pace, LAPTOP, 2048)), rel=0.2)
-    assert pace.prefill(0, 2048, PIECE_SECONDS) == 0.0
+    model = measured()
+    prefill(model, LAPTOP, 2048)
+    expected = model.prefill_seconds(2048, 0, CHUNK_SECONDS)
+    assert expected == pytest.approx(sum(prefill(model, LAPTOP, 2048)), rel=0.2)
+    assert model.prefill_seconds(0, 2048, CHUNK_SECONDS) == 0.0
 
 
 def test_a_draft_is_told_what_it_costs() -> None:
-    pace = measured(machine(0.01, 0.001))
-    assert pace.cost(1, 0) == 1.0
-    assert pace.cost(8, 0) == pytest.approx(18 / 11, rel=0.05)
+    model = measured(machine(0.01, 0.001))
+    assert model.relative_cost(1, 0) == 1.0
+    assert model.relative_cost(8, 0) == pytest.approx(18 / 11, rel=0.05)
 
 
 @given(st.floats(1e-5, 5.0), st.floats(0.0, 0.5))
@@ -120,11 +120,11 @@ def test_measuring_takes_no_longer_than_it_may(weights: float, row: float) -> No
         took.append(weights + row * rows)
         return took[-1]
 
-    pace = Pace()
-    pace.measure(run, 2048)
+    model = LatencyModel()
+    model.calibrate(run, 2048)
     assert took
-    assert sum(took[:-2]) <= MEASURING_SECONDS + took[0] + took[1]
-    assert pace.seconds(1, 0) > 0
+    assert sum(took[:-2]) <= CALIBRATION_SECONDS + took[0] + took[1]
+    assert model.forward_seconds(1, 0) > 0
 
 
 @given(
@@ -135,17 +135,17 @@ def test_measuring_takes_no_longer_than_it_may(weights: float, row: float) -> No
 def test_whatever_was_seen_an_expectation_is_a_time_and_a_piece_is_a_size(
     passes: list[tuple[int, int, float]], rows: int, start: int
 ) -> None:
-    pace = measured()
+    model = measured()
     for seen in passes:
-        pace.record(*seen)
-    assert 0 < pace.seconds(rows, start) < float("inf")
-    assert pace.piece(start, PIECE_SECONDS) in PIECES
+        model.record(*seen)
+    assert 0 < model.forward_seconds(rows, start) < float("inf")
+    assert model.chunk_size(start, CHUNK_SECONDS) in CHUNK_SIZES
 
 
 def test_passes_that_are_made_otherwise_are_known_anew_and_others_stay_known() -> None:
-    pace = measured()
-    pace.relearn(8)
+    model = measured()
+    model.relearn(8)
     for _ in range(3):
-        pace.record(64, 0, LAPTOP(64, 0) / 2)
-    assert pace.seconds(64, 0) == pytest.approx(LAPTOP(64, 0) / 2, rel=0.1)
-    assert pace.seconds(1, 0) == pytest.approx(LAPTOP(1, 0), rel=0.15)
+        model.record(64, 0, LAPTOP(64, 0) / 2)
+    assert model.forward_seconds(64, 0) == pytest.approx(LAPTOP(64, 0) / 2, rel=0.1)
+    assert model.forward_seconds(1, 0) == pytest.approx(LAPTOP(1, 0), rel=0.15)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
-from model_runtime.backend import sleep_when_waiting
 from model_runtime.hardware.threads import (
-    ALONE_SECONDS,
-    BUSY,
-    SECONDS,
-    Threads,
+    BUSY_SLOWDOWN,
+    SINGLE_THREAD_SECONDS,
+    TRIAL_SECONDS,
+    ThreadTuner,
     cores,
 )
 
@@ -58,9 +55,9 @@ def slightly(threads: int) -> float:
     return 1 + 0.1 * (threads - 1)
 
 
-def chosen(machine: Machine, most: int) -> Threads:
-    threads = Threads(machine.set_threads, most, machine.clock)
-    threads.choose(machine.run)
+def chosen(machine: Machine, most: int) -> ThreadTuner:
+    threads = ThreadTuner(machine.set_threads, most, machine.clock)
+    threads.tune(machine.run)
     return threads
 
 
@@ -92,7 +89,7 @@ def test_measuring_takes_little_time(seconds: float, limit: float) -> None:
 
 
 def test_a_slow_model_is_measured_with_few_passes() -> None:
-    machine = Machine(flat, flat, seconds=10 * SECONDS)
+    machine = Machine(flat, flat, seconds=10 * TRIAL_SECONDS)
     chosen(machine, 2)
     assert machine.passes == 2 * (2 + 2 * 2)
 
@@ -101,22 +98,22 @@ def test_passes_of_few_rows_and_of_many_have_their_own_number() -> None:
     machine = Machine(flat, linear)
     threads = chosen(machine, 2)
     for rows, expected in ((1, 1), (64, 2), (4, 1), (8, 2)):
-        threads.prepare(rows, load=1.0)
+        threads.prepare(rows, slowdown=1.0)
         assert machine.threads == expected
 
 
 def test_on_a_busy_machine_there_is_one_thread_for_a_while() -> None:
     machine = Machine(linear, linear)
     threads = chosen(machine, 2)
-    threads.prepare(1, load=1.0)
+    threads.prepare(1, slowdown=1.0)
     assert machine.threads == 2
-    threads.prepare(1, load=BUSY + 1)
+    threads.prepare(1, slowdown=BUSY_SLOWDOWN + 1)
     assert machine.threads == 1
-    machine.now += 0.9 * ALONE_SECONDS
-    threads.prepare(1, load=1.0)
+    machine.now += 0.9 * SINGLE_THREAD_SECONDS
+    threads.prepare(1, slowdown=1.0)
     assert machine.threads == 1
-    machine.now += 0.2 * ALONE_SECONDS
-    threads.prepare(1, load=1.0)
+    machine.now += 0.2 * SINGLE_THREAD_SECONDS
+    threads.prepare(1, slowdown=1.0)
     assert machine.threads == 2
 
 
@@ -127,16 +124,16 @@ def test_what_was_chosen_while_all_cores_were_busy_is_chosen_again_one_pass_at_a
     assert threads.prefill == 1
     busy = False
     before = machine.passes
-    for count, _ in enumerate(threads.choosing_again(machine.run), start=1):
+    for count, _ in enumerate(threads.retune_prefill(machine.run), start=1):
         assert machine.passes == before + count
-        threads.prepare(1, load=1.0)  # somebody's pass comes between
+        threads.prepare(1, slowdown=1.0)  # somebody's pass comes between
     assert (threads.decode, threads.prefill) == (1, 2)
 
 
 def test_a_load_that_is_not_from_threads_is_borne() -> None:
     machine = Machine(flat, flat)
     threads = chosen(machine, 2)
-    threads.prepare(1, load=100.0)
+    threads.prepare(1, slowdown=100.0)
     assert machine.threads == 1
 
 
@@ -151,17 +148,3 @@ def test_a_user_limits_the_threads() -> None:
 @pytest.mark.parametrize("nonsense", ["", "0", "-1", "many"])
 def test_without_a_users_limit_there_is_a_thread_for_each_core(nonsense: str) -> None:
     assert cores({"OMP_NUM_THREADS": nonsense}) == cores({}) >= 1
-
-
-@pytest.mark.parametrize("set_by_user", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
-def test_what_the_user_says_of_waiting_stands(set_by_user: str) -> None:
-    environment = {set_by_user: "as I say"}
-    sleep_when_waiting(environment)
-    assert environment[set_by_user] == "as I say"
-    # A spin count would outrank the policy.
-    assert ("GOMP_SPINCOUNT" in environment) == (set_by_user != "OMP_WAIT_POLICY")
-
-
-def test_importing_it_imports_no_torch() -> None:
-    check = "import sys, model_runtime.hardware.threads; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check], timeout=60, check=False).returncode == 0

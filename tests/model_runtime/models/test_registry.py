@@ -23,7 +23,6 @@ from model_runtime.models.known import KNOWN_MODELS
 from model_runtime.models.registry import (
     DEFAULT_MODEL,
     REPOSITORY,
-    default_models_folder,
     list_models,
     machine_memory,
     pull,
@@ -180,23 +179,6 @@ def test_every_known_model_has_a_name_to_type_and_a_repository_to_pull() -> None
             assert 1.9 < model.download_bytes / model.parameters < 4.1
 
 
-@pytest.mark.parametrize(
-    ("platform", "environment", "folder"),
-    [
-        ("linux", {"XDG_DATA_HOME": "/data"}, Path("/data/fimble/models")),
-        ("linux", {}, Path.home() / ".local/share/fimble/models"),
-        ("darwin", {}, Path.home() / "Library/Application Support/fimble/models"),
-        ("win32", {"LOCALAPPDATA": "/local"}, Path("/local/fimble/models")),
-        ("win32", {}, Path.home() / "AppData/Local/fimble/models"),
-        ("win32", {"FIMBLE_MODELS_DIR": "~/models"}, Path.home() / "models"),
-    ],
-)
-def test_models_are_kept_where_the_system_keeps_data_unless_told_otherwise(
-    platform: str, environment: dict[str, str], folder: Path
-) -> None:
-    assert default_models_folder(environment, platform) == folder
-
-
 def test_known_models_are_listed_where_none_is_on_disk(tmp_path: Path) -> None:
     entry = named(list_models(tmp_path / "nowhere"), "starcoderbase-1b")
     assert entry.path is None
@@ -324,7 +306,7 @@ def guard(event, arguments):
 
 sys.addaudithook(guard)
 from model_runtime import CompletionRequest, ModelOptions, open_backend
-from model_runtime.models.registry import list_models, resolve
+from model_runtime.models import list_models, resolve
 
 async def complete(folder):
     backend = open_backend(ModelOptions(model=str(folder), device="cpu"))
@@ -574,8 +556,7 @@ def test_the_users_token_stays_with_the_hub(
 OFFLINE = """
 import sys
 from pathlib import Path
-from model_runtime.models.hub import DownloadFailed
-from model_runtime.models.registry import pull
+from model_runtime.models import DownloadFailed, pull
 try:
     pull(sys.argv[1], Path(sys.argv[2]))
 except DownloadFailed as error:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model_runtime.checkpoints import load
 from model_runtime.decoding import Sampler, generate
-from model_runtime.models import default_models_folder, resolve
+from model_runtime.models import resolve
 from model_runtime.prompting.healing import Healer
 from model_runtime.tokenization.tokenizer import IncrementalDecoder, Tokenizer
 from tests.model_runtime.factory import train_tokenizer
@@ -194,7 +194,7 @@ def test_logits_are_not_changed(healer: Healer, tokenizer: Tokenizer) -> None:
 @pytest.fixture(scope="module")
 def write() -> Callable[[str], str]:
     """Writes what the default model does after a prefix."""
-    folder = resolve(None, default_models_folder())
+    folder = resolve(None)
     tokenizer = Tokenizer(folder)
     decoder = load(folder, device=torch.device("cpu"), dtype=torch.float32).decoder
     healer = Healer(tokenizer)

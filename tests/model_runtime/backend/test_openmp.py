@@ -1,0 +1,16 @@
+"""The environment that OpenMP's threads are started with."""
+
+from __future__ import annotations
+
+import pytest
+
+from model_runtime.backend import limit_openmp_spinning
+
+
+@pytest.mark.parametrize("set_by_user", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_what_the_user_says_of_waiting_stands(set_by_user: str) -> None:
+    environment = {set_by_user: "as I say"}
+    limit_openmp_spinning(environment)
+    assert environment[set_by_user] == "as I say"
+    # A spin count would outrank the policy.
+    assert ("GOMP_SPINCOUNT" in environment) == (set_by_user != "OMP_WAIT_POLICY")
