@@ -16,8 +16,11 @@ from random import Random
 
 from model_runtime.api import Suite
 from model_runtime.evaluation.lines import Kind, LineTask, line_places, line_tasks
+from model_runtime.evaluation.source_files import read_source_files
 
-DATA = Path(__file__).with_name("data")
+EVALUATION_SETS = Path(__file__).with_name("data")
+"""The published sets, as JSONL files in sub-folders."""
+
 INFILLING: dict[Suite, str] = {
     "single-line": "HumanEval-SingleLineInfilling.jsonl.gz",
     "multi-line": "HumanEval-MultiLineInfilling.jsonl.gz",
@@ -83,7 +86,7 @@ def read_tasks(suite: Suite, held_out: Path | None, sample: int | None, seed: in
     """
     if suite in KINDS:
         assert held_out is not None, "whoever asks for lines says of what"
-        texts = [json.loads(line)["text"] for line in held_out.read_text(encoding="utf-8").splitlines()]
+        texts = [file.text for file in read_source_files(held_out)]
         places = line_places(texts, KINDS[suite])
         lines = line_tasks(places, KINDS[suite], sample or LINES, seed)
         return [_from_line(suite, number, line) for number, line in enumerate(lines)], len(places)
@@ -98,12 +101,12 @@ def _from_line(suite: Suite, number: int, line: LineTask) -> Task:
 
 
 def _human_eval() -> Iterator[Task]:
-    for row in _rows(DATA / "human-eval" / "HumanEval.jsonl.gz"):
+    for row in _rows(EVALUATION_SETS / "human-eval" / "HumanEval.jsonl.gz"):
         yield Task("left-to-right", row["task_id"], row["prompt"], row["canonical_solution"], "", _tests(row))
 
 
 def _infilling(suite: Suite) -> Iterator[Task]:
-    for row in _rows(DATA / "human-eval-infilling" / INFILLING[suite]):
+    for row in _rows(EVALUATION_SETS / "human-eval-infilling" / INFILLING[suite]):
         answer = row["canonical_solution"]
         yield Task(suite, row["task_id"], row["prompt"], answer, row["suffix"], _tests(row))
 

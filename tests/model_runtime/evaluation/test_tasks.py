@@ -11,7 +11,7 @@ import pytest
 
 from model_runtime.api import Suite
 from model_runtime.evaluation.lines import line_places, line_tasks
-from model_runtime.evaluation.tasks import DATA, INFILLING, KINDS, read_tasks
+from model_runtime.evaluation.tasks import EVALUATION_SETS, INFILLING, KINDS, read_tasks
 
 CODE = '''"""Docstring, no code."""
 
@@ -61,7 +61,7 @@ def test_of_what_is_written_for_a_single_line_one_line_is_run() -> None:
 
 
 def test_the_sets_come_with_their_licence_and_where_they_are_from() -> None:
-    for folder in DATA.iterdir():
+    for folder in EVALUATION_SETS.iterdir():
         assert "MIT License" in (folder / "LICENSE").read_text(encoding="utf-8")
         assert "github" in (folder / "SOURCE").read_text(encoding="utf-8")
 

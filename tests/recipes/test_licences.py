@@ -4,7 +4,7 @@ from email import message_from_string
 
 import pytest
 
-from model_runtime.training.licences import is_permissive, licence_of
+from recipes.corpus.licences import is_permissive, licence_of
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from model_runtime.training.archives import opened
-from model_runtime.training.cleaning import read_archive
-from model_runtime.training.decontamination import Benchmarks, read_benchmarks
-from model_runtime.training.packages import Package, fetch, read_package_list
-from tests.model_runtime.training.wheels import module, write_wheel
+from recipes.corpus.archives import open_archive
+from recipes.corpus.cleaning import read_archive
+from recipes.corpus.decontamination import Benchmarks, read_benchmarks
+from recipes.corpus.packages import Package, fetch, read_package_list
+from tests.model_runtime.training.source_code import module
+from tests.recipes.wheels import write_wheel
 
 PROBLEM = (
     "def mean_of(numbers):\n    '''Give back the arithmetic mean of those numbers that are larger than zero, "
@@ -79,7 +80,7 @@ def test_an_sdist_gives_what_a_wheel_does(tmp_path: Path) -> None:
 def test_an_archive_of_something_else_is_told(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x-1.tar.gz", "w:gz"):
         pass
-    with pytest.raises(ValueError, match="no metadata"), opened(tmp_path / "x-1.tar.gz"):
+    with pytest.raises(ValueError, match="no metadata"), open_archive(tmp_path / "x-1.tar.gz"):
         pass
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model_runtime.training.curves import draw_curves
+from recipes.curves import draw_curves
 
 RECORD = {"tokens": 1e6, "held_out_loss": 4.0, "exact_match_psm": 0.1, "exact_match_spm": 0.2}
 

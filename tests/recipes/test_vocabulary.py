@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from model_runtime.training.vocabulary import SENTINELS, train_tokenizer
-from tests.model_runtime.training.wheels import module
+from recipes.default_model.vocabulary import CONTROL_TOKENS, train_tokenizer
+from tests.model_runtime.training.source_code import module
 
 NESTED = "\n".join(f"{' ' * 4 * depth}if x{depth}:" for depth in range(9)) + "\n"
 
@@ -37,6 +37,6 @@ def test_a_line_break_and_its_indentation_are_one_token(tokenizer: Tokenizer, de
 
 
 def test_sentinels_are_the_first_tokens_and_their_names_are_text(tokenizer: Tokenizer) -> None:
-    assert [tokenizer.token_to_id(name) for name in SENTINELS] == list(range(len(SENTINELS)))
-    for name in SENTINELS:
-        assert min(tokenizer.encode(name).ids) >= len(SENTINELS)
+    assert [tokenizer.token_to_id(name) for name in CONTROL_TOKENS] == list(range(len(CONTROL_TOKENS)))
+    for name in CONTROL_TOKENS:
+        assert min(tokenizer.encode(name).ids) >= len(CONTROL_TOKENS)
