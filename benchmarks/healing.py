@@ -34,7 +34,7 @@ from rich.table import Table  # noqa: E402
 from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import load  # noqa: E402
 from model_runtime.decoding import Decoder, Sampler, generate  # noqa: E402
-from model_runtime.evaluation import LineTask, line_places, line_tasks, read_source_files  # noqa: E402
+from model_runtime.evaluation import LineTask, draw_line_tasks, find_gaps, read_source_files  # noqa: E402
 from model_runtime.models import default_models_folder, resolve  # noqa: E402
 from model_runtime.prompting.fim import Sentinels, find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
@@ -190,8 +190,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     model, random = open_model(options.model), Random(options.seed)
-    places = line_places([file.text for file in read_source_files(options.heldout)], "whole line")
-    whole = line_tasks(places, "whole line", 8 * options.lines, options.seed)
+    gaps = find_gaps([file.text for file in read_source_files(options.heldout)], "whole line")
+    whole = draw_line_tasks(gaps, 8 * options.lines, options.seed)
     outcomes = []
     for cut in CUTS:
         tasks = list(tasks_of(whole, cut, options.lines, random))

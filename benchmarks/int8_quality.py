@@ -42,10 +42,10 @@ from model_runtime.evaluation import (
     Kind,
     LineTask,
     SourceFile,
-    line_places,
-    line_tasks,
+    complete,
+    draw_line_tasks,
+    find_gaps,
     read_source_files,
-    write,
 )
 from model_runtime.models import default_models_folder, resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
@@ -144,12 +144,12 @@ def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> 
 
 
 def tasks_of(files: list[SourceFile], kind: Kind, count: int, seed: int) -> list[LineTask]:
-    return line_tasks(line_places([file.text for file in files], kind), kind, count, seed)
+    return draw_line_tasks(find_gaps([file.text for file in files], kind), count, seed)
 
 
 async def exactly_met(backend: Backend, task: LineTask) -> bool:
     """Whether the first line of what is written is what stood there."""
-    text = await write(backend, task.prefix, task.suffix, MOST_ANSWERED)
+    text = await complete(backend, task.prefix, task.suffix, MOST_ANSWERED)
     return text.split("\n")[0].rstrip() == task.answer.rstrip()
 
 

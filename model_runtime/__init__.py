@@ -238,36 +238,36 @@ def evaluate(
     progress: LoadProgress | None = None,
     open_backend: Callable[[ModelOptions], Backend] = open_backend,
 ) -> Evaluation:
-    """Ask models for what was taken away from known code, and count how often they write it.
+    """Let models complete code with gaps, and score how often they write what belongs there.
 
-    Answers are kept in the data folder, one file a model: an evaluation that was interrupted goes on.
+    Answers are stored in the data folder, in one file for each model; an interrupted evaluation is resumed.
 
     Args:
-        models: which; the same tasks are asked of each.
+        models: all are given the same tasks.
         suites: which tasks.
-        held_out: the recipe's `heldout.jsonl`; only suites of lines need it.
-        sample: how many tasks of each suite; None for all, of lines for a thousand.
-        seed: of what is drawn.
-        run_tests: run the programs that models complete, each in a process of its own, within limits.
-        fresh: forget what was answered before.
-        progress: is told how far it is.
+        held_out: the `heldout.jsonl` of a corpus; only line suites need it.
+        sample: how many tasks of each suite; None for all, and for a thousand of each line suite.
+        seed: of the sample.
+        run_tests: run the completed programs with their tests, in child processes with limits.
+        fresh: discard stored answers first.
+        progress: called with the share that is done.
         open_backend: opens each model.
 
     Raises:
-        BackendError: a model cannot be used, or the lines are not there; the message says what to do.
+        BackendError: a model cannot be used, or a suite has no tasks; the message says what to do.
     """
-    from model_runtime.evaluation import Answers, Contestant, Plan, evaluate, model_key
+    from model_runtime.evaluation import Answers, EvaluatedModel, Plan, evaluate, model_key
     from model_runtime.models import resolve
 
-    contestants = []
+    evaluated = []
     for options in models:
         key = model_key(resolve(options.model, models_folder()), options)
         path = data_folder() / "evaluation" / f"{key}.jsonl"
         if fresh:
             path.unlink(missing_ok=True)
-        contestants.append(Contestant(open_backend(options), Answers(path)))
+        evaluated.append(EvaluatedModel(open_backend(options), Answers(path)))
     plan = Plan(tuple(suites), held_out, sample, seed, run_tests)
-    return evaluate(plan, contestants, progress or _silent)
+    return evaluate(plan, evaluated, progress or _silent)
 
 
 def _silent(share: float, what: str) -> None:

@@ -65,7 +65,8 @@ def read_benchmarks(folder: Path) -> Benchmarks:
             f"{folder} has no evaluation set (*.jsonl, *.jsonl.gz) to decontaminate the corpus with: "
             "name a folder with --evaluation-sets"
         )
-    runs = frozenset(run for path in paths for text in _texts(path) for run in _runs(text))
+    texts = {text for path in paths for text in _texts(path)}  # infilling sets repeat each program many times
+    runs = frozenset(run for text in texts for run in _runs(text))
     return Benchmarks(runs, frozenset(run[0] for run in runs))
 
 
