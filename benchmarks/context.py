@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
-import json
 import random
 import statistics
 import sys
@@ -46,6 +45,7 @@ from lsp_server.context.selection import Context  # noqa: E402
 from lsp_server.document import Document, Position, Range  # noqa: E402
 from model_runtime import open_backend  # noqa: E402
 from model_runtime.api import Backend, CompletionRequest, ModelOptions, Snippet, Usage  # noqa: E402
+from model_runtime.evaluation import SourceFile, read_source_files  # noqa: E402
 
 MOST_OPEN: Final = 20
 MOST_TOKENS: Final = 48
@@ -53,14 +53,6 @@ GROWING_LINES: Final = range(10, 60)
 DRAWS: Final = 5_000  # of the bootstrap
 
 Kind = Literal["finished", "growing"]
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a package."""
-
-    path: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ class Case:
     prefix: str
     answer: str
     suffix: str
-    others: tuple[File, ...]
+    others: tuple[SourceFile, ...]
     uses_other: bool
 
 
@@ -119,19 +111,20 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_packages(path: Path, half: str) -> dict[str, list[File]]:
+def read_packages(path: Path, half: str) -> dict[str, list[SourceFile]]:
     """The files of each package that has several."""
-    packages: dict[str, list[File]] = defaultdict(list)
-    for line in path.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        packages[record["package"]].append(File(record["path"], record["text"]))
+    packages: dict[str, list[SourceFile]] = defaultdict(list)
+    for file in read_source_files(path):
+        packages[file.package].append(file)
     names = sorted(packages, key=str.lower)
     middle = len(names) // 2
     chosen = {"tune": names[:middle], "report": names[middle:], "both": names}[half]
     return {name: packages[name] for name in chosen if len(packages[name]) > 1}
 
 
-def draw_cases(packages: dict[str, list[File]], kind: Kind, count: int, draw: random.Random) -> list[Case]:
+def draw_cases(
+    packages: dict[str, list[SourceFile]], kind: Kind, count: int, draw: random.Random
+) -> list[Case]:
     """`count` cases, from each package in turn."""
     places = {name: list(_places(files, kind)) for name, files in packages.items()}
     for found in places.values():
@@ -144,7 +137,7 @@ def draw_cases(packages: dict[str, list[File]], kind: Kind, count: int, draw: ra
     return cases
 
 
-def _places(files: Sequence[File], kind: Kind) -> Iterator[tuple[File, int, int, frozenset[str]]]:
+def _places(files: Sequence[SourceFile], kind: Kind) -> Iterator[tuple[SourceFile, int, int, frozenset[str]]]:
     """Lines of code in files that use names of other files: start and end, and those names."""
     defined = {file.path: _definitions(file.text) for file in files}
     for file in files:
@@ -157,8 +150,8 @@ def _places(files: Sequence[File], kind: Kind) -> Iterator[tuple[File, int, int,
 
 
 def _case(
-    files: Sequence[File],
-    file: File,
+    files: Sequence[SourceFile],
+    file: SourceFile,
     start: int,
     end: int,
     foreign: frozenset[str],

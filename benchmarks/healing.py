@@ -2,7 +2,7 @@
 
     python benchmarks/healing.py HELDOUT.jsonl [--lines 500] [--seed 0] [--model MODEL] [--json FILE]
 
-HELDOUT.jsonl is what `python -m model_runtime.training corpus` writes: the files of packages that the
+HELDOUT.jsonl is what `python -m recipes.default_model corpus` writes: the files of packages that the
 default model has never seen. The model writes the rest of each line greedily, from the file's real text
 before and after, once with healing and once without, in each layout; "typed" is PSM with the line's beginning
 behind the middle sentinel, "prefix" shows no suffix and no sentinels, as to a model that cannot fill in. A
@@ -34,13 +34,12 @@ from rich.table import Table  # noqa: E402
 from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import load  # noqa: E402
 from model_runtime.decoding import Decoder, Sampler, generate  # noqa: E402
-from model_runtime.evaluation import LineTask, line_places, line_tasks  # noqa: E402
+from model_runtime.evaluation import LineTask, draw_line_tasks, find_gaps, read_source_files  # noqa: E402
 from model_runtime.models import resolve  # noqa: E402
 from model_runtime.prompting.fim import Sentinels, find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import candidates  # noqa: E402
 from model_runtime.tokenization.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
-from model_runtime.training.corpus import read_files  # noqa: E402
 
 Layout = Literal["spm", "typed", "psm", "prefix"]
 
@@ -191,8 +190,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     model, random = open_model(options.model), Random(options.seed)
-    places = line_places([file.text for file in read_files(options.heldout)], "whole line")
-    whole = line_tasks(places, "whole line", 8 * options.lines, options.seed)
+    gaps = find_gaps([file.text for file in read_source_files(options.heldout)], "whole line")
+    whole = draw_line_tasks(gaps, 8 * options.lines, options.seed)
     outcomes = []
     for cut in CUTS:
         tasks = list(tasks_of(whole, cut, options.lines, random))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.int8_quality --folder FOLDER [--model MODEL] [--windows 300] [--lines 500]
 
-FOLDER is where `python -m model_runtime.training corpus` has put its files: `heldout.jsonl` in it are
+FOLDER is where `python -m recipes.default_model corpus` has put its files: `heldout.jsonl` in it are
 packages that the default model has never seen. Without it the text is Python's own standard library.
 
 Two things are compared. The loss, over windows of the text that fill the model's context: both see the same
@@ -38,11 +38,17 @@ from benchmarks.healing import chance
 from model_runtime import Backend, BackendError, ModelOptions, open_backend
 from model_runtime.checkpoints import load
 from model_runtime.decoding import Decoder, MatrixFormat
-from model_runtime.evaluation import Kind, LineTask, line_places, line_tasks, write
+from model_runtime.evaluation import (
+    Kind,
+    LineTask,
+    SourceFile,
+    complete,
+    draw_line_tasks,
+    find_gaps,
+    read_source_files,
+)
 from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
-from model_runtime.training.cleaning import SourceFile
-from model_runtime.training.corpus import read_files
 
 MOST_TOKENS = 1024
 """The longest window, where a context is longer."""
@@ -89,10 +95,10 @@ def files_of(folder: Path | None) -> list[SourceFile]:
     heldout = folder / "heldout.jsonl"
     if not heldout.is_file():
         raise FileNotFoundError(
-            f"there is no {heldout}: run `python -m model_runtime.training --folder {folder} corpus`, or "
+            f"there is no {heldout}: run `python -m recipes.default_model --folder {folder} corpus`, or "
             "leave out --folder for the standard library"
         )
-    return list(read_files(heldout))
+    return list(read_source_files(heldout))
 
 
 def windows_of(
@@ -138,12 +144,12 @@ def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> 
 
 
 def tasks_of(files: list[SourceFile], kind: Kind, count: int, seed: int) -> list[LineTask]:
-    return line_tasks(line_places([file.text for file in files], kind), kind, count, seed)
+    return draw_line_tasks(find_gaps([file.text for file in files], kind), count, seed)
 
 
 async def exactly_met(backend: Backend, task: LineTask) -> bool:
     """Whether the first line of what is written is what stood there."""
-    text = await write(backend, task.prefix, task.suffix, MOST_ANSWERED)
+    text = await complete(backend, task.prefix, task.suffix, MOST_ANSWERED)
     return text.split("\n")[0].rstrip() == task.answer.rstrip()
 
 

@@ -230,16 +230,16 @@ def evaluate(
     Raises:
         BackendError: a model cannot be used, or the lines are missing; the message says what to do.
     """
-    from model_runtime.evaluation import Answers, Contestant, Plan, evaluate, model_key
+    from model_runtime.evaluation import Answers, EvaluatedModel, Plan, evaluate, model_key
     from model_runtime.models import resolve
 
-    contestants = []
+    evaluated = []
     for options in models:
         key = model_key(resolve(options.model), options)
         answers = Answers(data_folder() / "evaluation" / f"{key}.jsonl", fresh=fresh)
-        contestants.append(Contestant(open_backend(options), answers))
+        evaluated.append(EvaluatedModel(open_backend(options), answers))
     plan = Plan(tuple(suites), held_out, sample, seed, run_tests)
-    return evaluate(plan, contestants, progress or _no_progress)
+    return evaluate(plan, evaluated, progress or _no_progress)
 
 
 def _no_progress(share: float, what: str) -> None:

@@ -34,7 +34,7 @@ MODEL_RUNTIME = """
     backend       models engine
     engine        models prompting tokenization hardware checkpoints decoding
     evaluation
-    training      tokenization checkpoints decoding
+    training      evaluation
     prompting     tokenization
     tokenization
     hardware      decoding
@@ -44,7 +44,13 @@ MODEL_RUNTIME = """
     folders
     api
 """
-"""The rooms of each package, each with those that it may import. `model_runtime.api` is open to all."""
+RECIPES = """
+    default_model  corpus curves
+    corpus
+    curves
+"""
+"""The rooms of each package, each with those that it may import. `model_runtime.api` is open to all, and
+recipes may import every room of the runtime."""
 
 HEAVY = ("torch", "transformers", "prompt_toolkit", "pygments")
 """What an editor would wait for."""
@@ -55,8 +61,10 @@ def _rooms(package: str, table: str) -> dict[str, set[str]]:
     return {f"{package}.{room}": {f"{package}.{name}" for name in allowed} for room, *allowed in rows}
 
 
-ROOMS = _rooms("lsp_server", LSP_SERVER) | _rooms("model_runtime", MODEL_RUNTIME)
-OPEN = {"lsp_server", "model_runtime", "model_runtime.api"}
+RUNTIME = _rooms("model_runtime", MODEL_RUNTIME)
+RECIPE_ROOMS = {room: allowed | RUNTIME.keys() for room, allowed in _rooms("recipes", RECIPES).items()}
+ROOMS = _rooms("lsp_server", LSP_SERVER) | RUNTIME | RECIPE_ROOMS
+OPEN = {"lsp_server", "model_runtime", "model_runtime.api", "recipes"}
 """Open to all rooms: the version, the runtime's front door and the seam."""
 
 
@@ -64,7 +72,7 @@ OPEN = {"lsp_server", "model_runtime", "model_runtime.api"}
 def modules() -> dict[str, Path]:
     """Every module of ours by its dotted name."""
     found = {}
-    for package in ("lsp_server", "model_runtime"):
+    for package in ("lsp_server", "model_runtime", "recipes"):
         for path in (ROOT / package).rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path

@@ -1,22 +1,26 @@
-"""What models reach on tasks with known answers: HumanEval, HumanEval-infilling, lines of held-out packages.
+"""Evaluation on tasks with known answers: HumanEval, HumanEval-infilling, lines of held-out packages.
 
-`fimble eval` ▶ the package's door ▶ evaluating ▶ {tasks ▶ lines, answers, scoring, baseline, running}.
 Imports no torch.
 """
 
 from model_runtime.evaluation.answers import Answers, model_key
-from model_runtime.evaluation.evaluating import Contestant, Plan, evaluate, write
-from model_runtime.evaluation.lines import Kind, LineTask, line_places, line_tasks
+from model_runtime.evaluation.evaluating import EvaluatedModel, Plan, complete, evaluate
+from model_runtime.evaluation.lines import Kind, LineTask, draw_line_tasks, find_gaps
+from model_runtime.evaluation.source_files import SourceFile, read_source_files
+from model_runtime.evaluation.tasks import EVALUATION_SETS
 
 __all__ = [
+    "EVALUATION_SETS",
     "Answers",
-    "Contestant",
+    "EvaluatedModel",
     "Kind",
     "LineTask",
     "Plan",
+    "SourceFile",
+    "complete",
+    "draw_line_tasks",
     "evaluate",
-    "line_places",
-    "line_tasks",
+    "find_gaps",
     "model_key",
-    "write",
+    "read_source_files",
 ]

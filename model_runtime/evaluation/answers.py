@@ -1,6 +1,6 @@
-"""What a model has answered so far, in a file: an evaluation that was interrupted goes on from there.
+"""The answers of a model so far, in a JSONL file, so that an interrupted evaluation can be resumed.
 
-evaluating ▶ **answers**. A line is an answer; it holds for the task of that suite, name and seed.
+A line is the answer to a task, or whether a program passed its tests.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 
 
 class Answers:
-    """The answers of one model, kept in a JSONL file.
+    """The answers of one model.
 
     Where the file can't be used, that is logged once, and the answers are kept in memory alone.
 
     Args:
-        path: the file; it and its folder come about with the first answer.
-        fresh: forget what is in it.
+        path: the file; it is created, with its folder, at the first answer.
+        fresh: discard what is in it.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
@@ -41,20 +41,20 @@ class Answers:
                 self._read()
 
     def text(self, task: Task) -> str | None:
-        """What the model wrote, or None where it was not asked yet."""
+        """What the model wrote, or None if it has not been asked yet."""
         return self._texts.get(_key(task))
 
     def add_text(self, task: Task, text: str) -> None:
-        """Remember what the model wrote."""
+        """Store what the model wrote."""
         self._texts[_key(task)] = text
         self._write({"key": _key(task), "suite": task.suite, "name": task.name, "text": text})
 
     def passed(self, program: str) -> bool | None:
-        """Whether a program ran through, or None where it was not run yet."""
+        """Whether a program passed, or None if it has not been run yet."""
         return self._passed.get(_digest(program))
 
     def add_passed(self, program: str, passed: bool) -> None:
-        """Remember how a program ended."""
+        """Store whether a program passed."""
         self._passed[_digest(program)] = passed
         self._write({"program": _digest(program), "passed": passed})
 
@@ -68,7 +68,7 @@ class Answers:
     def _take(self, line: str) -> None:
         try:
             record: dict[str, Any] = json.loads(line)
-        except ValueError:  # half a line
+        except ValueError:  # a line that was not written completely
             return
         if "program" in record:
             self._passed[record["program"]] = record["passed"]
@@ -94,16 +94,16 @@ class Answers:
 
 
 def model_key(path: Path, options: ModelOptions) -> str:
-    """A name that changes with a checkpoint's files and how they are run: its answers are its own."""
+    """A file name for a model's answers, which differs if its files or the way it is run differ."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = [(file.name, file.stat()) for file in files if file.is_file()]
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    how = (options.device, options.dtype, options.quantize)
-    return f"{path.name}-{_digest(json.dumps([facts, how]))}"
+    run_as = (options.device, options.dtype, options.quantize)
+    return f"{path.name}-{_digest(json.dumps([facts, run_as]))}"
 
 
 def _key(task: Task) -> str:
-    """A task by its text: the same place answers the same, whatever sample it is drawn in."""
+    """Identifies a task by its text, so that it is recognized in every sample."""
     return _digest("\0".join((task.suite, task.prefix, task.suffix)))
 
 

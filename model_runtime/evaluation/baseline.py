@@ -1,8 +1,4 @@
-"""What a figure is held against: an answer that needs no model at all.
-
-evaluating ▶ **baseline**. The floor is the one answer that is right most often. The baseline copies: what
-came after a line like the last one, where there was one.
-"""
+"""Baselines that need no model: the most common answer of a suite, and copying lines of the same file."""
 
 from __future__ import annotations
 
@@ -10,28 +6,27 @@ from collections import Counter
 from collections.abc import Iterable
 
 
-def commonest(answers: Iterable[str]) -> str:
-    """The answer that is given most often; of several the one that is first in order."""
+def most_common(answers: Iterable[str]) -> str:
+    """The most frequent answer; among equally frequent ones the first in alphabetical order."""
     counted = Counter(answers).most_common()
     return min(answer for answer, count in counted if count == counted[0][1])
 
 
 def copied(prefix: str, suffix: str) -> str:
-    """A line, or its rest, as it stands elsewhere in the text, nearest before the cursor.
+    """A continuation copied from elsewhere in the file, preferably from shortly before the cursor; or "".
 
-    In the middle of a line that is how a line that begins like it goes on. At its start it is the line after
-    the one that is like the line before. Nothing where there is no such line.
+    Within a line: the rest of a line with the same beginning. At the start of a line: the line after an
+    earlier copy of the previous line.
     """
     head, _, typed = prefix.rpartition("\n")
     lines = [line.strip() for line in head.split("\n")]
-    # Behind the cursor come the lines after it; those nearest before it count first.
-    known = [*suffix.split("\n")[:0:-1], *lines]
-    known = [line.strip() for line in known]
+    # In reverse order of preference: lines after the cursor come first, the nearest one before it comes last.
+    known = [line.strip() for line in (*suffix.split("\n")[:0:-1], *lines)]
     if typed.strip():
-        begun = typed.strip()
-        ways = (line[len(begun) :] for line in reversed(known) if line.startswith(begun) and line != begun)
-        rest = next(ways, "")
+        start = typed.strip()
+        rests = (line[len(start) :] for line in reversed(known) if line.startswith(start) and line != start)
+        rest = next(rests, "")
         return rest if not typed.endswith(" ") else rest.lstrip()
-    before = next((line for line in reversed(lines) if line), "")
-    where = range(len(lines) - 2, -1, -1)
-    return next((lines[at + 1] for at in where if lines[at] == before and lines[at + 1]), "")
+    previous = next((line for line in reversed(lines) if line), "")
+    backwards = range(len(lines) - 2, -1, -1)
+    return next((lines[at + 1] for at in backwards if lines[at] == previous and lines[at + 1]), "")

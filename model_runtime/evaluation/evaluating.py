@@ -1,7 +1,7 @@
-"""Asks models for what was taken away, and says how often they knew.
+"""Runs an evaluation: models complete the tasks, and their completions are scored.
 
-`fimble eval` ▶ the package's door ▶ **evaluating** ▶ {tasks, answers, scoring, running}. Models are asked as
-editors ask them, so that what is measured is what is shipped: int8, prompts, healing and all.
+Models are asked through the same interface as by an editor, so that what is measured is what is shipped: int8
+weights, prompt layouts and token healing included.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from model_runtime.api import (
     SuiteScores,
 )
 from model_runtime.evaluation.answers import Answers
-from model_runtime.evaluation.baseline import commonest, copied
-from model_runtime.evaluation.running import runs_through
+from model_runtime.evaluation.baseline import copied, most_common
+from model_runtime.evaluation.running import runs_successfully
 from model_runtime.evaluation.scoring import first_line, score
 from model_runtime.evaluation.tasks import KINDS, Task, read_tasks
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked.
+    """What is evaluated.
 
     Attributes:
-        suites: which, in the order of the table.
-        held_out: the recipe's `heldout.jsonl`, which kinds of lines are drawn from.
-        sample: how many tasks of each suite; None for all, of lines a thousand of each kind.
-        seed: of what is drawn.
-        run_tests: whether programs that a model has completed are run.
+        suites: in the order of the results.
+        held_out: source files that the line suites are drawn from; see `read_source_files`.
+        sample: tasks of each suite; None for all, and for a thousand of each line suite.
+        seed: of the sample.
+        run_tests: whether completed programs are run against their tests.
     """
 
     suites: tuple[Suite, ...]
@@ -50,44 +50,45 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A model that answers, and where its answers are kept."""
+class EvaluatedModel:
+    """A model, and its stored answers."""
 
     backend: Backend
     answers: Answers
 
 
-def evaluate(plan: Plan, contestants: Sequence[Contestant], progress: LoadProgress) -> Evaluation:
-    """Ask every contestant all tasks. What was answered before is not asked again.
+def evaluate(plan: Plan, models: Sequence[EvaluatedModel], progress: LoadProgress) -> Evaluation:
+    """Give every model all tasks and score its answers. Answers that are stored are not asked for again.
 
     Raises:
-        BackendError: a model cannot be used, or the plan asks for what is not there.
+        BackendError: a model cannot be used, or a suite has no tasks.
     """
-    asked = [_tasks(plan, suite) for suite in plan.suites]
-    everything = sum(len(tasks) for tasks, _ in asked) * len(contestants)
+    drawn = [_tasks(plan, suite) for suite in plan.suites]
+    total = sum(len(tasks) for tasks, _ in drawn) * len(models)
     done = 0
 
     def step(suite: str) -> None:
         nonlocal done
         done += 1
-        progress(done / everything, f"{suite}: {done:,} of {everything:,}")
+        progress(done / total, f"{suite}: {done:,} of {total:,}")
 
-    models, texts = [], []
-    for contestant in contestants:
-        model, theirs = asyncio.run(_ask(contestant, [tasks for tasks, _ in asked], step))
-        models.append(model)
-        texts.append(theirs)
-    names = _distinct([model.name for model in models])
+    infos, texts = [], []
+    for model in models:
+        info, answers = asyncio.run(_answers(model, [tasks for tasks, _ in drawn], step))
+        infos.append(info)
+        texts.append(answers)
+    names = _distinct([info.name for info in infos])
     suites = []
-    for number, (suite, (tasks, total)) in enumerate(zip(plan.suites, asked, strict=True)):
+    for number, (suite, (tasks, available)) in enumerate(zip(plan.suites, drawn, strict=True)):
         progress(1.0, f"{suite}: running programs" if plan.run_tests else suite)
         scores = {
-            name: score(tasks, theirs[number], _passes(plan, tasks, contestant.answers))
-            for name, theirs, contestant in zip(names, texts, contestants, strict=True)
+            name: score(tasks, answers[number], _test_runner(plan, tasks, model.answers))
+            for name, answers, model in zip(names, texts, models, strict=True)
         }
-        floor = commonest(first_line(task.answer) for task in tasks)
-        suites.append(SuiteScores(suite, len(tasks), total, {**scores, **_modelless(tasks, floor)}, floor))
-    return Evaluation(tuple(models), plan.seed, tuple(suites))
+        floor = most_common(first_line(task.answer) for task in tasks)
+        scores |= _baselines(tasks, floor)
+        suites.append(SuiteScores(suite, len(tasks), available, scores, floor))
+    return Evaluation(tuple(infos), plan.seed, tuple(suites))
 
 
 def _tasks(plan: Plan, suite: Suite) -> tuple[list[Task], int]:
@@ -107,56 +108,56 @@ def _tasks(plan: Plan, suite: Suite) -> tuple[list[Task], int]:
     return tasks, total
 
 
-async def _ask(
-    contestant: Contestant, suites: Sequence[Sequence[Task]], step: Callable[[str], None]
+async def _answers(
+    model: EvaluatedModel, suites: Sequence[Sequence[Task]], step: Callable[[str], None]
 ) -> tuple[ModelInfo, list[list[str]]]:
-    """What a model is, and what it answers to each task; it is let go at the end."""
+    """Load a model, ask it all tasks and close it; returns its answers by suite."""
     try:
-        model = await contestant.backend.load()
-        answered = []
+        info = await model.backend.load()
+        answers = []
         for tasks in suites:
             texts = []
             for task in tasks:
-                texts.append(await _answer(contestant, task))
+                texts.append(await _answer(model, task))
                 step(task.suite)
-            answered.append(texts)
-        return model, answered
+            answers.append(texts)
+        return info, answers
     finally:
-        await contestant.backend.close()
+        await model.backend.close()
 
 
-async def _answer(contestant: Contestant, task: Task) -> str:
-    text = contestant.answers.text(task)
+async def _answer(model: EvaluatedModel, task: Task) -> str:
+    text = model.answers.text(task)
     if text is None:
-        text = await write(contestant.backend, task.prefix, task.suffix, task.max_tokens)
-        contestant.answers.add_text(task, text)
+        text = await complete(model.backend, task.prefix, task.suffix, task.max_tokens)
+        model.answers.add_text(task, text)
     return text
 
 
-async def write(backend: Backend, prefix: str, suffix: str, max_tokens: int) -> str:
-    """What a model writes between two texts, to its end."""
+async def complete(backend: Backend, prefix: str, suffix: str, max_tokens: int) -> str:
+    """The whole completion of a request for Python code."""
     request = CompletionRequest(prefix, suffix, language="python", max_tokens=max_tokens)
     async with aclosing(backend.complete(request)) as chunks:
         return "".join([chunk.text async for chunk in chunks])
 
 
-def _passes(plan: Plan, tasks: Sequence[Task], answers: Answers) -> Callable[[str], bool] | None:
-    """How programs are judged; those that were run before are not run again."""
+def _test_runner(plan: Plan, tasks: Sequence[Task], answers: Answers) -> Callable[[str], bool] | None:
+    """Tells whether a program passes, running those without a stored result; None if nothing is to be run."""
     if not plan.run_tests or not tasks[0].tests:
         return None
 
     def passes(program: str) -> bool:
         passed = answers.passed(program)
         if passed is None:
-            passed = runs_through(program)
+            passed = runs_successfully(program)
             answers.add_passed(program, passed)
         return passed
 
     return passes
 
 
-def _modelless(tasks: Sequence[Task], floor: str) -> dict[str, Score]:
-    """What is reached without any model. Nothing is run: a line by itself seldom passes."""
+def _baselines(tasks: Sequence[Task], floor: str) -> dict[str, Score]:
+    """Scores that need no model. Programs are not run: a single line seldom passes."""
     return {
         "floor": score(tasks, [floor] * len(tasks), None),
         "copies": score(tasks, [copied(task.prefix, task.suffix) for task in tasks], None),
@@ -164,7 +165,7 @@ def _modelless(tasks: Sequence[Task], floor: str) -> dict[str, Score]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Names that differ: a second `default` becomes `default (2)`."""
+    """Make names unique: a second `default` becomes `default (2)`."""
     seen: list[str] = []
     for name in names:
         number = sum(other == name or other.startswith(f"{name} (") for other in seen) + 1

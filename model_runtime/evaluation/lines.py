@@ -1,6 +1,6 @@
-"""Lines of real code from which something was taken away: what an editor asks for all day.
+"""Tasks from real code: lines, rests of lines and blocks are removed from files and asked for.
 
-**lines** ▶ tasks. Only lines of code count: no blank ones, comments or docstrings.
+Only lines of code are used: no blank lines, comments or docstrings.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Literal
 Kind = Literal["whole line", "rest of line", "block"]
 
 WITH_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.For, ast.While, ast.If, ast.With, ast.Try)
-LONGEST_BLOCK = 10
-"""Lines: nobody wants more from ghost text."""
+MAX_BLOCK_LINES = 10
+"""More is not useful as ghost text."""
 
 
 @dataclass(frozen=True)
 class LineTask:
-    """A place in a file: its real text before and after what was taken away."""
+    """A gap in a file: the removed text, and the file's text before and after it."""
 
     kind: Kind
     prefix: str
@@ -29,36 +29,36 @@ class LineTask:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where something can be taken away: from `start` to `end`, in characters."""
+class Gap:
+    """What can be removed from a file: from `start` to `end`, in characters."""
 
+    kind: Kind
     text: str
     start: int
     end: int
 
 
-def line_places(texts: Sequence[str], kind: Kind) -> list[Place]:
-    """All places of a kind."""
+def find_gaps(texts: Sequence[str], kind: Kind) -> list[Gap]:
+    """All gaps of a kind."""
     spans = _blocks if kind == "block" else _code_lines
-    return [Place(text, start, end) for text in texts for start, end in spans(text)]
+    return [Gap(kind, text, start, end) for text in texts for start, end in spans(text)]
 
 
-def line_tasks(places: Sequence[Place], kind: Kind, count: int, seed: int) -> list[LineTask]:
-    """At most `count` of the places, drawn by `seed`. Of a line of which the rest is asked a part stays."""
+def draw_line_tasks(gaps: Sequence[Gap], count: int, seed: int) -> list[LineTask]:
+    """Draw at most `count` of the gaps. The rest of a line begins at a random character of the line."""
     random = Random(seed)
     tasks = []
-    for place in random.sample(places, min(count, len(places))):
-        text, cursor = place.text, place.start
-        if kind == "rest of line":
-            cursor = random.randrange(place.start, place.end)
-        tasks.append(LineTask(kind, text[:cursor], text[cursor : place.end], text[place.end :]))
+    for gap in random.sample(gaps, min(count, len(gaps))):
+        text, cursor = gap.text, gap.start
+        if gap.kind == "rest of line":
+            cursor = random.randrange(gap.start, gap.end)
+        tasks.append(LineTask(gap.kind, text[:cursor], text[cursor : gap.end], text[gap.end :]))
     return tasks
 
 
 def _code_lines(text: str) -> Iterator[tuple[int, int]]:
-    """Start (after the indentation) and end, in characters, of lines that are neither blank, comment nor
-    part of a docstring."""
-    prose = {
+    """Start (after the indentation) and end, in characters, of lines of code."""
+    docstrings = {
         line
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -67,7 +67,7 @@ def _code_lines(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for number, line in enumerate(text.split("\n"), 1):
         code = line.strip()
-        if code and not code.startswith("#") and number not in prose:
+        if code and not code.startswith("#") and number not in docstrings:
             yield start + len(line) - len(line.lstrip()), start + len(line.rstrip())
         start += len(line) + 1
 
@@ -82,7 +82,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         if not isinstance(node, WITH_BODY):
             continue
         first, last = node.body[0].lineno, node.body[-1].end_lineno or node.body[-1].lineno
-        if first == node.lineno or last - first >= LONGEST_BLOCK:
+        if first == node.lineno or last - first >= MAX_BLOCK_LINES:
             continue
         indentation = len(lines[first - 1]) - len(lines[first - 1].lstrip())
         yield starts[first - 1] + indentation, starts[last - 1] + len(lines[last - 1].rstrip())

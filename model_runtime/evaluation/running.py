@@ -1,7 +1,7 @@
-"""Runs what a model wrote, against a task's tests: in a process of its own, for a while, with little memory.
+"""Runs a completed program with its tests in a child process, with limited time and memory.
 
-evaluating ▶ **running**. That keeps accidents small: an endless loop, a list that grows, a file in the wrong
-place. It is no sandbox against malice, so that nothing is run unless somebody asks for it.
+The limits contain accidents: an endless loop, a growing list, a file written to the wrong place. They are no
+sandbox against malice, so nothing is run unless the user asks for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEGABYTES = 1024
 
 LAUNCHER = """\
 import os, sys
-program, word, megabytes, seconds = sys.argv[1:]
+program, token, megabytes, seconds = sys.argv[1:]
 sys.argv[1:] = []
 try:
     import resource
@@ -32,26 +32,26 @@ try:
     for limit, value in limits.items():
         try:
             resource.setrlimit(limit, (value, value))
-        except (ValueError, OSError):  # macOS knows some of them by name only
+        except (ValueError, OSError):  # macOS does not implement all of them
             pass
-except ImportError:  # Windows: the time is limited from outside, memory is not
+except ImportError:  # Windows: only the time is limited, by the parent
     pass
 with open(program, encoding="utf-8") as file:
     source = file.read()
 out, sys.stdout = sys.stdout, open(os.devnull, "w")
 exec(compile(source, program, "exec"), {"__name__": "__main__"})
-print(word, file=out, flush=True)
+print(token, file=out, flush=True)
 """
-"""Says its word once the program has come to its end; a program that leaves early does not."""
+"""Prints the token after the program has ended; one that exits early never gets there."""
 
 
-def runs_through(program: str, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> bool:
-    """Whether a Python program comes to its end without an error, within limits, in a temporary folder."""
-    word = secrets.token_hex(16)
+def runs_successfully(program: str, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> bool:
+    """Whether a Python program runs to its end without an error, within limits, in a temporary folder."""
+    token = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="fimble-eval-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "program.py"
         path.write_text(program, encoding="utf-8", errors="replace")
-        arguments = [str(path), word, str(megabytes), str(seconds)]
+        arguments = [str(path), token, str(megabytes), str(seconds)]
         child = subprocess.Popen(
             [sys.executable, "-I", "-B", "-X", "utf8", "-c", LAUNCHER, *arguments],
             cwd=folder,
@@ -66,12 +66,12 @@ def runs_through(program: str, seconds: float = SECONDS, megabytes: int = MEGABY
         except subprocess.TimeoutExpired:
             return False
         finally:
-            _end(child)
-    return out.decode(errors="replace").strip() == word
+            _kill(child)
+    return out.decode(errors="replace").strip() == token
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a program, and on POSIX all that it started."""
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a program; on POSIX also the processes it started."""
     try:
         if os.name == "posix":
             os.killpg(child.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""Which answers are right: by their text, and by what the program then does.
+"""Scores answers by exact match and by the tests of the completed program.
 
-evaluating ▶ **scoring**. Two ways to be right are kept apart, since published figures
-differ by 10 points between them: the first line alone, and all that was written.
+Exact match of the first line and of the whole answer are separate: published figures differ by 10 points
+between the two.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ Passes = Callable[[str], bool]
 
 
 def first_line(text: str) -> str:
-    """The first line that is not empty, without the space around it."""
+    """The first line that is not blank, without surrounding whitespace."""
     return next((line.strip() for line in text.split("\n") if line.strip()), "")
 
 
-def is_first_line(task: Task, text: str) -> bool:
+def matches_first_line(task: Task, text: str) -> bool:
     return first_line(text) == first_line(task.answer)
 
 
-def is_whole(task: Task, text: str) -> bool:
+def matches_whole(task: Task, text: str) -> bool:
     return text.rstrip() == task.answer.rstrip()
 
 
 def score(tasks: Sequence[Task], texts: Iterable[str], passes: Passes | None) -> Score:
-    """The shares of tasks that are right; `passes` is None where no program is run, or there are no tests."""
+    """The shares of right answers; `passes` is None if no programs are run or there are no tests."""
     first = whole = passed = 0
     for task, text in zip(tasks, texts, strict=True):
-        first += is_first_line(task, text)
-        whole += is_whole(task, text)
-        passed += passes is not None and (is_whole(task, text) or passes(task.program(text)))
+        first += matches_first_line(task, text)
+        whole += matches_whole(task, text)
+        passed += passes is not None and (matches_whole(task, text) or passes(task.program(text)))
     return Score(
         first_line=first / len(tasks),
         whole=whole / len(tasks),

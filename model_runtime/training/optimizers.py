@@ -1,8 +1,7 @@
-"""What moves the weights: Muon for the blocks' matrices, AdamW for everything else.
+"""Muon, an optimizer for matrices (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/).
 
-Muon after Jordan et al. (2024), https://kellerjordan.github.io/posts/muon/: momentum, made orthogonal by
-five Newton–Schulz steps. torch has one too, but it iterates in bf16, which a CPU without bf16 units does
-some fifty times slower than fp32.
+Momentum, orthogonalized by five Newton–Schulz steps. torch's own Muon iterates in bf16, which is some fifty
+times slower than fp32 on a CPU without bf16 units.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
-def orthogonalise(gradient: Tensor) -> Tensor:
-    """The nearest (semi-)orthogonal matrix to `gradient` (rows, columns), roughly: singular values near 1."""
+def orthogonalize(gradient: Tensor) -> Tensor:
+    """Roughly the nearest (semi-)orthogonal matrix to `gradient` (rows, columns): singular values near 1."""
     a, b, c = COEFFICIENTS
     x: Tensor = gradient.T if gradient.shape[0] > gradient.shape[1] else gradient
     x = x / (x.norm() + 1e-7)
@@ -30,7 +29,7 @@ def orthogonalise(gradient: Tensor) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Momentum SGD whose update of each matrix is orthogonalised, at an AdamW-like size per element."""
+    """SGD with momentum whose update of each matrix is orthogonalized, at an AdamW-like size per element."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
@@ -42,14 +41,6 @@ class Muon(Optimizer):
             for parameter in group["params"]:
                 buffer = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
                 buffer.lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonalise(parameter.grad.lerp(buffer, group["momentum"]))
+                update = orthogonalize(parameter.grad.lerp(buffer, group["momentum"]))
                 size = max(1.0, parameter.shape[0] / parameter.shape[1]) ** 0.5
                 parameter.add_(update, alpha=-group["lr"] * size)
-
-
-def make_optimizers(network: nn.Module, muon_lr: float, adam_lr: float) -> list[Optimizer]:
-    """Muon for the matrices inside the blocks, AdamW for embeddings, norms and biases."""
-    named = dict(network.named_parameters())
-    matrices = [p for name, p in named.items() if p.ndim == 2 and ".h." in name]
-    rest = [p for name, p in named.items() if not (p.ndim == 2 and ".h." in name)]
-    return [Muon(matrices, muon_lr), AdamW(rest, adam_lr, betas=(0.9, 0.95), weight_decay=0.0)]

@@ -1,69 +1,78 @@
-"""Rows of tokens as files: what packing writes and training reads.
+"""Rows of tokens in .npy files.
 
-packing ▶ **rows** ▶ train. A row is a line of uint16; the highest bit marks tokens that belong to a middle.
-Rows lie in files of at most 55 MB, so that they travel to a machine without a network, and are read in place.
+A token is a uint16, or a uint32 where the vocabulary needs it; its highest bit marks the tokens of a middle.
+Files are at most 55 MB large, so that they can be copied to another machine, and are memory-mapped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.uint16]
-MIDDLE = 1 << 15
-"""The bit of a middle's tokens; a vocabulary may have as many tokens as stand below it."""
+Rows = NDArray[np.unsignedinteger[Any]]
 
-LARGEST_FILE = 55_000_000  # bytes
-HEADER = 1024  # bytes of a file that are not rows, or less
+MAX_FILE_BYTES = 55_000_000
+HEADER_BYTES = 1024  # of a file, at most
+
+
+def row_type(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """The smallest type that holds a token and the bit that marks middles."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 15 else np.uint32)
+
+
+def middle_bit(row_type: np.dtype[np.unsignedinteger[Any]]) -> int:
+    """The highest bit, which marks the tokens of a middle."""
+    return 1 << (8 * row_type.itemsize - 1)
 
 
 class RowFiles:
-    """All rows of one kind in a folder, by their number."""
+    """All rows of one kind, by number, whatever file they are in."""
 
-    def __init__(self, parts: Sequence[Rows]) -> None:
-        assert parts, "there is at least one file of rows"
-        self._parts = parts
-        self._starts = np.cumsum([0, *map(len, parts)])
+    def __init__(self, files: Sequence[Rows]) -> None:
+        assert files, "there is at least one file of rows"
+        self._files = files
+        self._starts = np.cumsum([0, *map(len, files)])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     @property
     def length(self) -> int:
-        """How many tokens a row has."""
-        return int(self._parts[0].shape[1])
+        """Tokens in a row."""
+        return int(self._files[0].shape[1])
 
     def __getitem__(self, numbers: NDArray[np.int64]) -> Rows:
         """The rows of these numbers, in their order."""
-        parts = np.searchsorted(self._starts, numbers, side="right") - 1
+        files = np.searchsorted(self._starts, numbers, side="right") - 1
         picked = [
-            self._parts[part][number - self._starts[part]]
-            for part, number in zip(parts, numbers, strict=True)
+            self._files[file][number - self._starts[file]]
+            for file, number in zip(files, numbers, strict=True)
         ]
         return np.stack(picked)
 
 
-def write_row_files(rows: Rows, folder: Path, name: str, largest: int = LARGEST_FILE) -> int:
-    """Write `name-000.npy`, `name-001.npy`, … in place of those that are there; returns how many."""
+def write_row_files(rows: Rows, folder: Path, name: str, max_bytes: int = MAX_FILE_BYTES) -> int:
+    """Write `name-000.npy`, `name-001.npy`, … in place of earlier ones; returns how many."""
     for old in folder.glob(f"{name}-*.npy"):
         old.unlink()
-    each = max(1, (largest - HEADER) // (rows.shape[1] * rows.itemsize))
-    parts = range(0, len(rows), each)
-    for number, start in enumerate(parts):
-        np.save(folder / f"{name}-{number:03}.npy", rows[start : start + each])
-    return len(parts)
+    rows_per_file = max(1, (max_bytes - HEADER_BYTES) // (rows.shape[1] * rows.itemsize))
+    starts = range(0, len(rows), rows_per_file)
+    for number, start in enumerate(starts):
+        np.save(folder / f"{name}-{number:03}.npy", rows[start : start + rows_per_file])
+    return len(starts)
 
 
 def read_row_files(folder: Path, name: str) -> RowFiles:
-    """What `write_row_files` wrote.
+    """Open what `write_row_files` wrote.
 
     Raises:
         FileNotFoundError: there is nothing.
     """
     paths = sorted(folder.glob(f"{name}-*.npy"))
     if not paths:
-        raise FileNotFoundError(f"there is no {folder / name}-000.npy: run the step `pack` first")
+        raise FileNotFoundError(f"there is no {folder / name}-000.npy: pack examples into rows first")
     return RowFiles([np.load(path, mmap_mode="r") for path in paths])

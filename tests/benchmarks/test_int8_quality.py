@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import int8_quality
 from benchmarks.int8_quality import files_of, measure_loss
-from model_runtime.training.cleaning import SourceFile
+from model_runtime.evaluation import SourceFile
 
 TEXT = Path(int8_quality.__file__).read_text(encoding="utf-8")
 
@@ -41,4 +41,4 @@ def test_a_corpus_that_is_missing_is_one_line_with_what_to_do(
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "heldout.jsonl" in message
-    assert "model_runtime.training" in message
+    assert "recipes.default_model" in message

@@ -1,29 +1,29 @@
-"""Answers that need no model."""
+"""Baselines that need no model."""
 
 from __future__ import annotations
 
-from model_runtime.evaluation.baseline import commonest, copied
+from model_runtime.evaluation.baseline import copied, most_common
 
 CODE = "first = load(a)\ncheck(first)\nsecond = load(b)\ncheck(second)\n"
 
 
-def test_the_commonest_answer_is_the_same_whatever_the_order() -> None:
-    assert commonest(["b", "a", "c", "a", "b"]) == commonest(["a", "b", "b", "c", "a"]) == "a"
+def test_the_most_common_answer_does_not_depend_on_the_order() -> None:
+    assert most_common(["b", "a", "c", "a", "b"]) == most_common(["a", "b", "b", "c", "a"]) == "a"
 
 
-def test_at_a_lines_start_the_line_is_copied_that_followed_the_same_line() -> None:
+def test_at_the_start_of_a_line_the_successor_of_the_same_line_is_copied() -> None:
     assert copied("begin()\nrun()\nend()\nbegin()\n", "") == "run()"
 
 
-def test_within_a_line_it_is_the_nearest_that_begins_alike() -> None:
+def test_within_a_line_the_nearest_line_with_the_same_beginning_is_copied() -> None:
     assert copied(CODE + "third = 1\nche", "") == "ck(second)"
 
 
-def test_what_stands_after_the_cursor_counts_where_nothing_before_it_does() -> None:
+def test_a_line_after_the_cursor_is_copied_if_none_before_it_matches() -> None:
     assert copied("def area():\n    ret", "\n\n\ndef volume():\n    return 1\n") == "urn 1"
 
 
-def test_nothing_alike_is_nothing_copied() -> None:
+def test_nothing_is_copied_if_no_line_matches() -> None:
     assert copied("x = 1\ny", "") == ""
     assert copied("x = 1\n", "\n") == ""
     assert copied("", "") == ""

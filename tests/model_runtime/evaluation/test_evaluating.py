@@ -1,4 +1,4 @@
-"""Answers are asked once, counted in two ways, and run only where somebody says so."""
+"""Answers are asked for once, scored in two ways, and run only on request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from model_runtime.api import InvalidRequest, ModelOptions, Suite
-from model_runtime.evaluation import Answers, Contestant, Plan, evaluate, model_key
-from model_runtime.evaluation.scoring import is_first_line, is_whole, score
+from model_runtime.evaluation import Answers, EvaluatedModel, Plan, evaluate, model_key
+from model_runtime.evaluation.scoring import matches_first_line, matches_whole, score
 from model_runtime.evaluation.tasks import Task
 from tests.lsp_server.fakes import FakeBackend
 
@@ -21,9 +21,9 @@ def silent(share: float, what: str) -> None:
     assert what
 
 
-def contestant(path: Path, *pieces: str) -> tuple[Contestant, FakeBackend]:
+def evaluated(path: Path, *pieces: str) -> tuple[EvaluatedModel, FakeBackend]:
     backend = FakeBackend(*pieces)
-    return Contestant(backend, Answers(path)), backend
+    return EvaluatedModel(backend, Answers(path)), backend
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,13 @@ def contestant(path: Path, *pieces: str) -> tuple[Contestant, FakeBackend]:
         ("", False, False),
     ],
 )
-def test_the_first_line_and_the_whole_are_counted_apart(text: str, first: bool, whole: bool) -> None:
-    assert (is_first_line(TASK, text), is_whole(TASK, text)) == (first, whole)
+def test_the_first_line_and_the_whole_answer_are_scored_separately(
+    text: str, first: bool, whole: bool
+) -> None:
+    assert (matches_first_line(TASK, text), matches_whole(TASK, text)) == (first, whole)
 
 
-def test_a_program_passes_that_does_the_same_in_other_words() -> None:
+def test_a_program_that_does_the_same_in_other_words_passes() -> None:
     run: list[str] = []
 
     def passes(program: str) -> bool:
@@ -56,31 +58,31 @@ def test_a_program_passes_that_does_the_same_in_other_words() -> None:
     assert run == [TASK.program(text) for text in texts[1:]], "what stood there is known to pass"
 
 
-def test_nothing_is_run_unless_asked_for(tmp_path: Path) -> None:
-    model, _ = contestant(tmp_path / "a.jsonl", "    return 1\n")
+def test_nothing_is_run_unless_requested(tmp_path: Path) -> None:
+    model, _ = evaluated(tmp_path / "a.jsonl", "    return 1\n")
     found = evaluate(Plan(("single-line",), sample=2), [model], silent)
     assert found.suites[0].scores["fake"].passed is None
     assert "program" not in (tmp_path / "a.jsonl").read_text()
 
 
-def test_programs_are_run_where_asked_for_and_only_once(tmp_path: Path) -> None:
+def test_programs_are_run_on_request_and_only_once(tmp_path: Path) -> None:
     plan = Plan(("single-line",), sample=2, run_tests=True)
     for _ in range(2):
-        model, _ = contestant(tmp_path / "a.jsonl", "    raise SystemExit\n")
+        model, _ = evaluated(tmp_path / "a.jsonl", "    raise SystemExit\n")
         assert evaluate(plan, [model], silent).suites[0].scores["fake"].passed == 0
     records = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert sum("program" in record for record in records) == 2
 
 
-def test_an_evaluation_that_was_interrupted_asks_only_for_the_rest(tmp_path: Path) -> None:
-    first, backend = contestant(tmp_path / "a.jsonl", "x")
+def test_a_resumed_evaluation_asks_only_for_missing_answers(tmp_path: Path) -> None:
+    first, backend = evaluated(tmp_path / "a.jsonl", "x")
     evaluate(Plan(("single-line",), sample=3), [first], silent)
     assert len(backend.requests) == 3
     (tmp_path / "a.jsonl").open("a").write('{"key": "half a li')
-    again, backend = contestant(tmp_path / "a.jsonl", "y")
+    again, backend = evaluated(tmp_path / "a.jsonl", "y")
     evaluate(Plan(("single-line", "random-span"), sample=3), [again], silent)
     assert len(backend.requests) == 3, "those of the other suite"
-    last, backend = contestant(tmp_path / "a.jsonl", "z")
+    last, backend = evaluated(tmp_path / "a.jsonl", "z")
     evaluate(Plan(("single-line", "random-span"), sample=3), [last], silent)
     assert not backend.requests
 
@@ -93,7 +95,7 @@ def test_answers_that_cannot_be_kept_are_counted_all_the_same(
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     backend = FakeBackend("    raise SystemExit\n")
-    model = Contestant(backend, Answers(tmp_path / place, fresh=fresh))
+    model = EvaluatedModel(backend, Answers(tmp_path / place, fresh=fresh))
     found = evaluate(Plan(("single-line",), sample=2, run_tests=True), [model], silent)
     assert found.suites[0].scores["fake"].passed == 0
     assert len(backend.requests) == 2
@@ -109,9 +111,9 @@ def test_fresh_answers_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
     assert Answers(tmp_path / "a.jsonl").text(TASK) == "y"
 
 
-def test_models_are_asked_the_same_beside_two_that_are_none(tmp_path: Path) -> None:
-    one, first = contestant(tmp_path / "a.jsonl", "x")
-    two, second = contestant(tmp_path / "b.jsonl", "y")
+def test_models_get_the_same_tasks_and_stand_beside_two_baselines(tmp_path: Path) -> None:
+    one, first = evaluated(tmp_path / "a.jsonl", "x")
+    two, second = evaluated(tmp_path / "b.jsonl", "y")
     found = evaluate(Plan(("single-line", "multi-line"), sample=4), [one, two], silent)
     assert [request.prefix for request in first.requests] == [request.prefix for request in second.requests]
     assert [suite.suite for suite in found.suites] == ["single-line", "multi-line"]
@@ -122,8 +124,8 @@ def test_models_are_asked_the_same_beside_two_that_are_none(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suite", ["line-start", "block"])
-def test_lines_of_nowhere_are_refused_with_what_to_do(suite: Suite, tmp_path: Path) -> None:
-    model, backend = contestant(tmp_path / "a.jsonl")
+def test_line_suites_without_source_files_are_refused_with_what_to_do(suite: Suite, tmp_path: Path) -> None:
+    model, backend = evaluated(tmp_path / "a.jsonl")
     with pytest.raises(InvalidRequest, match=r"heldout\.jsonl"):
         evaluate(Plan((suite,)), [model], silent)
     with pytest.raises(InvalidRequest, match=r"heldout\.jsonl"):
@@ -134,7 +136,7 @@ def test_lines_of_nowhere_are_refused_with_what_to_do(suite: Suite, tmp_path: Pa
     assert not backend.requests
 
 
-def test_another_checkpoint_or_another_way_to_run_it_has_answers_of_its_own(tmp_path: Path) -> None:
+def test_another_checkpoint_or_precision_has_answers_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     first = model_key(tmp_path, ModelOptions())
     assert model_key(tmp_path, ModelOptions()) == first

@@ -1,4 +1,4 @@
-"""What is asked: the sets that come with the package, and lines of code."""
+"""The tasks of the published sets, and those drawn from source files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import get_args
 import pytest
 
 from model_runtime.api import Suite
-from model_runtime.evaluation.lines import line_places, line_tasks
-from model_runtime.evaluation.tasks import DATA, INFILLING, KINDS, read_tasks
+from model_runtime.evaluation.lines import draw_line_tasks, find_gaps
+from model_runtime.evaluation.tasks import EVALUATION_SETS, INFILLING, KINDS, read_tasks
 
 CODE = '''"""Docstring, no code."""
 
@@ -40,7 +40,7 @@ def held_out(tmp_path: Path) -> Path:
     ("suite", "count"),
     [("single-line", 1033), ("multi-line", 5815), ("random-span", 1640), ("left-to-right", 164)],
 )
-def test_every_set_is_there_whole(suite: Suite, count: int) -> None:
+def test_every_set_is_complete(suite: Suite, count: int) -> None:
     tasks, total = read_tasks(suite, None, None, 0)
     assert len(tasks) == total == count
     assert len({task.name for task in tasks}) == count
@@ -53,7 +53,7 @@ def test_a_task_with_its_answer_is_a_program(held_out: Path) -> None:
             ast.parse(task.program(task.answer))
 
 
-def test_of_what_is_written_for_a_single_line_one_line_is_run() -> None:
+def test_for_a_missing_line_only_the_first_line_of_an_answer_is_run() -> None:
     (task, *_), _ = read_tasks("single-line", None, 1, 0)
     assert task.program("\n" + task.answer + "    never ends(") == task.program("\n" + task.answer)
     (task, *_), _ = read_tasks("multi-line", None, 1, 0)
@@ -61,7 +61,7 @@ def test_of_what_is_written_for_a_single_line_one_line_is_run() -> None:
 
 
 def test_the_sets_come_with_their_licence_and_where_they_are_from() -> None:
-    for folder in DATA.iterdir():
+    for folder in EVALUATION_SETS.iterdir():
         assert "MIT License" in (folder / "LICENSE").read_text(encoding="utf-8")
         assert "github" in (folder / "SOURCE").read_text(encoding="utf-8")
 
@@ -75,8 +75,8 @@ def test_a_sample_follows_from_the_seed(suite: Suite, held_out: Path) -> None:
         assert first != other
 
 
-def test_lines_are_code_with_the_files_real_text_around() -> None:
-    tasks = line_tasks(line_places([CODE], "whole line"), "whole line", 100, 0)
+def test_lines_are_code_with_the_files_real_text_around_them() -> None:
+    tasks = draw_line_tasks(find_gaps([CODE], "whole line"), 100, 0)
     assert {task.answer for task in tasks} == {
         "import math",
         "def area(radius, *, precise=True):",
@@ -89,12 +89,12 @@ def test_lines_are_code_with_the_files_real_text_around() -> None:
 
 
 def test_the_rest_of_a_line_is_never_empty() -> None:
-    tasks = line_tasks(line_places([CODE], "rest of line"), "rest of line", 100, 0)
+    tasks = draw_line_tasks(find_gaps([CODE], "rest of line"), 100, 0)
     assert all(task.answer.strip() for task in tasks)
     assert all(task.prefix + task.answer + task.suffix == CODE for task in tasks)
 
 
 def test_a_block_is_a_body_without_what_follows_it() -> None:
-    tasks = line_tasks(line_places([CODE], "block"), "block", 100, 0)
+    tasks = draw_line_tasks(find_gaps([CODE], "block"), 100, 0)
     assert "factor = math.pi\n        return factor * radius ** 2" in {task.answer for task in tasks}
     assert all(task.prefix + task.answer + task.suffix == CODE for task in tasks)

@@ -1,70 +1,61 @@
-"""What is trained is what the runtime sends: the same layouts, tokens and headers."""
+"""Examples are written as the runtime writes its prompts: the same layouts, tokens and headers."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from model_runtime.api import CompletionRequest, Snippet
-from model_runtime.prompting.prompt import Prompt, candidates, find_sentinels
-from model_runtime.tokenization.tokenizer import Tokenizer
-from model_runtime.training.infilling import Example, Layout, snippets
-from model_runtime.training.packing import encode
-from model_runtime.training.rows import MIDDLE
-from model_runtime.training.vocabulary import save_tokenizer, train_tokenizer
-from tests.model_runtime.training.wheels import module
+from model_runtime.models import DEFAULT_MODEL
+from model_runtime.prompting import Prompt, find_sentinels, lay_out
+from model_runtime.tokenization import Tokenizer
+from model_runtime.training import Example, Layout, Packer, SpecialTokens
+from model_runtime.training.examples import snippets
+from tests.model_runtime.training.source_code import default_tokenizer
 
 PREFIX = "import math\n\n\ndef area(radius):\n    return "
 SUFFIX = "\n\n\ndef volume(radius):\n    pass\n"
 
 
-def prompts(folder: Path, request: CompletionRequest) -> dict[str, Prompt]:
-    tokenizer = Tokenizer(folder)
-    found = candidates(request, tokenizer, find_sentinels(tokenizer), 600)
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(DEFAULT_MODEL)
+
+
+def prompts(tokenizer: Tokenizer, request: CompletionRequest) -> dict[str, Prompt]:
+    found = lay_out(request, tokenizer, find_sentinels(tokenizer), 600)
     return {prompt.layout: prompt for prompt in found}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    save_tokenizer(train_tokenizer([module(seed) for seed in range(5)], 500), folder)
-    return folder
-
-
-def trained(folder: Path, example: Example) -> list[int]:
-    """What stands before the middle."""
-    import tokenizers
-
-    library = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    (tokens,) = encode([example], library)
-    return [token for token in tokens if token < MIDDLE]
+def trained(example: Example) -> list[int]:
+    """The tokens before the middle."""
+    packer = Packer(default_tokenizer(), SpecialTokens(0, 1, 2, 3, 4), 600)
+    (tokens,) = packer.encode([example])
+    return [token for token in tokens if token < packer.middle_bit]
 
 
 @pytest.mark.parametrize("layout", ["psm", "spm"])
 @pytest.mark.parametrize("suffix", [SUFFIX, ""])
-def test_a_prompt_is_laid_out_as_in_training(folder: Path, layout: Layout, suffix: str) -> None:
-    ours = prompts(folder, CompletionRequest(PREFIX, suffix, language="python"))[layout].tokens
-    assert ours == trained(folder, Example(layout, PREFIX, "math.pi", suffix))
+def test_a_prompt_is_laid_out_as_in_training(tokenizer: Tokenizer, layout: Layout, suffix: str) -> None:
+    ours = prompts(tokenizer, CompletionRequest(PREFIX, suffix, language="python"))[layout].tokens
+    assert ours == trained(Example(layout, PREFIX, "math.pi", suffix))
 
 
-def test_the_typed_line_layout_is_psm_whose_middle_begins_with_the_line(folder: Path) -> None:
-    ours = prompts(folder, CompletionRequest(PREFIX, SUFFIX, language="python"))["typed"].tokens
+def test_the_typed_line_layout_is_psm_whose_middle_begins_with_the_line(tokenizer: Tokenizer) -> None:
+    ours = prompts(tokenizer, CompletionRequest(PREFIX, SUFFIX, language="python"))["typed"].tokens
     head, line = PREFIX[: PREFIX.rindex("\n") + 1], PREFIX[PREFIX.rindex("\n") + 1 :]
-    before = trained(folder, Example("psm", head, line, SUFFIX))
-    assert ours == before + Tokenizer(folder).encode(line)
+    assert ours == trained(Example("psm", head, line, SUFFIX)) + tokenizer.encode(line)
 
 
-def test_snippets_stand_before_the_prefix_under_their_paths_as_in_training(folder: Path) -> None:
-    piece = "def circle(radius):\n    return area(radius)"
-    snippet = Snippet("shapes/round.py", piece)
+def test_snippets_precede_the_prefix_under_their_paths_as_in_training(tokenizer: Tokenizer) -> None:
+    code = "def circle(radius):\n    return area(radius)"
+    snippet = Snippet("shapes/round.py", code)
     request = CompletionRequest(PREFIX, SUFFIX, snippets=(snippet,), language="python")
-    context = snippets(PREFIX, [(snippet.path, piece + "\n")], Random(0))
-    ours = prompts(folder, request)["spm"].tokens
-    tokenizer = Tokenizer(folder)
-    # The runtime encodes each piece by itself, training all in one: the text is the same.
+    context = snippets(PREFIX, [(snippet.path, code + "\n")], Random(0))
+    ours = prompts(tokenizer, request)["spm"].tokens
+    # The runtime encodes each snippet by itself, training all in one: the text is the same.
     assert tokenizer.decode(ours) == tokenizer.decode(
-        trained(folder, Example("spm", context + PREFIX, "math.pi", SUFFIX))
+        trained(Example("spm", context + PREFIX, "math.pi", SUFFIX))
     )
-    assert context == f"# {snippet.path}\n{piece}\n\n"
+    assert context == f"# {snippet.path}\n{code}\n\n"

@@ -1,9 +1,9 @@
-"""The first step of the recipe: named packages become clean, deduplicated Python source.
+"""Build a corpus: pinned packages become clean, deduplicated Python source.
 
-packages ▶ archives ▶ cleaning ▶ **corpus** ▶ vocabulary. `packages.txt` pins what is fetched, so that nothing
-of the corpus itself is in the repository. Out come `train.jsonl` and `heldout.jsonl`, a line
-``{"package", "path", "text"}`` a file, and `manifest.json`, which says what each package gave. What a package
-gives by itself is kept in `cleaned/`: a run that was interrupted goes on there.
+Nothing of the corpus itself is in the repository, only the list of packages. The result is `train.jsonl` and
+`heldout.jsonl`, with a line ``{"package", "path", "text"}`` for each file, and `manifest.json`, with what was
+kept and dropped of each package. The cleaned files of each package are cached in `cleaned/`, so that an
+interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,21 +22,16 @@ import numpy as np
 from datasketch import MinHash, MinHashLSH
 from rich.progress import track
 
-from model_runtime.training.cleaning import (
-    PERMUTATIONS,
-    PackageRecord,
-    SourceFile,
-    fingerprint,
-    read_archive,
-)
-from model_runtime.training.decontamination import Benchmarks, read_benchmarks
-from model_runtime.training.packages import Package, fetch, read_package_list
+from model_runtime.evaluation import SourceFile
+from recipes.corpus.cleaning import PERMUTATIONS, PackageRecord, fingerprint, read_archive
+from recipes.corpus.decontamination import Benchmarks, read_benchmarks
+from recipes.corpus.packages import Package, fetch, read_package_list
 
 SIMILAR = 0.7  # Jaccard similarity of 5-grams of words above which two files are near-duplicates
 
 
 class Deduplicator:
-    """Remembers the files that it has seen; held-out files go first, so that training never repeats one."""
+    """Recognizes exact and near duplicates of the files that it was shown before."""
 
     def __init__(self) -> None:
         self._exact: set[bytes] = set()
@@ -54,25 +48,25 @@ class Deduplicator:
         return True
 
 
-def build_corpus(package_list: Path, evaluation_sets: Path, folder: Path, processes: int = 0) -> None:
+def build_corpus(package_list: Path, evaluation_sets: Path, folder: Path) -> None:
     """Fetch, filter and deduplicate; `folder` gets `train.jsonl`, `heldout.jsonl` and `manifest.json`.
 
     Args:
         package_list: see `read_package_list`.
-        evaluation_sets: the folder of what the corpus is kept clear of.
-        folder: where everything goes.
-        processes: how many packages are read side by side; 0 is as many as there are processors.
+        evaluation_sets: a folder of tasks that must not be in the corpus.
+        folder: where everything is written.
 
     Raises:
-        FileNotFoundError, ValueError: the list or the evaluation sets are not as they should be.
+        FileNotFoundError, ValueError: the list or the evaluation sets are missing or malformed.
         subprocess.CalledProcessError: pip could not fetch a package.
     """
     benchmarks = read_benchmarks(evaluation_sets)
+    # Held-out packages come first: of duplicates the first is kept, which then is not trained on.
     packages = sorted(read_package_list(package_list), key=lambda package: not package.held_out)
     archives = fetch(packages, folder / "packages")
     cleaned = folder / "cleaned"
     cleaned.mkdir(exist_ok=True)
-    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+    with ProcessPoolExecutor() as pool:
         work = partial(_clean, cleaned, benchmarks)
         parts = pool.map(work, archives, archives.values())
         found = list(track(parts, total=len(archives), description="Reading packages"))
@@ -81,7 +75,7 @@ def build_corpus(package_list: Path, evaluation_sets: Path, folder: Path, proces
         (folder / "train.jsonl").open("w", encoding="utf-8") as train,
         (folder / "heldout.jsonl").open("w", encoding="utf-8") as heldout,
     ):
-        for part in track(found, description="Leaving out duplicates"):
+        for part in track(found, description="Removing duplicates"):
             record, files = _read_part(part)
             for file, sketch in files:
                 if not seen.is_new(file, sketch):
@@ -95,15 +89,8 @@ def build_corpus(package_list: Path, evaluation_sets: Path, folder: Path, proces
     (folder / "manifest.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 
 
-def read_files(path: Path) -> Iterator[SourceFile]:
-    """The files that `build_corpus` wrote."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield SourceFile(**json.loads(line))
-
-
 def _clean(folder: Path, benchmarks: Benchmarks, package: Package, archive: Path) -> Path:
-    """Write what a package gives by itself, unless that has been done; returns where."""
+    """The path of one package's cleaned files and their fingerprints, which are written unless they exist."""
     part = folder / f"{archive.name}{'.heldout' if package.held_out else ''}.jsonl"
     if not part.exists():
         record, files = read_archive(archive, package.held_out, benchmarks)

@@ -1,4 +1,4 @@
-"""The whole recipe at toy size, step by step through its command, with real pip and real wheels."""
+"""The whole recipe at toy size, through its command line, with real pip and real wheels."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ import pytest
 import torch
 
 from model_runtime import CompletionRequest, ModelOptions, open_backend
-from model_runtime.training.__main__ import EVALUATION_SETS
-from model_runtime.training.pieces import load_pieces
-from tests.model_runtime.training.wheels import module, write_wheel
+from model_runtime.evaluation import EVALUATION_SETS
+from model_runtime.training import load_state
+from tests.model_runtime.training.source_code import module
+from tests.recipes.wheels import write_wheel
 
 SHAPE = ("--width", "32", "--layers", "1", "--heads", "1", "--threads", "1")
 SMALL = ("--vocab-size", "400", "--context", "768", *SHAPE, "--steps", "6")
 
 
 def run(folder: Path, *arguments: str, wheels: Path | None = None, status: int = 0) -> str:
-    """What the recipe says: on standard output, or on standard error where it fails."""
+    """The output of a step; on failure, what it printed to standard error."""
     environment = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels or folder)}
-    command = [sys.executable, "-m", "model_runtime.training", "--folder", str(folder), *arguments]
+    command = [sys.executable, "-m", "recipes.default_model", "--folder", str(folder), *arguments]
     done = subprocess.run(
         command, env=environment, capture_output=True, timeout=110, encoding="utf-8", check=False
     )
@@ -68,7 +69,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_corpus_has_what_is_permissive_sound_and_new_and_nothing_else(corpus: Path) -> None:
+@pytest.fixture(scope="module")
+def packed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tokenizer and rows in `cpu/`."""
+    folder = tmp_path_factory.mktemp("packed") / "run"
+    shutil.copytree(corpus, folder)
+    run(folder, "tokenizer", "--vocab-size", "400")
+    run(folder, "pack", "--context", "768")
+    return folder
+
+
+def test_the_corpus_has_only_permissive_valid_and_distinct_files(corpus: Path) -> None:
     lines = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
     paths = {(line["package"], line["path"]) for line in lines}
     assert {path for package, path in paths if package == "alpha"} >= {"alpha/m0.py", "alpha/copy.py"}
@@ -78,7 +89,7 @@ def test_the_corpus_has_what_is_permissive_sound_and_new_and_nothing_else(corpus
     assert {line["package"] for line in held_out} == {"kept"}
 
 
-def test_the_manifest_says_where_every_package_comes_from_and_what_was_dropped(corpus: Path) -> None:
+def test_the_manifest_tells_where_every_package_comes_from_and_what_was_dropped(corpus: Path) -> None:
     manifest = {entry["name"]: entry for entry in json.loads((corpus / "manifest.json").read_text())}
     assert manifest["gamma"]["dropped"] == {"licence": 1}
     assert manifest["beta"]["dropped"] == {
@@ -94,7 +105,7 @@ def test_the_manifest_says_where_every_package_comes_from_and_what_was_dropped(c
     assert len(manifest["alpha"]["sha256"]) == 64
 
 
-def test_the_corpus_comes_out_the_same_when_it_is_made_again(corpus: Path) -> None:
+def test_building_the_corpus_again_gives_the_same_files(corpus: Path) -> None:
     names = ("train.jsonl", "heldout.jsonl", "manifest.json")
     before = [(corpus / name).read_bytes() for name in names]
     packages = corpus / "packages.txt"
@@ -102,13 +113,13 @@ def test_the_corpus_comes_out_the_same_when_it_is_made_again(corpus: Path) -> No
     assert [(corpus / name).read_bytes() for name in names] == before
 
 
-def test_all_steps_in_one_command_end_in_a_model_that_the_runtime_opens(corpus: Path, tmp_path: Path) -> None:
+def test_all_steps_together_make_a_model_that_the_runtime_opens(corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(corpus, tmp_path / "run")
     said = run(tmp_path / "run", "all", *SMALL, "--target", str(tmp_path / "model"))
     for step in ("tokenizer:", "pack:", "train:", "curves:", "layouts:", "export:"):
         assert step in said
-    assert "rests of lines, met exactly: PSM " in said
-    assert "corpus:" not in said, "it is there already"
+    assert "rests of lines: PSM " in said
+    assert "corpus:" not in said, "it exists already"
     assert (tmp_path / "run" / "cpu" / "curves.svg").stat().st_size > 1000
 
     async def answer() -> str:
@@ -122,32 +133,29 @@ def test_all_steps_in_one_command_end_in_a_model_that_the_runtime_opens(corpus: 
     assert isinstance(asyncio.run(answer()), str)
 
 
-def test_training_in_slices_ends_where_one_run_does(corpus: Path, tmp_path: Path) -> None:
+def test_training_in_time_slices_gives_the_weights_of_one_run(packed: Path, tmp_path: Path) -> None:
     for name in ("whole", "sliced"):
-        shutil.copytree(corpus, tmp_path / name)
-        run(tmp_path / name, "tokenizer", "--vocab-size", "400")
-        run(tmp_path / name, "pack", "--context", "768")
+        shutil.copytree(packed / "cpu", tmp_path / name / "cpu")
     run(tmp_path / "whole", "train", "--steps", "3", *SHAPE)
     for _ in range(3):
         said = run(tmp_path / "sliced", "train", "--steps", "3", "--slice-minutes", "0", *SHAPE)
     assert "of the run" not in said
-    first, second = (load_pieces(tmp_path / name / "cpu" / "checkpoint") for name in ("whole", "sliced"))
+    first, second = (load_state(tmp_path / name / "cpu" / "checkpoint") for name in ("whole", "sliced"))
     assert first is not None
     assert second is not None
     assert first["step"] == second["step"] == 3
     assert all(torch.equal(first["network"][name], second["network"][name]) for name in first["network"])
 
 
-def test_training_needs_neither_the_corpus_nor_what_made_it(corpus: Path, tmp_path: Path) -> None:
-    """A machine without a network gets rows, the tokenizer and the code, and has torch and tokenizers."""
-    shutil.copytree(corpus, tmp_path / "run")
-    run(tmp_path / "run", "tokenizer", "--vocab-size", "400")
-    run(tmp_path / "run", "pack", "--context", "768")
+def test_training_needs_neither_the_corpus_nor_the_packages_that_built_it(
+    packed: Path, tmp_path: Path
+) -> None:
+    """A machine without network access gets rows, the tokenizer and the code, and has few packages."""
     bare = tmp_path / "bare"
-    shutil.copytree(tmp_path / "run" / "cpu", bare / "cpu")
+    shutil.copytree(packed / "cpu", bare / "cpu")
     missing = ("datasketch", "rich", "accelerate", "gguf", "psutil", "huggingface_hub", "matplotlib")
     code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import runpy; " + (
-        "sys.argv[0] = 'training'; runpy.run_module('model_runtime.training', run_name='__main__')"
+        "runpy.run_module('recipes.default_model', run_name='__main__')"
     )
     command = [sys.executable, "-c", code, "--folder", str(bare), "train", "--steps", "2", *SHAPE]
     done = subprocess.run(command, capture_output=True, timeout=100, encoding="utf-8", check=False)
@@ -156,15 +164,13 @@ def test_training_needs_neither_the_corpus_nor_what_made_it(corpus: Path, tmp_pa
     assert (bare / "cpu" / "checkpoint" / "pieces.json").exists()
 
 
-def test_a_step_out_of_order_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_step_out_of_order_names_the_missing_file(tmp_path: Path) -> None:
     said = run(tmp_path, "pack", status=2)
     assert "tokenizer.json" in said
     assert len(said.splitlines()) == 1
 
 
-def test_a_corpus_is_not_made_where_there_is_nothing_to_keep_it_clear_of(
-    corpus: Path, tmp_path: Path
-) -> None:
+def test_a_corpus_is_not_built_without_evaluation_sets(corpus: Path, tmp_path: Path) -> None:
     packages = str(corpus / "packages.txt")
     said = run(tmp_path, "corpus", "--packages", packages, "--evaluation-sets", str(tmp_path), status=2)
     assert "--evaluation-sets" in said

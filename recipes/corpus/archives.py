@@ -1,7 +1,4 @@
-"""The first step's second part: what a wheel or an sdist has in it, read without running any of it.
-
-packages ▶ **archives** ▶ cleaning ▶ corpus.
-"""
+"""The Python files and the metadata of a wheel or an sdist, read without running any of it."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ Members = Iterator[tuple[str, bytes]]
 
 
 @contextmanager
-def opened(archive: Path) -> Iterator[tuple[Message, Members]]:
-    """A package's metadata, and its Python files in order of path, each with what it holds.
+def open_archive(archive: Path) -> Iterator[tuple[Message, Members]]:
+    """A package's metadata, and the path and content of its Python files, in order of path.
 
     Raises:
         ValueError: it has no metadata.
@@ -32,7 +29,7 @@ def opened(archive: Path) -> Iterator[tuple[Message, Members]]:
     else:
         with tarfile.open(archive) as source:
             files = sorted((file for file in source if file.isfile()), key=lambda file: file.name)
-            inside = {file.name.partition("/")[2]: file for file in files}  # without the folder of all
+            inside = {file.name.partition("/")[2]: file for file in files}  # without the top-level folder
             metadata = _only(archive, (name for name in inside if name == "PKG-INFO"))
             members = ((name, _read(source, inside[name])) for name in inside if name.endswith(".py"))
             yield message_from_bytes(_read(source, inside[metadata])), members

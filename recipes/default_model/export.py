@@ -1,7 +1,7 @@
-"""The fifth step of the recipe: the trained weights as a checkpoint folder, matrices in int8.
+"""The trained weights as a checkpoint folder, with matrices in int8.
 
-The folder is an ordinary GPTBigCode checkpoint but for one thing: a matrix ``X`` is stored as int8, with
-``X.scale`` beside it, one scale a row. `checkpoints.loading` reads it.
+An ordinary GPTBigCode checkpoint, except that a matrix ``X`` is stored as int8 with ``X.scale`` beside it,
+one scale for each row.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from model_runtime.checkpoints import INT8
 from model_runtime.decoding import quantize
-from model_runtime.training.network import Shape
-from model_runtime.training.pieces import load_pieces
-from model_runtime.training.vocabulary import END_OF_TEXT, token_id
+from model_runtime.training import load_state
+from recipes.default_model.network import Shape
+from recipes.default_model.vocabulary import special_tokens
 
 
 def checkpoint_config(shape: Shape, end_of_text: int) -> dict[str, Any]:
@@ -50,14 +50,14 @@ def checkpoint_config(shape: Shape, end_of_text: int) -> dict[str, Any]:
 
 
 def read_weights(folder: Path, shape: Shape) -> dict[str, Tensor]:
-    """What `export_model` wrote, in fp32, for a network of this shape.
+    """The weights of an exported model, in fp32, for a network of this shape.
 
     Raises:
         FileNotFoundError: there is no checkpoint.
-        ValueError: it is of another shape.
+        ValueError: it has another shape.
     """
     if not (folder / "model.safetensors").is_file():
-        raise FileNotFoundError(f"there is no {folder / 'model.safetensors'} to begin with")
+        raise FileNotFoundError(f"there is no {folder / 'model.safetensors'} to start from")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     wanted = checkpoint_config(shape, config["eos_token_id"])
     different = [
@@ -79,18 +79,27 @@ def read_weights(folder: Path, shape: Shape) -> dict[str, Tensor]:
     }
 
 
+def trained_state(run: Path) -> dict[str, Any]:
+    """The saved state of the training run in a folder, with the keys "network" and "shape".
+
+    Raises:
+        FileNotFoundError: nothing has been trained there.
+    """
+    state = load_state(run / "checkpoint")
+    if state is None:
+        raise FileNotFoundError(f"there is no {run / 'checkpoint'}: run the step `train` first")
+    return state
+
+
 def export_model(run: Path, target: Path, quantized: bool = True) -> None:
     """Write the run's last weights to the folder `target`: config, weights, tokenizer.
 
     Raises:
         FileNotFoundError: nothing has been trained in the folder `run`.
     """
-    state = load_pieces(run / "checkpoint")
-    if state is None:
-        raise FileNotFoundError(f"there is no {run / 'checkpoint'}: run the step `train` first")
-    shape = Shape(**state["shape"])
+    state = trained_state(run)
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
-    config = checkpoint_config(shape, token_id(tokenizer, END_OF_TEXT))
+    config = checkpoint_config(Shape(**state["shape"]), special_tokens(tokenizer).end_of_text)
     tensors: dict[str, Tensor] = {}
     for name, weight in state["network"].items():
         if quantized and weight.ndim == 2:

@@ -1,7 +1,4 @@
-"""How a run went, drawn: loss and exact match over the tokens that were read.
-
-train ▶ `log.jsonl` ▶ **curves**.
-"""
+"""Draws the log of a training run: loss and exact match over the tokens that were read."""
 
 from __future__ import annotations
 
@@ -24,20 +21,20 @@ def draw_curves(log: Path, target: Path) -> None:
     if not records:
         raise ValueError(f"{log} is empty: train for some minutes first")
     tokens = [record["tokens"] / 1e6 for record in records]
-    met = any(record["exact_match_psm"] or record["exact_match_spm"] for record in records)
-    figure = Figure(figsize=(8 if met else 4.5, 3), layout="constrained")
-    every = figure.subplots(1, 2 if met else 1, squeeze=False)[0]
+    matched = any(record["exact_match_psm"] or record["exact_match_spm"] for record in records)
+    figure = Figure(figsize=(8 if matched else 4.5, 3), layout="constrained")
+    every = figure.subplots(1, 2 if matched else 1, squeeze=False)[0]
     for axes in every:
         axes.set_xlabel("tokens read, millions")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     every[0].plot(tokens, [record["held_out_loss"] for record in records], color="tab:blue")
     every[0].set_title("loss on held-out packages, nats a token", fontsize=10)
-    if met:  # else there is nothing to see yet
+    if matched:  # otherwise there is nothing to see yet
         for layout, colour in (("psm", "tab:orange"), ("spm", "tab:green")):
             shares = [100 * record[f"exact_match_{layout}"] for record in records]
             every[1].plot(tokens, shares, color=colour, label=layout.upper())
-        every[1].set_title("rests of held-out lines met exactly, %", fontsize=10)
+        every[1].set_title("exact match on rests of held-out lines, %", fontsize=10)
         every[1].legend(frameon=False)
-    with rc_context({"svg.hashsalt": "fimble", "svg.fonttype": "none"}):  # the same run, the same file
+    with rc_context({"svg.hashsalt": "fimble", "svg.fonttype": "none"}):  # reproducible output
         figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)

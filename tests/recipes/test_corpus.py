@@ -1,4 +1,4 @@
-"""Lists, archives, and what is kept out of the corpus."""
+"""The package list, archives, and decontamination."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from model_runtime.training.archives import opened
-from model_runtime.training.cleaning import read_archive
-from model_runtime.training.decontamination import Benchmarks, read_benchmarks
-from model_runtime.training.packages import Package, fetch, read_package_list
-from tests.model_runtime.training.wheels import module, write_wheel
+from model_runtime.evaluation import EVALUATION_SETS
+from model_runtime.evaluation.tasks import INFILLING, read_tasks
+from recipes.corpus.archives import open_archive
+from recipes.corpus.cleaning import read_archive
+from recipes.corpus.decontamination import Benchmarks, read_benchmarks
+from recipes.corpus.packages import Package, fetch, read_package_list
+from tests.model_runtime.training.source_code import module
+from tests.recipes.wheels import write_wheel
 
 PROBLEM = (
     "def mean_of(numbers):\n    '''Give back the arithmetic mean of those numbers that are larger than zero, "
@@ -44,14 +47,14 @@ def test_a_list_is_read_with_its_marks(tmp_path: Path) -> None:
     ]
 
 
-def test_a_package_that_is_not_pinned_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_a_package_that_is_not_pinned_is_refused_with_its_line_number(tmp_path: Path) -> None:
     path = tmp_path / "packages.txt"
     path.write_text("alpha==1.0\nbeta>=2\n")
     with pytest.raises(ValueError, match="line 2"):
         read_package_list(path)
 
 
-def test_archives_that_are_there_are_not_fetched_again(tmp_path: Path) -> None:
+def test_archives_that_exist_are_not_fetched_again(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "some_package", "MIT", {}, version="1.0.post1")
     source = tmp_path / "other-package-2.0.tar.gz"
     source.write_bytes(b"")
@@ -59,7 +62,7 @@ def test_archives_that_are_there_are_not_fetched_again(tmp_path: Path) -> None:
     assert fetch(packages, tmp_path) == dict(zip(packages, (wheel, source), strict=True))
 
 
-def test_an_sdist_gives_what_a_wheel_does(tmp_path: Path) -> None:
+def test_an_sdist_gives_the_same_files_as_a_wheel(tmp_path: Path) -> None:
     files = {"b.py": module(1), "a.py": module(2), "tests/test_a.py": module(3)}
     wheel = write_wheel(tmp_path, "pack", "MIT", files)
     source = tmp_path / "pack-1.0.tar.gz"
@@ -76,14 +79,14 @@ def test_an_sdist_gives_what_a_wheel_does(tmp_path: Path) -> None:
     assert other.dropped == record.dropped == {"test or vendored": 1}
 
 
-def test_an_archive_of_something_else_is_told(tmp_path: Path) -> None:
+def test_an_archive_that_is_no_package_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x-1.tar.gz", "w:gz"):
         pass
-    with pytest.raises(ValueError, match="no metadata"), opened(tmp_path / "x-1.tar.gz"):
+    with pytest.raises(ValueError, match="no metadata"), open_archive(tmp_path / "x-1.tar.gz"):
         pass
 
 
-def test_a_run_of_words_from_a_benchmark_is_found_whatever_stands_around(benchmarks: Benchmarks) -> None:
+def test_a_run_of_words_from_a_benchmark_is_found_in_any_surroundings(benchmarks: Benchmarks) -> None:
     quoted = (
         module(1)
         + "\n\n# Give back the arithmetic mean of those numbers that are\n# larger than ZERO, or so\n"
@@ -91,7 +94,7 @@ def test_a_run_of_words_from_a_benchmark_is_found_whatever_stands_around(benchma
     assert benchmarks.reason_to_drop("a.py", quoted) == "benchmark"
 
 
-def test_a_shorter_run_and_counting_are_everybodys(benchmarks: Benchmarks) -> None:
+def test_a_shorter_run_and_counting_are_kept(benchmarks: Benchmarks) -> None:
     assert (
         benchmarks.reason_to_drop("a.py", "# the arithmetic mean of those numbers that are small\n") is None
     )
@@ -117,10 +120,20 @@ def test_a_file_that_names_a_benchmark_is_left_out(benchmarks: Benchmarks, name:
         ("evaluated", None),
     ],
 )
-def test_packages_that_benchmarks_are_made_of_are_left_out_whole(name: str, reason: str | None) -> None:
+def test_packages_that_benchmarks_are_made_of_are_left_out(name: str, reason: str | None) -> None:
     assert CLEAR.reason_to_drop_package(name) == reason
 
 
-def test_no_evaluation_set_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_the_published_sets_are_all_kept_out_by_default() -> None:
+    benchmarks = read_benchmarks(EVALUATION_SETS)
+    for suite in (*INFILLING, "left-to-right"):
+        tasks, _ = read_tasks(suite, None, 20, 0)
+        kept = [
+            task.name for task in tasks if not benchmarks.reason_to_drop("a.py", task.program(task.answer))
+        ]
+        assert not kept
+
+
+def test_a_folder_without_evaluation_sets_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="--evaluation-sets"):
         read_benchmarks(tmp_path)

@@ -1,7 +1,7 @@
-"""The first step's first part: the pinned list of packages, and fetching them by name with pip.
+"""The pinned list of packages, and fetching them by name with pip.
 
-**packages** ▶ archives ▶ cleaning ▶ corpus. pip asks wherever it is configured to. It is asked for a few
-packages at a time and only for those that are not there, so that an interrupted run goes on.
+pip uses whatever index it is configured for. It is called for a few packages at a time, and only for those
+that are missing, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from rich.progress import track
 
 HELD_OUT_MARK = "held out"
 SOURCE_MARK = "sdist"
-AT_ONCE = 20  # packages in one call of pip
+BATCH = 20  # packages in one call of pip
 
 
 @dataclass(frozen=True)
 class Package:
-    """A line of the list: a pinned requirement, and what is marked behind it."""
+    """A pinned requirement and its marks."""
 
     name: str
     version: str
@@ -49,7 +49,7 @@ def read_package_list(path: Path) -> list[Package]:
 
 
 def fetch(packages: Iterable[Package], folder: Path) -> dict[Package, Path]:
-    """Each package's archive in `folder`; those that are not there yet are fetched.
+    """Each package's archive in `folder`; missing ones are downloaded.
 
     Raises:
         subprocess.CalledProcessError: pip could not fetch one; it has said why.
@@ -60,15 +60,15 @@ def fetch(packages: Iterable[Package], folder: Path) -> dict[Package, Path]:
     for from_source in (False, True):
         kind = [package for package in packages if package.from_source == from_source]
         missing = [package for package in kind if _key(package.name, package.version) not in found]
-        batches = [missing[start : start + AT_ONCE] for start in range(0, len(missing), AT_ONCE)]
+        batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
         for batch in track(batches, description="Fetching packages", disable=not batches):
             _download(batch, folder, from_source)
     found = _archives(folder)
     return {package: found[_key(package.name, package.version)] for package in packages}
 
 
-def normal(name: str) -> str:
-    """A project's name as PEP 503 normalises it."""
+def normalized(name: str) -> str:
+    """A project's name as PEP 503 normalizes it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -93,5 +93,5 @@ def _archives(folder: Path) -> dict[tuple[str, str], Path]:
 
 
 def _key(name: str, version: str) -> tuple[str, str]:
-    """Wheels write `1.0+cpu` and `1.0_cpu` alike, and leave out zeros where a list may have them."""
-    return normal(name), re.sub(r"[^a-z0-9]+", ".", version.lower())
+    """Wheels spell `1.0+cpu` as `1.0_cpu`."""
+    return normalized(name), re.sub(r"[^a-z0-9]+", ".", version.lower())

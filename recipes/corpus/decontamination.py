@@ -1,7 +1,7 @@
-"""The first step's conscience: what a benchmark asks for must not have been read in training.
+"""Decontamination: what evaluation asks for must not be in the training data.
 
-cleaning ▶ **decontamination**. Left out are files that share a run of 13 words with an evaluation set, files
-and packages that name one, and the repositories that RepoEval (Zhang et al., arXiv:2303.12570) asks about.
+Left out are files that share a run of 13 words with an evaluation set, files and packages that name one, and
+the repositories that RepoEval (Zhang et al., arXiv:2303.12570) is made of.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_runtime.training.packages import normal
+from recipes.corpus.packages import normalized
 
 RUN = 13  # words
-LEAST_DISTINCT = 5  # words with a letter in a run: `0, 1, 2, …` is nobody's text
+MIN_DISTINCT = 5  # words with a letter in a run: `0, 1, 2, …` identifies nothing
 NAMED = re.compile(r"\b(mbpp|human[-_ ]?eval)", re.IGNORECASE)
 REPOEVAL = frozenset(
     ("diffusers", "evaluate", "torchrl", "nerfstudio", "google-vizier", "vizier", "aws-fortuna", "fortuna",
@@ -27,15 +27,15 @@ REPOEVAL = frozenset(
 
 @dataclass(frozen=True)
 class Benchmarks:
-    """The runs of words that stand in evaluation sets."""
+    """The runs of words in evaluation sets."""
 
     runs: frozenset[tuple[str, ...]]
     beginnings: frozenset[str]
-    """The first word of each run: most files have few of them where it counts."""
+    """The first word of each run, to look up few runs of a file."""
 
     def reason_to_drop_package(self, name: str) -> str | None:
         """Why a package is left out whole, or None."""
-        if normal(name) in REPOEVAL:
+        if normalized(name) in REPOEVAL:
             return "RepoEval"
         return "names a benchmark" if NAMED.search(name) else None
 
@@ -62,15 +62,16 @@ def read_benchmarks(folder: Path) -> Benchmarks:
     paths = sorted(path for pattern in ("*.jsonl", "*.jsonl.gz") for path in folder.rglob(pattern))
     if not paths:
         raise FileNotFoundError(
-            f"{folder} has no evaluation set (*.jsonl, *.jsonl.gz) that the corpus could be kept clear of: "
+            f"{folder} has no evaluation set (*.jsonl, *.jsonl.gz) to decontaminate the corpus with: "
             "name a folder with --evaluation-sets"
         )
-    runs = frozenset(run for path in paths for text in _texts(path) for run in _runs(text))
+    texts = {text for path in paths for text in _texts(path)}  # infilling sets repeat each program many times
+    runs = frozenset(run for text in texts for run in _runs(text))
     return Benchmarks(runs, frozenset(run[0] for run in runs))
 
 
 def _texts(path: Path) -> Iterator[str]:
-    """What a set's tasks say: of each, all that is text, and a prompt with what completes it in one."""
+    """The texts of a set's tasks: every string of a task, and its prompt joined with the solution."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -84,7 +85,7 @@ def _runs(text: str) -> Iterator[tuple[str, ...]]:
     words = _words(text)
     for start in range(len(words) - RUN + 1):
         run = tuple(words[start : start + RUN])
-        if len({word for word in run if any(map(str.isalpha, word))}) >= LEAST_DISTINCT:
+        if len({word for word in run if any(map(str.isalpha, word))}) >= MIN_DISTINCT:
             yield run
 
 

@@ -1,4 +1,4 @@
-"""Which licences the corpus admits: read from a package's own metadata, never guessed.
+"""Licences that the corpus admits, read from a package's own metadata and never guessed.
 
 A package is admitted when every licence that it names is permissive. The first of these that is filled
 in decides, as in the core metadata specification (PEP 639 and its predecessors):
@@ -18,7 +18,7 @@ PERMISSIVE = re.compile(
 RESTRICTED = re.compile(
     r"GPL|GNU|MPL|Mozilla|EPL|CDDL|Proprietary|Commercial|Artistic|LicenseRef|Other", re.IGNORECASE
 )
-LONGEST_NAME = 60  # characters; a longer free-text field is the licence's text, which names nothing
+MAX_NAME = 60  # characters; a longer free-text field is the licence's text, not its name
 
 
 def licence_of(metadata: Message) -> str:
@@ -34,7 +34,7 @@ def licence_of(metadata: Message) -> str:
     if classifiers:
         return " AND ".join(classifiers)
     text = str(metadata.get("License") or "").strip()
-    return text if len(text) <= LONGEST_NAME else ""
+    return text if len(text) <= MAX_NAME else ""
 
 
 def is_permissive(licence: str) -> bool:

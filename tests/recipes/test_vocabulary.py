@@ -1,4 +1,4 @@
-"""The tokenizer: every text comes back, indentation is one token, nothing in a text is a sentinel."""
+"""The tokenizer: lossless, one token for a line break with its indentation, no sentinels in text."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from model_runtime.training.vocabulary import SENTINELS, train_tokenizer
-from tests.model_runtime.training.wheels import module
+from recipes.default_model.vocabulary import CONTROL_TOKENS, train_tokenizer
+from tests.model_runtime.training.source_code import module
 
 NESTED = "\n".join(f"{' ' * 4 * depth}if x{depth}:" for depth in range(9)) + "\n"
 
@@ -21,12 +21,12 @@ def tokenizer() -> Tokenizer:
 
 
 @given(text=st.text() | st.binary().map(lambda data: data.decode("latin-1")))
-def test_any_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
+def test_any_text_is_decoded_to_itself(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
 
 
 @given(data=st.binary())
-def test_any_bytes_that_are_text_come_back(tokenizer: Tokenizer, data: bytes) -> None:
+def test_any_decodable_bytes_are_decoded_to_themselves(tokenizer: Tokenizer, data: bytes) -> None:
     text = data.decode("utf-8", errors="replace")
     assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
 
@@ -36,7 +36,7 @@ def test_a_line_break_and_its_indentation_are_one_token(tokenizer: Tokenizer, de
     assert len(tokenizer.encode("\n" + " " * 4 * depth).ids) == 1
 
 
-def test_sentinels_are_the_first_tokens_and_their_names_are_text(tokenizer: Tokenizer) -> None:
-    assert [tokenizer.token_to_id(name) for name in SENTINELS] == list(range(len(SENTINELS)))
-    for name in SENTINELS:
-        assert min(tokenizer.encode(name).ids) >= len(SENTINELS)
+def test_control_tokens_are_the_first_ids_and_their_names_are_plain_text(tokenizer: Tokenizer) -> None:
+    assert [tokenizer.token_to_id(name) for name in CONTROL_TOKENS] == list(range(len(CONTROL_TOKENS)))
+    for name in CONTROL_TOKENS:
+        assert min(tokenizer.encode(name).ids) >= len(CONTROL_TOKENS)

@@ -1,8 +1,7 @@
-"""The trainable twin of the runtime's decoder, for one family: GPTBigCode with one key/value head.
+"""The network of the default model, to be trained: GPTBigCode with multi-query attention.
 
-Module names are transformers' own, so that the state dictionary is a checkpoint as it stands. It is
-kept apart from `decoding`, which is laid out for inference (static cache, no gradients); a test holds the
-two to the same logits.
+Its modules have transformers' names, so that the state dictionary is a checkpoint as it is. The runtime's
+decoder computes the same for inference, without gradients; a test compares their logits.
 """
 
 from __future__ import annotations
@@ -13,6 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+
+from model_runtime.training import Muon
+
+MUON_RATE = 0.02
+ADAM_RATE = 0.003
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,10 @@ class Network(nn.Module):
                 "ln_f": nn.LayerNorm(shape.width),
             }
         )
-        self.apply(self._initialise)
+        self.apply(self._initialize)
 
-    def _initialise(self, module: nn.Module) -> None:
-        """GPT-2's initialisation: what writes into the residual stream starts smaller, by depth."""
+    def _initialize(self, module: nn.Module) -> None:
+        """GPT-2's initialization: projections into the residual stream start smaller, by depth."""
         if isinstance(module, nn.Embedding | nn.Linear):
             nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear):
@@ -109,5 +114,9 @@ class Network(nn.Module):
         return functional.linear(parts["ln_f"](x), embedding.weight)
 
 
-def parameter_count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+def make_optimizers(network: Network) -> list[Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for embeddings, norms and biases."""
+    named = dict(network.named_parameters())
+    matrices = [p for name, p in named.items() if p.ndim == 2 and ".h." in name]
+    rest = [p for name, p in named.items() if not (p.ndim == 2 and ".h." in name)]
+    return [Muon(matrices, MUON_RATE), AdamW(rest, ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0)]
