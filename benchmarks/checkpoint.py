@@ -1,8 +1,8 @@
 """The model that peers are compared on: the same weights, as transformers, CTranslate2 and llama.cpp read.
 
-peers ▶ **checkpoint** ▶ gguf_export. By default a GPTBigCode of 41M parameters with random weights: what it
-writes is garbage, but takes as long as anything else. Its tokenizer is trained on the standard library, with
-the splitting of GPT-2, which all of them know.
+By default a GPTBigCode of 41M parameters with random weights: what it writes is garbage, but takes as long as
+anything else. Its tokenizer is trained on the standard library, with the splitting of GPT-2, which all of
+them know.
 """
 
 from __future__ import annotations

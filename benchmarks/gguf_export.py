@@ -1,7 +1,6 @@
 """A GPTBigCode folder as a GGUF file that llama.cpp runs, with the token ids that ``/infill`` needs.
 
-checkpoint, typing_replay ▶ **gguf_export** ▶ the `gguf` package. llama.cpp's own converter knows tokenizers
-by their hash, so it knows none of ours.
+llama.cpp's own converter knows tokenizers by their hash, so it knows none of ours.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@
 
 Memory bandwidth is measured first, and what a token takes is held against it. A section that fails leaves a
 line that says so, and the rest goes on; one that would end after `--minutes` is left out.
-
-gpu ▶ gpu_models, gpu_products
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Models of real shapes with random weights, made where they are going to run, and how fast they are.
 
-gpu ▶ **gpu_models** ▶ our decoder, or transformers' own. Nothing is read from a file or a hub.
+They are our decoder's, or transformers' own. Nothing is read from a file or a hub.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The products of a step, one by one: how much of the memory's bandwidth each of them gets.
 
-gpu ▶ **gpu_products** ▶ triton_projections, torch. Launches are recorded in a graph, and weights taken in
+Launches are recorded in a graph, and weights taken in
 turn, so that neither Python nor the GPU's own cache is what is measured.
 """
 

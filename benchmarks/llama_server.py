@@ -1,6 +1,6 @@
 """llama.cpp's server as a child process, and HTTP to it.
 
-{processes, llama_vim} ▶ **llama_server**. Loopback only, on a port that is free.
+Loopback only, on a port that is free.
 """
 
 from __future__ import annotations

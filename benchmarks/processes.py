@@ -1,7 +1,7 @@
 """Runtimes in processes of their own, of which one at a time may run: the others are suspended.
 
-peers ▶ **processes** ▶ {runtimes, llama_server}. Threads of an idle runtime often spin for a while; a
-suspended process takes nothing from the one that is measured.
+Threads of an idle runtime often spin for a while; a suspended process takes nothing from the one that is
+measured.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What `peers` has measured, kept as JSON, and the table that the README shows of it.
 
-peers ▶ **results**. The README has the newest file's table between two markers; a test holds it to that.
+The README has the newest file's table between two markers; a test holds it to that.
 """
 
 from __future__ import annotations

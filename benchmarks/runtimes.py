@@ -1,8 +1,7 @@
 """The runtimes that are compared, each behind the same two questions; run as a child process of `peers`.
 
-peers ▶ processes ▶ **runtimes**: one JSON object a line on standard input, one answer a line on standard
-output. A runtime is loaded when the process starts. llama.cpp is a server of its own, asked through
-`llama_server`.
+It takes one JSON object a line on standard input and gives one answer a line on standard output. A runtime is
+loaded when the process starts. llama.cpp is a server of its own, asked through `llama_server`.
 """
 
 from __future__ import annotations

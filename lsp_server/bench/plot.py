@@ -1,6 +1,6 @@
 """Draws what `fimble bench` has measured: latency over context length, and the typing session's waits.
 
-commands.bench ▶ **bench_plot** ▶ bench_figures. matplotlib is an extra, and is imported when it is needed.
+matplotlib is an extra, and is imported when it is needed.
 """
 
 from __future__ import annotations

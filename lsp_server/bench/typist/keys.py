@@ -1,7 +1,7 @@
 """Which keys a person presses to type a text in an editor, and what each does around the cursor.
 
-session ▶ **keys** ▶ {pairs, rhythm}. The editor closes brackets and quotes and indents; the person types over
-what is closed, takes back what is not wanted, and slips.
+The editor closes brackets and quotes and indents; the person types over what is closed, takes back what is
+not wanted, and slips.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Closer:
 
 
 @dataclass(frozen=True)
-class Place:
+class Progress:
     """How far a passage is typed: up to `at` of the target; `closers` follow the cursor, nearest first."""
 
     at: int
     end: int
     closers: tuple[Closer, ...]
 
-    def after(self, target: str, text: str, replaces: int) -> Place | None:
-        """The place after `text`, which `replaces` so many characters; None where the target has another."""
+    def after(self, target: str, text: str, replaces: int) -> Progress | None:
+        """The progress after `text`, which `replaces` so many characters; None where that is wrong."""
         at = self.at + len(text)
         if at > self.end or not target.startswith(text, self.at):
             return None
@@ -49,12 +49,12 @@ class Place:
         gone = self.closers[: len(self.closers) - len(left)]
         if any(closer.end > at for closer in gone) or sum(len(closer.text) for closer in gone) != replaces:
             return None
-        return Place(at, self.end, left)
+        return Progress(at, self.end, left)
 
 
 @dataclass(frozen=True)
 class Press:
-    """A key to come: what it does around the cursor, and the place then, None while something is wrong."""
+    """A key to come: what it does around the cursor, and the progress then; None while it is wrong."""
 
     pause: float
     action: Action
@@ -64,7 +64,7 @@ class Press:
     ahead: int = 0  # … and after it
     skip: int = 0  # characters that the cursor goes over
     to: int | None = None  # where it jumps to
-    place: Place | None = None
+    progress: Progress | None = None
 
 
 class Typist:
@@ -76,23 +76,23 @@ class Typist:
         self._closes = pairs.closers(target)
         self._indent = _indent_unit(target)
 
-    def keys(self, place: Place, before: str, after: str, first: Interval | None) -> Iterator[Press]:
-        """The next keys at `place`, between the characters `before` and `after` in the document."""
-        target, at = self._target, place.at
+    def keys(self, progress: Progress, before: str, after: str, first: Interval | None) -> Iterator[Press]:
+        """The next keys at `progress`, between the characters `before` and `after` in the document."""
+        target, at = self._target, progress.at
         pauses = self._pauses(at, first or self._interval(at, before))
-        if place.closers and place.closers[0].start == at:
-            closer, rest = place.closers[0], place.closers[1:]
+        if progress.closers and progress.closers[0].start == at:
+            closer, rest = progress.closers[0], progress.closers[1:]
             action: Action = "type" if len(closer.text) == 1 else "move"
-            skipped = Place(closer.end, place.end, rest)
-            yield Press(next(pauses), action, skip=len(closer.text), place=skipped)
+            skipped = Progress(closer.end, progress.end, rest)
+            yield Press(next(pauses), action, skip=len(closer.text), progress=skipped)
         elif target.startswith(("\n", "\r\n"), at):
-            yield from self._enter(place, pauses)
+            yield from self._enter(progress, pauses)
         elif at in self._closes and _would_close(target[at], before, after):
-            yield from self._open(place, pauses)
+            yield from self._open(progress, pauses)
         else:
-            yield from self._slip(place, pauses)
-            typed = Place(at + 1, place.end, place.closers)
-            yield Press(next(pauses), "type", typed=target[at], place=typed)
+            yield from self._slip(progress, pauses)
+            typed = Progress(at + 1, progress.end, progress.closers)
+            yield Press(next(pauses), "type", typed=target[at], progress=typed)
 
     def _interval(self, at: int, before: str) -> Interval:
         """What kind of key comes at `at`, after the character `before`."""
@@ -106,75 +106,79 @@ class Typist:
         for number in count():
             yield self.rhythm.pause("correction" if number else interval, f"{at}.{number}")
 
-    def _open(self, place: Place, pauses: Iterator[float]) -> Iterator[Press]:
+    def _open(self, progress: Progress, pauses: Iterator[float]) -> Iterator[Press]:
         """An opening bracket or quote, which the editor closes; who does not want that deletes it."""
-        opener, partner = self._target[place.at], self._closes[place.at]
+        opener, partner = self._target[progress.at], self._closes[progress.at]
         closer = pairs.CLOSER[opener]
-        if partner is not None and partner < place.end:
-            opened = Place(place.at + 1, place.end, (Closer(closer, partner + 1), *place.closers))
-            yield Press(next(pauses), "type", typed=opener, closed=closer, place=opened)
+        if partner is not None and partner < progress.end:
+            opened = Progress(progress.at + 1, progress.end, (Closer(closer, partner + 1), *progress.closers))
+            yield Press(next(pauses), "type", typed=opener, closed=closer, progress=opened)
         else:
-            opened = Place(place.at + 1, place.end, place.closers)
+            opened = Progress(progress.at + 1, progress.end, progress.closers)
             yield Press(next(pauses), "type", typed=opener, closed=closer)
-            yield Press(next(pauses), "erase", ahead=1, place=opened)
+            yield Press(next(pauses), "erase", ahead=1, progress=opened)
 
-    def _slip(self, place: Place, pauses: Iterator[float]) -> Iterator[Press]:
+    def _slip(self, progress: Progress, pauses: Iterator[float]) -> Iterator[Press]:
         """Now and then a wrong letter, and perhaps one more, which are erased again."""
-        target, at = self._target, place.at
+        target, at = self._target, progress.at
         wrong = self.rhythm.slip(target[at], str(at))
         if not wrong:
             return
-        if self.rhythm.notices_late(str(at)) and target[at + 1 : at + 2].isalpha() and at + 1 < place.end:
+        if self.rhythm.notices_late(str(at)) and target[at + 1 : at + 2].isalpha() and at + 1 < progress.end:
             wrong += target[at + 1]
         for letter in wrong:
             yield Press(next(pauses), "type", typed=letter)
         for _ in wrong:
             yield Press(next(pauses), "erase", back=1)
 
-    def _enter(self, place: Place, pauses: Iterator[float]) -> Iterator[Press]:
+    def _enter(self, progress: Progress, pauses: Iterator[float]) -> Iterator[Press]:
         """Enter, after which the editor indents, and the keys that make its indentation the target's."""
-        target, at = self._target, place.at
+        target, at = self._target, progress.at
         newline = "\r\n" if target.startswith("\r\n", at) else "\n"
-        blanks = _BLANKS.match(target, at + len(newline), place.end)
+        blanks = _BLANKS.match(target, at + len(newline), progress.end)
         wanted = blanks.group() if blanks else ""
         start = at + len(newline) + len(wanted)
         line_start = target.rfind("\n", 0, at) + 1
         indentation = _BLANKS.match(target, line_start, at)
         own = indentation.group() if indentation else ""
-        closed, closers = self._spread(place, newline + own)
-        there = Place(start, place.end, closers)
+        closed, closers = self._spread(progress, newline + own)
+        there = Progress(start, progress.end, closers)
         given = own + self._indent if target[line_start:at].rstrip().endswith((":", "(", "[", "{")) else own
         blank = target.startswith(("\n", "\r\n"), start)
         if blank or given == wanted or not (wanted.startswith(given) or given.startswith(wanted)):
-            yield Press(next(pauses), "type", typed=newline + wanted, closed=closed, place=there)
+            yield Press(next(pauses), "type", typed=newline + wanted, closed=closed, progress=there)
             return
         yield Press(next(pauses), "type", typed=newline + given, closed=closed)
         yield from self._indented(given, wanted, there, pauses)
 
-    def _indented(self, given: str, wanted: str, there: Place, pauses: Iterator[float]) -> Iterator[Press]:
+    def _indented(self, given: str, wanted: str, there: Progress, pauses: Iterator[float]) -> Iterator[Press]:
         """Tabs or backspaces from the indentation that is `given` to the one that is `wanted`."""
         unit = len(self._indent)
         while len(given) < len(wanted):
             more = wanted[len(given) : len(given) + unit]
             given += more
-            yield Press(next(pauses), "type", typed=more, place=there if len(given) == len(wanted) else None)
+            yield Press(
+                next(pauses), "type", typed=more, progress=there if len(given) == len(wanted) else None
+            )
         while len(given) > len(wanted):
             fewer = min(unit, len(given) - len(wanted))
             given = given[:-fewer]
-            yield Press(next(pauses), "erase", back=fewer, place=there if len(given) == len(wanted) else None)
+            yield Press(
+                next(pauses), "erase", back=fewer, progress=there if len(given) == len(wanted) else None
+            )
 
-    def _spread(self, place: Place, line_end: str) -> tuple[str, tuple[Closer, ...]]:
-        """Enter between a bracket and its closer puts the closer on a line of its own, if that is its place.
+    def _spread(self, progress: Progress, line_end: str) -> tuple[str, tuple[Closer, ...]]:
+        """Enter between a bracket and its closer puts the closer on a line of its own, if it belongs there.
 
         Returns:
             What comes after the cursor by that, and all the closers that are there then.
         """
-        if place.closers and self._closes.get(place.at - 1) == place.closers[0].end - 1:
-            closer, rest = place.closers[0], place.closers[1:]
+        if progress.closers and self._closes.get(progress.at - 1) == progress.closers[0].end - 1:
+            closer, rest = progress.closers[0], progress.closers[1:]
             spread = Closer(line_end + closer.text, closer.end)
-            if spread.start > place.at and self._target.startswith(spread.text, spread.start):
+            if spread.start > progress.at and self._target.startswith(spread.text, spread.start):
                 return line_end, (spread, *rest)
-        return "", place.closers
+        return "", progress.closers
 
 
 def _would_close(opener: str, before: str, after: str) -> bool:

@@ -1,7 +1,7 @@
 """Which brackets and quotes of a text belong together: what an editor closes when the first one is typed.
 
-session ▶ **pairs**. Knows strings and comments as Python has them. For another language it is less like an
-editor, but no less exact: a session comes to its text in any case.
+Knows strings and comments as Python has them. For another language it is less like an editor, but no less
+exact: a session comes to its text in any case.
 """
 
 from __future__ import annotations

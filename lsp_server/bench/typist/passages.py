@@ -1,7 +1,7 @@
 """Which passages of a file are typed, and in which order; the rest of the file is there from the start.
 
-session ▶ **passages**. Somebody who works on a file adds lines here, an argument there. So there is real text
-below every passage, and going from one to the next is a jump.
+Somebody who works on a file adds lines here, an argument there. So there is real text below every passage,
+and going from one to the next is a jump.
 """
 
 from __future__ import annotations

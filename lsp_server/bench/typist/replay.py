@@ -1,12 +1,9 @@
 """Plays a typing session to whoever completes it, at the typist's pace, and notes what is shown when.
 
-    TypingSession ──key──▶ Assistant (a client and a server)
-          ▲                    │ Watch.show, Watch.answered
-          └──── Ghost ─────────┘
-
-Keys come when they are due, however far the assistant is: one that computes too long is typed over, as in
-an editor. Where it has nothing left to do before the next key, the wait can be left out; no time that is
-reported contains such a wait.
+An `Assistant` is told each key of the `TypingSession` and says to a `Watch` what it shows; the session looks
+at that when it decides whether to accept. Keys come when they are due, however far the assistant is: one that
+computes too long is typed over, as in an editor. Where it has nothing left to do before the next key, the
+wait can be left out; no time that is reported contains such a wait.
 """
 
 from __future__ import annotations

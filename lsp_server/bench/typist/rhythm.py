@@ -1,7 +1,7 @@
 """When keys are pressed and which ones slip: people's intervals, drawn anew for every place in a text.
 
-session ▶ **rhythm**. What is drawn for a place depends on the seed and that place alone. So two sessions that
-differ in what they accept have the same rhythm wherever both of them type.
+What is drawn for a place depends on the seed and that place alone. So two sessions that differ in what they
+accept have the same rhythm wherever both of them type.
 
 Means are those of Dhakal, Feit, Kristensson and Oulasvirta, "Observations on Typing from 136 Million
 Keystrokes" (CHI 2018, table 3): 239 ms between keys, 206 ms (the mean of its three groups) between letters

@@ -1,8 +1,8 @@
 """A typing session: a file is typed as in an editor, passage by passage, key by key, and comes out exact.
 
-**session** ▶ {passages, keys ▶ {pairs, rhythm}}. Brackets and quotes are closed by the editor and typed over,
-Enter indents, letters slip and are corrected, the cursor jumps from passage to passage, and ghost text that
-says what is to be typed is accepted. Nothing here waits, or looks at a clock: times are seconds from a start.
+Brackets and quotes are closed by the editor and typed over, Enter indents, letters slip and are corrected,
+the cursor jumps from passage to passage, and ghost text that says what is to be typed is accepted. Nothing
+here waits, or looks at a clock: times are seconds from a start.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from lsp_server.bench.typist.keys import Action, Place, Press, Typist
+from lsp_server.bench.typist.keys import Action, Press, Progress, Typist
 from lsp_server.bench.typist.passages import Passage, choose
 from lsp_server.bench.typist.rhythm import Interval, Rhythm
 
@@ -24,7 +24,7 @@ SHORTEST_ACCEPTED: Final = 4
 
 @dataclass(frozen=True)
 class Edit:
-    """The characters from `start` up to `end` of the text make place for `text`."""
+    """The characters from `start` up to `end` of the text make room for `text`."""
 
     start: int
     end: int
@@ -73,7 +73,7 @@ class TypingSession:
         self._ahead = deque(passages)
         self._missing = list(passages)
         self._all = self._left = sum(passage.length for passage in passages)
-        self._place: Place | None = None
+        self._progress: Progress | None = None
         self._presses: deque[Press] = deque()
         self._now = 0.0
         self.text = _without(target, passages)
@@ -99,9 +99,9 @@ class TypingSession:
             press = accepted
             self._presses.clear()
         key = self._apply(press)
-        self._place = press.place
-        if self._place is not None:
-            self._left = self._place.end - self._place.at + sum(each.length for each in self._missing)
+        self._progress = press.progress
+        if self._progress is not None:
+            self._left = self._progress.end - self._progress.at + sum(each.length for each in self._missing)
         if not self._presses:
             self._plan("after accept" if press is accepted else None)
         return key
@@ -119,26 +119,26 @@ class TypingSession:
 
     def _accepted(self, ghost: Ghost) -> Press | None:
         """The key that accepts all of `ghost`, or its first line; None where neither is right."""
-        place = self._place
-        if place is None or self._now - ghost.shown_at < NOTICED_SECONDS:
+        progress = self._progress
+        if progress is None or self._now - ghost.shown_at < NOTICED_SECONDS:
             return None
         first_line, newline, _ = ghost.text.partition("\n")
         for text in (ghost.text, first_line) if newline and not ghost.replaces else (ghost.text,):
-            after = place.after(self._target, text, ghost.replaces)
+            after = progress.after(self._target, text, ghost.replaces)
             if after is not None and len(text.strip()) >= SHORTEST_ACCEPTED:
-                return Press(0.0, "accept", typed=text, ahead=ghost.replaces, place=after)
+                return Press(0.0, "accept", typed=text, ahead=ghost.replaces, progress=after)
         return None
 
     def _plan(self, first: Interval | None = None) -> None:
         """Decide which keys come next; `first` is another pause before the first of them."""
-        if self._place is not None and self._place.at == self._place.end:
-            self._place = None
-        if self._place is None:
+        if self._progress is not None and self._progress.at == self._progress.end:
+            self._progress = None
+        if self._progress is None:
             self._jump()
             return
         before = self.text[self.cursor - 1 : self.cursor]
         after = self.text[self.cursor : self.cursor + 1]
-        self._presses.extend(self._typist.keys(self._place, before, after, first))
+        self._presses.extend(self._typist.keys(self._progress, before, after, first))
 
     def _jump(self) -> None:
         """Go to the next passage, if there is one."""
@@ -147,9 +147,9 @@ class TypingSession:
         passage = self._ahead.popleft()
         self._missing.remove(passage)
         gone = sum(other.length for other in self._missing if other.start < passage.start)
-        place = Place(passage.start, passage.end, ())
+        progress = Progress(passage.start, passage.end, ())
         pause = self._typist.rhythm.pause("jump", str(passage.start))
-        self._presses.append(Press(pause, "move", to=passage.start - gone, place=place))
+        self._presses.append(Press(pause, "move", to=passage.start - gone, progress=progress))
 
 
 def _without(text: str, passages: list[Passage]) -> str:
