@@ -38,12 +38,12 @@ class Connection:
         self._listening = asyncio.get_running_loop().create_task(self._listen(reader))
 
     def on_notification(self, method: str, handler: Callable[[Any], None]) -> None:
-        """Call `handler` with the parameters of the server's notifications of `method`."""
+        """Call `handler` from now on with the parameters of the server's notifications of `method`."""
 
         def handle(params: Any) -> None:
             handler(params)
 
-        self._client.feature(method)(handle)
+        self._protocol.fm.features[method] = handle  # pygls' decorator takes one for each method only
 
     async def initialize(self, capabilities: Mapping[str, object]) -> Any:
         """Introduce ourselves; the server's answer."""

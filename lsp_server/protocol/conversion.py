@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Any, Final, TypeAlias, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
@@ -22,6 +22,9 @@ from lsprotocol import types
 from lsprotocol.converters import get_converter
 
 from lsp_server.protocol.extensions import InlineCompletionParams
+
+_Partial: TypeAlias = types.TextDocumentContentChangePartial
+_Whole: TypeAlias = types.TextDocumentContentChangeWholeDocument
 
 _LARGEST: Final = 2**31 - 1  # of LSP's numbers; clients send larger ones for the end of a line, say
 
@@ -46,12 +49,9 @@ def converter() -> Converter:
     made.register_structure_hook(types.ProgressToken | None, _token)
     made.register_structure_hook(types.InlineCompletionTriggerKind, _trigger_kind)
 
-    def change(value: Any, _: object) -> Any:
+    def change(value: Any, _: object) -> _Whole | _Partial:
         whole = not isinstance(value, Mapping) or value.get("range") is None
-        kind = (
-            types.TextDocumentContentChangeWholeDocument if whole else types.TextDocumentContentChangePartial
-        )
-        return made.structure(value, kind)
+        return made.structure(value, _Whole if whole else _Partial)
 
     def strictly(kind: Any) -> Callable[[Any, Any], Any]:
         names = {one.name: override(rename=_camel(one.name)) for one in attrs.fields(kind)}
@@ -75,7 +75,7 @@ def converter() -> Converter:
         return checked
 
     made.register_structure_hook_factory(is_sequence, listed)
-    made.register_structure_hook(types.TextDocumentContentChangeEvent, change)
+    made.register_structure_hook(_Partial | _Whole, change)
     made.register_structure_hook_factory(attrs.has, strictly)
     return made
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -101,14 +100,6 @@ def failure(capsys: pytest.CaptureFixture[str]) -> str:
     assert errors.startswith("fimble: ")
     assert errors.count("\n") == 1
     return errors
-
-
-def test_without_transformers_it_is_one_line_and_status_2(
-    codegen: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    assert main(["verify", str(codegen)]) == 2
-    assert "pip install 'fimble[verify]'" in failure(capsys)
 
 
 def test_another_family_is_one_line_and_status_2(

@@ -86,6 +86,7 @@ class Editor:
         self._listening = asyncio.get_running_loop().create_task(self._listen())
         self._news = asyncio.Event()
         self.answers_progress = True
+        self.answers_questions = True
         self.settings: object = None
         self.received: list[dict[str, Any]] = []
 
@@ -158,7 +159,7 @@ class Editor:
                 message.get("method") == "window/workDoneProgress/create" and self.answers_progress
             ) or message.get("method") == "client/registerCapability":
                 self.send({"jsonrpc": "2.0", "id": message["id"], "result": None})
-            elif message.get("method") == "workspace/configuration":
+            elif message.get("method") == "workspace/configuration" and self.answers_questions:
                 self.send({"jsonrpc": "2.0", "id": message["id"], "result": [self.settings]})
             elif "method" not in message and message["id"] in self._answers:
                 answer = self._answers[message["id"]]
@@ -211,6 +212,10 @@ class EditorAndServer:
     async def status(self) -> int:
         """The server's exit status, when it has ended."""
         return await self._running
+
+    def feed(self, data: bytes) -> None:
+        """Send bytes that may be anything."""
+        self._to_server.feed_data(data)
 
     def hang_up(self) -> None:
         """End the connection as a dying editor does."""

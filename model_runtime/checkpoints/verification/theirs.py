@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from model_runtime.api import BackendError, UnsupportedModel
+from model_runtime.api import UnsupportedModel
 from model_runtime.checkpoints.reading import some
 from model_runtime.checkpoints.verification.trace import Spot, Trace
 
@@ -37,24 +37,6 @@ NAMES = (_Names("h", "attn", "ln_f"), _Names("layers", "self_attn", "norm"))
 """After GPT-2 and after Llama: all families follow one of them."""
 
 
-class TransformersMissing(BackendError):
-    """There is nothing to compare with."""
-
-
-def require_transformers() -> Any:
-    """The package transformers.
-
-    Raises:
-        TransformersMissing: it is not installed.
-    """
-    try:
-        return import_module("transformers")
-    except ImportError as error:
-        raise TransformersMissing(
-            "verify compares with transformers, which is not installed: run `pip install 'fimble[verify]'`"
-        ) from error
-
-
 @torch.inference_mode()
 def trace_theirs(
     path: Path, tokens: Sequence[int], steps: int, *, device: torch.device, dtype: torch.dtype
@@ -62,11 +44,10 @@ def trace_theirs(
     """Load the checkpoint in `path`, compute `tokens` and as many greedy `steps` after them.
 
     Raises:
-        TransformersMissing: it is not installed.
         UnsupportedModel: it cannot load the checkpoint, or has parts that are not known here.
     """
     model = _load(path, device, dtype)
-    trace, cache = Trace(), require_transformers().DynamicCache()
+    trace, cache = Trace(), _transformers().DynamicCache()
     with _watched(model, trace):
         logits = _forward(model, tokens, cache)
     trace.see(Spot("logits"), logits)
@@ -89,7 +70,7 @@ def _forward(model: Model, tokens: Sequence[int], cache: Any) -> Tensor:
 def _load(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
     with _silent():
         try:
-            loaded = require_transformers().AutoModelForCausalLM.from_pretrained(
+            loaded = _transformers().AutoModelForCausalLM.from_pretrained(
                 path, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
             )
         except (OSError, ValueError, KeyError) as error:
@@ -101,10 +82,15 @@ def _load(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
     return model.to(device).train(False)
 
 
+def _transformers() -> Any:
+    """The package transformers, which takes seconds to import."""
+    return import_module("transformers")
+
+
 @contextmanager
 def _silent() -> Iterator[None]:
     """No progress bars and warnings from transformers: what it loads is ours to tell of."""
-    logging = require_transformers().utils.logging
+    logging = _transformers().utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -26,7 +26,7 @@ from model_runtime.checkpoints.loading import LoadedModel, load
 from model_runtime.checkpoints.reading import read_json
 from model_runtime.checkpoints.verification.compare import compare_greedy, compare_parts
 from model_runtime.checkpoints.verification.ours import trace_ours
-from model_runtime.checkpoints.verification.theirs import require_transformers, trace_theirs
+from model_runtime.checkpoints.verification.theirs import trace_theirs
 
 PRECISIONS: Mapping[torch.dtype, tuple[Dtype, float]] = {
     torch.float32: ("fp32", 1e-4),
@@ -90,7 +90,6 @@ def verify_checkpoint(
         raise InvalidRequest(f"the tolerance is {tolerance}: use 0 or more")
     precision, rounding = PRECISIONS[dtype]
     tolerance = rounding if tolerance is None else tolerance
-    require_transformers()
     reference = reference or path
     _refuse_what_transformers_cannot_read(reference)
     tell = progress or _tell_nobody
