@@ -72,7 +72,7 @@ class Outcomes:
     def sent(self, suggestion: Suggestion, item: Sent) -> None:
         """The editor has been given `item`."""
         self._sent.pop(suggestion.id, None)
-        self._sent[suggestion.id] = replace(item, taken=self._metrics.taken(suggestion.id))
+        self._sent[suggestion.id] = replace(item, taken=self._metrics.accepted_units(suggestion.id))
         while len(self._sent) > _MOST_REMEMBERED:
             del self._sent[next(iter(self._sent))]
         if not self._tells_shown:
