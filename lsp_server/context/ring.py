@@ -63,11 +63,9 @@ class Chunk:
         """A chunk of `lines` without those that are excluded; None if too little is left."""
         cut = (lines[start : start + EXCERPT_LINES] for start in range(0, len(lines), EXCERPT_LINES))
         excerpts = tuple(excerpt for part in cut if (excerpt := Excerpt.take(uri, path, part)))
-        return (
-            cls(uri, excerpts, frozenset().union(*(excerpt.lines for excerpt in excerpts)))
-            if excerpts
-            else None
-        )
+        if not excerpts:
+            return None
+        return cls(uri, excerpts, frozenset().union(*(excerpt.lines for excerpt in excerpts)))
 
 
 class Ring:
