@@ -1,7 +1,7 @@
-"""The counts as a table for a terminal of any width: what `fimble stats` prints.
+"""The table that `fimble stats` prints, fitted to the terminal's width.
 
-commands.stats ▶ **statistics_table** ▶ figures. A row is a day and a model. Where that is too wide, a model's
-name stands on a line of its own above its days, and the columns that tell least are left out.
+A row is a day and a model. If that is too wide, a model's name gets a line of its own above its days, and the
+least important columns are left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from lsp_server.statistics import Count, Figures, figures_by, percent, rounded, total
+from lsp_server.statistics import Count, Figures, figures_by, table_cells, total
 
 _DAY, _MODEL = "day", "model"
 _GAP: Final = "  "
@@ -22,13 +22,13 @@ _LEFT_OUT_FIRST: Final = (
     *("p95 ms", "accepted"),
 )
 
-_Row = Mapping[str, str]  # the cells of a line by their columns' headings, in their order
+_Row = Mapping[str, str]  # the cells of a row by heading, in order
 
 
 def table(counts: Mapping[Count, float], width: int | None) -> list[str]:
-    """The table's lines, of at most `width` columns; None where there is no limit, as in a pipe.
+    """The table's lines, at most `width` cells wide; None means no limit, as in a pipe.
 
-    Only a model's name may be longer than that.
+    Only a model's name may be wider.
     """
     days = figures_by(counts, lambda count: f"{count.day}\t{count.model}")
     rows = [_row(key, figures) for key, figures in days.items()]
@@ -52,7 +52,7 @@ def _narrow(rows: Sequence[_Row], foot: _Row, width: int) -> list[str]:
 
 
 def _fitting(rows: Sequence[_Row], width: int) -> tuple[list[str], list[str], Sequence[str]]:
-    """The heading and the rows without models, and as many columns as there is room for; what is left out."""
+    """Heading and rows without the model, with the columns that fit; and the names of those left out."""
     for number in range(len(_LEFT_OUT_FIRST) + 1):
         left_out = _LEFT_OUT_FIRST[:number]
         without = (_MODEL, *left_out)
@@ -66,24 +66,11 @@ def _fitting(rows: Sequence[_Row], width: int) -> tuple[list[str], list[str], Se
 
 def _row(day_and_model: str, figures: Figures) -> _Row:
     day, _, model = day_and_model.partition("\t")
-    return {
-        _DAY: day,
-        _MODEL: model,
-        "shown": f"{figures.number('shown'):,}",
-        "accepted": percent(figures.acceptance),
-        "chars saved": f"{figures.number('saved'):,}",
-        "kept 30 s": percent(figures.kept(30)),
-        "kept 180 s": percent(figures.kept(180)),
-        "p50 ms": rounded(figures.latency(0.5)),
-        "p95 ms": rounded(figures.latency(0.95)),
-        "from memory": percent(figures.from_memory),
-        "prefill tokens": rounded(figures.tokens("prefilled")),
-        "decode tokens": rounded(figures.tokens("decoded")),
-    }
+    return {_DAY: day, _MODEL: model, **table_cells(figures)}
 
 
 def _aligned(rows: Sequence[_Row]) -> tuple[list[str], list[str]]:
-    """The heading's two lines, and a line for each of `rows`; all are equally wide."""
+    """The two lines of the heading, and a line for each of `rows`, all equally wide."""
     names = list(rows[0])
     split = [name.partition(" ") for name in names]
     heading = [
@@ -103,6 +90,6 @@ def _aligned(rows: Sequence[_Row]) -> tuple[list[str], list[str]]:
 
 
 def _ruled(heading: Sequence[str], body: Sequence[str]) -> list[str]:
-    """All lines with rules below the heading and above the last."""
+    """All lines, with a rule below the heading and one above the last line."""
     rule = "─" * cell_len(heading[0])
     return [*heading, rule, *body[:-1], rule, body[-1]]

@@ -74,7 +74,7 @@ class Feedback:
     def sent(self, suggestion: Suggestion, item: Sent) -> None:
         """The editor has been given `item`."""
         self._sent.pop(suggestion.id, None)
-        self._sent[suggestion.id] = replace(item, taken=self._metrics.taken(suggestion.id))
+        self._sent[suggestion.id] = replace(item, taken=self._metrics.accepted_units(suggestion.id))
         while len(self._sent) > _MAX_SENT:
             del self._sent[next(iter(self._sent))]
         if not self._tells_shown:

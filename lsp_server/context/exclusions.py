@@ -1,8 +1,7 @@
-"""What of the open documents is never shown to a model.
+"""Documents and lines that are never shown to a model: secrets, and text that nobody wrote.
 
-context ▶ {**exclusions**, definitions, ring}. A model repeats what it reads, and what it repeats ends in
-another file. So files that hold secrets are left out whole, by name, and lines that hold one are left out
-wherever they stand. Very long lines are data, or code that no person wrote.
+A model repeats what it reads, and what it repeats ends up in another file. So files with secrets are excluded
+by name, and lines with secrets wherever they are. Very long lines are data or generated code.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-LONGEST_LINE: Final = 400
-"""Characters; minified code and embedded data have longer ones."""
+MAX_LINE_LENGTH: Final = 400
+"""In characters; minified code and embedded data have longer lines."""
 
-# An editor's other windows: old revisions of a file, logs, terminals. Their text is not being worked on.
+# URI schemes of windows that nobody edits: old revisions of a file, logs, terminals.
 _OTHER_WINDOWS: Final = frozenset(
     ("comment", "debug", "diff", "fugitive", "git", "gitsigns", "output", "term")
 )
@@ -28,16 +27,16 @@ _SECRET_FILE: Final = re.compile(
 )
 _SECRET_FOLDERS: Final = frozenset((".aws", ".gnupg", ".kube", ".ssh"))
 
-# Each secret below contains one of these; a text without any need not be searched for them.
+# Every secret below contains one of these, so a text without any of them need not be searched.
 _HINTS: Final = (
     "pass", "secret", "token", "key", "credential", "://",
     "akia", "aiza", "eyj", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "sk-", "xox",
 )  # fmt: skip
 _SECRET: Final = re.compile(
-    # A name that says so, given a literal value …
+    # A telling name with a literal value …
     r"""(passw(or)?d|passphrase|secret|token|(api|access|private)_?key|credentials?)\w*["']?\]?\s*"""
     r"""(:\s*\w+\s*)?(:|=>?)\s*["'`][^"'`\s]{8,}["'`]"""
-    # … or a value that says it by its form: keys of well-known services, key files, passwords in addresses.
+    # … or a value of a telling form: keys of well-known services, key files, passwords in URLs.
     r"|-----(BEGIN|END) [A-Z ]*PRIVATE KEY"
     r"|\b(AKIA[0-9A-Z]{16}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|sk-[\w-]{20,}"
     r"|xox[abprs]-[\w-]{10,}|AIza[\w-]{30,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)"
@@ -46,20 +45,20 @@ _SECRET: Final = re.compile(
 )
 
 
-def may_show_document(uri: str) -> bool:
-    """Whether the document is one that a person works on, and not one that holds secrets."""
+def is_excluded(uri: str) -> bool:
+    """Whether the document `uri` holds secrets, by its name, or is a window that nobody edits."""
     parts = urlsplit(uri)
     path = PurePosixPath(unquote(parts.path).replace("\\", "/"))
-    return not (
+    return (
         parts.scheme in _OTHER_WINDOWS
-        or _SECRET_FILE.fullmatch(path.name)
-        or _SECRET_FOLDERS.intersection(path.parts)
+        or _SECRET_FILE.fullmatch(path.name) is not None
+        or not _SECRET_FOLDERS.isdisjoint(path.parts)
     )
 
 
-def showable(lines: Sequence[str]) -> list[str]:
-    """Those of `lines` that are neither secrets nor longer than what people write."""
-    lines = [line for line in lines if len(line) <= LONGEST_LINE]
+def allowed_lines(lines: Sequence[str]) -> list[str]:
+    """`lines` without those that hold secrets or are longer than people write."""
+    lines = [line for line in lines if len(line) <= MAX_LINE_LENGTH]
     text = "\n".join(lines).lower()
     if not any(hint in text for hint in _HINTS):
         return lines

@@ -1,7 +1,7 @@
-"""The places that the user has been to, as text: a ring of chunks in which no two are alike.
+"""The code around the places where the user was last: a ring of chunks, no two of them alike.
 
-context ▶ {exclusions, definitions, **ring**}. A chunk is large, so that it is still worth something when the
-cursor comes back near it; what is shown of it are pieces, since the rest of a prompt may be small.
+A chunk is large, so that it still helps when the cursor comes back near it. Prompts get excerpts of it, since
+their room may be small.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from lsp_server.context.definitions import words
-from lsp_server.context.exclusions import showable
+from lsp_server.context.exclusions import allowed_lines
 
-CHUNKS: Final = 16
+RING_SIZE: Final = 16
 CHUNK_LINES: Final = 64
-PIECE_LINES: Final = 8
+EXCERPT_LINES: Final = 8
 
-ALIKE: Final = 0.9
-"""Share of lines in common above which a chunk takes the place of an older one."""
+SAME_SHARE: Final = 0.9
+"""A chunk with more lines in common with an older one than this share replaces it."""
 
-_FEWEST_LINES: Final = 2  # with something in them; less than that says nothing
-_SHORTEST_LINE: Final = 4  # characters; shorter ones close brackets
+_MIN_LINES: Final = 2  # an excerpt with fewer lines of code is of no use
+_MIN_LINE_LENGTH: Final = 4  # shorter lines only close brackets
 
 
 @dataclass(frozen=True)
-class Piece:
+class Excerpt:
     """Some lines of an open document, as they stood when they were taken.
 
-    `lines` are those that say something, without their indentation; `words` are the names in all of it.
+    `lines` are those with more than brackets in them, without indentation; `words` are the words of `text`.
     """
 
     uri: str
@@ -38,36 +38,38 @@ class Piece:
     words: frozenset[str]
 
     @classmethod
-    def take(cls, uri: str, path: str, lines: Sequence[str]) -> Piece | None:
-        """What may be shown of `lines`; None where that is next to nothing."""
-        shown = [line.rstrip() for line in showable(lines)]
-        bare = frozenset(text for line in shown if len(text := line.lstrip()) >= _SHORTEST_LINE)
-        if len(bare) < _FEWEST_LINES:
+    def take(cls, uri: str, path: str, lines: Sequence[str]) -> Excerpt | None:
+        """An excerpt of `lines` without those that are excluded; None if too little is left."""
+        shown = [line.rstrip() for line in allowed_lines(lines)]
+        bare = frozenset(text for line in shown if len(text := line.lstrip()) >= _MIN_LINE_LENGTH)
+        if len(bare) < _MIN_LINES:
             return None
         text = "\n".join(shown).strip("\n")
-        if not text.isascii():  # an editor may send half of a surrogate pair, which no model can read
+        if not text.isascii():  # an editor may send half of a surrogate pair, which can't be encoded
             text = text.encode("utf-8", "replace").decode("utf-8")
         return cls(uri, path, text, bare, frozenset(words(text)))
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Neighbouring pieces of one document."""
+    """Consecutive excerpts of one document."""
 
     uri: str
-    pieces: tuple[Piece, ...]
+    excerpts: tuple[Excerpt, ...]
     lines: frozenset[str]
 
     @classmethod
     def take(cls, uri: str, path: str, lines: Sequence[str]) -> Chunk | None:
-        """What may be shown of `lines`; None where that is next to nothing."""
-        cut = (lines[start : start + PIECE_LINES] for start in range(0, len(lines), PIECE_LINES))
-        pieces = tuple(piece for part in cut if (piece := Piece.take(uri, path, part)))
-        return cls(uri, pieces, frozenset().union(*(piece.lines for piece in pieces))) if pieces else None
+        """A chunk of `lines` without those that are excluded; None if too little is left."""
+        cut = (lines[start : start + EXCERPT_LINES] for start in range(0, len(lines), EXCERPT_LINES))
+        excerpts = tuple(excerpt for part in cut if (excerpt := Excerpt.take(uri, path, part)))
+        if not excerpts:
+            return None
+        return cls(uri, excerpts, frozenset().union(*(excerpt.lines for excerpt in excerpts)))
 
 
 class Ring:
-    """The last `CHUNKS` chunks; iterating gives the newest first."""
+    """The last `RING_SIZE` chunks; iterating gives the newest first."""
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
@@ -79,17 +81,17 @@ class Ring:
         return len(self._chunks)
 
     def add(self, chunk: Chunk) -> None:
-        """Put `chunk` in the place of what is like it, or of the oldest one."""
-        self._chunks = [old for old in self._chunks if similarity(old.lines, chunk.lines) <= ALIKE]
+        """Add `chunk`, dropping those that it is like, and the oldest if the ring is full."""
+        self._chunks = [old for old in self._chunks if similarity(old.lines, chunk.lines) <= SAME_SHARE]
         self._chunks.append(chunk)
-        del self._chunks[:-CHUNKS]
+        del self._chunks[:-RING_SIZE]
 
     def forget(self, uri: str) -> None:
-        """Drop what is of the document `uri`."""
+        """Drop the chunks of the document `uri`."""
         self._chunks = [chunk for chunk in self._chunks if chunk.uri != uri]
 
 
 def similarity(one: frozenset[str], other: frozenset[str]) -> float:
-    """From 0 to 1, how much of both is in both (Dice's coefficient)."""
+    """Dice's coefficient of two sets, from 0 to 1."""
     total = len(one) + len(other)
     return 2 * len(one & other) / total if total else 1.0

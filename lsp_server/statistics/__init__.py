@@ -1,6 +1,6 @@
 """Local usage statistics: counts in an SQLite file, and the figures that ``fimble stats`` prints."""
 
-from lsp_server.statistics.figures import Figures, figures_by, percent, rounded, total
+from lsp_server.statistics.figures import Figures, figures_by, table_cells, total
 from lsp_server.statistics.metrics import Metrics
 from lsp_server.statistics.page import page
 from lsp_server.statistics.retention import Accepted, KeptChecks, kept_share
@@ -20,7 +20,6 @@ __all__ = [
     "figures_by",
     "kept_share",
     "page",
-    "percent",
-    "rounded",
+    "table_cells",
     "total",
 ]

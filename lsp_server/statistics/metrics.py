@@ -1,10 +1,10 @@
-"""How good and how quick completions are: counted on this machine, for its user, and sent nowhere.
+"""Counts what happens to completions, by day, model and language, on this machine only.
 
-server ▶ **metrics** ▶ counts. What happens to completions becomes counts by day, model and language. Neither
-code nor file names nor times of day are ever written; `fimble stats` shows what is.
+The server and the completion sessions report events here. Neither code nor file names nor times of day are
+written; `fimble stats` shows all there is.
 
-Counting costs the event loop microseconds. A thread of its own writes the counts a few seconds later, and
-where they cannot be written, that is said once in the log, and nothing else happens.
+Counting costs the event loop microseconds. A separate thread writes the counts a few seconds later; if they
+can't be written, the log says so once and completions go on.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from model_runtime.api import Usage
 
 KeptAfter = Literal[30, 90, 180]
 KEPT_AFTER: Final[tuple[KeptAfter, ...]] = (30, 90, 180)
-"""Seconds after which it is looked how much of an accepted completion still stands."""
+"""Seconds after which we look how much of an accepted completion is still there."""
 
-GLANCE: Final = 0.5
-"""Seconds; who types on sooner has not rejected a completion, but not seen it."""
+MIN_SEEN_SECONDS: Final = 0.5
+"""A completion that was on the screen for less was not rejected: the user hasn't read it."""
 
 BATCH_SECONDS: Final = 5.0
 LATENCY_STEP: Final = 1.1
-"""Latencies are counted in classes, each that much wider than the one before: to 5 %, in little room."""
+"""Latencies are counted in classes, each this factor wider than the one before: exact to 5 %."""
 
-_MOST_LATENCY_CLASS: Final = 120  # a minute and a half
-_MOST_OPEN: Final = 64  # completions whose fate is not known yet
+_MAX_LATENCY_CLASS: Final = 120  # a minute and a half
+_MAX_PENDING: Final = 64  # completions that were neither accepted nor dismissed yet
 _LANGUAGE: Final = re.compile(r"[a-z0-9+#-]{1,24}", re.ASCII)
 
 _log = logging.getLogger(__name__)
@@ -54,14 +54,14 @@ class _Shown:
 
 
 class Metrics:
-    """Counts what becomes of one process's completions. All methods are for the event loop's thread.
+    """Counts the completions of one process. Call it from the event loop's thread only.
 
     Args:
-        store: where to; None to count nothing.
-        clock: seconds that only go on.
-        today: the day it is.
+        store: where the counts are written; None counts nothing.
+        clock: a monotonic clock, in seconds.
+        today: returns the current day.
 
-    `enabled` is the user's setting; while it is False nothing is counted.
+    `enabled` is the user's setting; while it is False, nothing is counted.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Metrics:
         milliseconds: float,
         usage: Usage | None = None,
     ) -> None:
-        """A request was answered with text, so long after its key; `usage` is what it cost, if known."""
+        """A request was answered with text `milliseconds` after its key; `usage` is its cost, if known."""
         self._count(model, language, "answered")
         self._count(model, language, "latency", bucket=latency_class(milliseconds))
         if source == "memory":
@@ -100,23 +100,23 @@ class Metrics:
     def shown(self, id_: str, *, model: str, language: str, length: int) -> None:
         """The user sees a completion of `length` UTF-16 units.
 
-        It counts once for each id, however often it is told; one that has grown has its new length.
+        Each id counts once, however often it is reported; a completion that has grown has its new length.
         """
         if (known := self._shown.get(id_)) is not None:
             known.length = max(known.length, length)
             return
         self._shown[id_] = _Shown(model, language, length, self._clock())
-        while len(self._shown) > _MOST_OPEN:
+        while len(self._shown) > _MAX_PENDING:
             del self._shown[next(iter(self._shown))]
         self._count(model, language, "shown")
 
-    def taken(self, id_: str) -> int:
+    def accepted_units(self, id_: str) -> int:
         """How many UTF-16 units of a completion the user has accepted so far."""
         shown = self._shown.get(id_)
         return 0 if shown is None else shown.accepted
 
     def accepted(self, id_: str) -> None:
-        """The user has taken all of a completion."""
+        """The user has accepted all of a completion."""
         shown = self._shown.pop(id_, None)
         if shown is not None:
             self._count(shown.model, shown.language, "accepted")
@@ -125,7 +125,7 @@ class Metrics:
             self._count(shown.model, shown.language, "saved", shown.length - shown.accepted)
 
     def partly_accepted(self, id_: str, length: int) -> None:
-        """The user has taken the first `length` UTF-16 units of a completion, or more of it than before."""
+        """The user has accepted the first `length` UTF-16 units of a completion, maybe more than before."""
         shown = self._shown.get(id_)
         if shown is not None and shown.accepted < (length := min(length, shown.length)):
             if not shown.accepted:
@@ -134,19 +134,19 @@ class Metrics:
             shown.accepted = length
 
     def dismissed(self, id_: str) -> None:
-        """The user has typed something else, or has taken the completion off the screen."""
+        """The user has typed something else, or dismissed the completion."""
         shown = self._shown.pop(id_, None)
         if shown is not None and not shown.accepted:
-            glance = self._clock() - shown.at < GLANCE
-            self._count(shown.model, shown.language, "glanced" if glance else "dismissed")
+            seen = self._clock() - shown.at >= MIN_SEEN_SECONDS
+            self._count(shown.model, shown.language, "dismissed" if seen else "glanced")
 
     def kept(self, *, model: str, language: str, after: KeptAfter, share: float) -> None:
-        """So many seconds after it was accepted, this share of a completion still stood."""
+        """`after` seconds after a completion was accepted, this share of it was still there."""
         self._count(model, language, f"kept_{after}", share)
         self._count(model, language, f"kept_{after}_of")
 
     def close(self) -> None:
-        """Write what is left; takes a second at most."""
+        """Write what is left; takes at most a second."""
         if self._writer is not None:
             self._writer.close()
 
@@ -160,21 +160,21 @@ def latency_class(milliseconds: float) -> int:
     """The class of a latency: of those up to ``LATENCY_STEP ** class`` milliseconds."""
     if milliseconds <= 1:
         return 0
-    return min(math.ceil(math.log(milliseconds, LATENCY_STEP) - 1e-9), _MOST_LATENCY_CLASS)
+    return min(math.ceil(math.log(milliseconds, LATENCY_STEP) - 1e-9), _MAX_LATENCY_CLASS)
 
 
 def _model_name(model: str) -> str:
-    """A model's name without the folders that it lies in, which say more than is needed."""
+    """A model's name without its folders, which may tell something of the user."""
     return (PurePath(model.replace("\\", "/")).name or "unknown")[:80]
 
 
 def _language_name(language: str) -> str:
-    """A language's id; what an editor calls one may be anything, and not all of it is to be written."""
+    """A language's id, or "other": an editor may send any text as an id, and not all may be written."""
     return language if _LANGUAGE.fullmatch(language) else "other"
 
 
 class _Writer:
-    """Writes counts in batches, in a thread that there is only while there is something to write."""
+    """Writes counts in batches, in a thread that runs only while there is something to write."""
 
     def __init__(self, store: CountStore, today: Callable[[], date]) -> None:
         self._store = store
@@ -183,7 +183,7 @@ class _Writer:
         self._counts: Counter[Count] = Counter()
         self._thread: threading.Thread | None = None
         self._off = False
-        self._complained = False
+        self._warned = False
         self._closing = threading.Event()
 
     def add(self, count: Count, amount: float) -> None:
@@ -219,11 +219,11 @@ class _Writer:
         try:
             self._store.add(counts, self._today())
         except CountsLocked as error:
-            self._complain("metrics wait: %s", error)
+            self._warn("metrics wait: %s", error)
             return False
         except CountsUnusable as error:
-            self._complain("metrics are off: %s", error)
-        except Exception:  # whatever it is, completing code is more important
+            self._warn("metrics are off: %s", error)
+        except Exception:  # completions must go on, whatever it is
             _log.exception("metrics are off")
         else:
             return True
@@ -231,7 +231,7 @@ class _Writer:
             self._off = True
         return False
 
-    def _complain(self, message: str, error: Exception) -> None:
-        if not self._complained:
-            self._complained = True
+    def _warn(self, message: str, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
             _log.warning(message, error)

@@ -1,74 +1,44 @@
-"""The page that ``fimble stats --html`` writes: complete in itself, so that it can be kept or passed on.
+"""The HTML page that ``fimble stats --html`` writes: three charts and three tables.
 
-commands.stats ▶ **statistics_page** ▶ {charts, figures}. It loads nothing, from anywhere, and runs no script.
+The page is one file that loads nothing and runs no script. Charts are inline SVG, with their figures as
+tooltips.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from html import escape
 from typing import Final
 
-from lsp_server.statistics.charts import Series, Words, columns, lines
-from lsp_server.statistics.figures import (
-    Figures,
-    figures_by,
-    milliseconds,
-    percent,
-    rounded,
-    total,
-)
-from lsp_server.statistics.metrics import KEPT_AFTER
+from lsp_server.statistics.figures import Figures, figures_by, table_cells, total
 from lsp_server.statistics.store import Count
 
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 220, 58, 24
+_MAX_LABELS: Final = 10
+_STEPS: Final = (1, 2, 2.5, 5, 10)
+
 _STYLE: Final = """
-:root { color-scheme: light dark; --paper: #fbfbf9; --card: #fff; --ink: #1d252c; --soft: #5c6873;
-  --line: #e2e6e9; --c1: #1f6f5c; --c2: #e09f3e; --c3: #c3ccd3; }
-@media (prefers-color-scheme: dark) { :root { --paper: #14181b; --card: #1c2226; --ink: #e6eaed;
-  --soft: #9aa6b0; --line: #2e363c; --c1: #4fc3a1; --c2: #f0b860; --c3: #4a555e; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 40px 20px 64px; }
-h1 { font-size: 28px; margin: 0; letter-spacing: -.01em; } h2 { font-size: 16px; margin: 0; }
-p { margin: 2px 0 0; color: var(--soft); } header { margin-bottom: 28px; }
-.tiles, .plots { display: grid; gap: 16px; margin: 0 0 16px; padding: 0; }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
-.plots { grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); }
-.tiles > div, figure, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 16px 18px; margin: 0; }
-.tiles dt { color: var(--soft); font-size: 14px; } .tiles dd { margin: 2px 0 0; font-size: 26px;
-  font-weight: 600; font-variant-numeric: tabular-nums; }
-figcaption p { font-size: 14px; } svg { display: block; width: 100%; height: auto; margin-top: 10px; }
-svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
-.end { text-anchor: end; } .mid { text-anchor: middle; } .grid { stroke: var(--line); }
-.c1 { fill: var(--c1); background: var(--c1); } .c2 { fill: var(--c2); background: var(--c2); }
-.c3 { fill: var(--c3); background: var(--c3); }
-.line { fill: none; background: none; stroke-width: 2; stroke-linejoin: round; }
-.line.c1 { stroke: var(--c1); } .line.c2 { stroke: var(--c2); } .line.c3 { stroke: var(--c3); }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 16px; list-style: none; margin: 8px 0 0; padding: 0;
-  font-size: 14px; color: var(--soft); }
-.legend i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px; }
-section { margin-bottom: 16px; overflow-x: auto; } summary { cursor: pointer; font-weight: 600; }
-table { border-collapse: collapse; width: 100%; margin-top: 8px; font-size: 14px;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 0 6px 10px; text-align: right; border-top: 1px solid var(--line);
-  white-space: nowrap; }
-thead th { border: 0; color: var(--soft); font-weight: 500; white-space: normal;
-  vertical-align: bottom; }
-th:first-child { text-align: left; padding-left: 0; }
-tbody th { font-weight: 500; }
+:root { color-scheme: light dark; --paper: #fbfbf9; --ink: #1d252c; --soft: #5c6873; --line: #e2e6e9;
+  --c0: #c3ccd3; --c1: #7fb8a8; --c2: #1f6f5c; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14181b; --ink: #e6eaed; --soft: #9aa6b0;
+  --line: #2e363c; --c0: #4a555e; --c1: #2f8a72; --c2: #6fdcbc; } }
+body { margin: 0 auto; max-width: 1080px; padding: 32px 20px; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h2 { font-size: 16px; margin: 32px 0 0; } p, figcaption { color: var(--soft); margin: 0; }
+main { display: grid; gap: 0 32px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); }
+figure, section { margin: 0; } section { overflow-x: auto; } svg { width: 100%; height: auto; }
+svg text { fill: var(--soft); font-size: 12px; } .grid { stroke: var(--line); }
+.c0 { fill: var(--c0); color: var(--c0); } .c1 { fill: var(--c1); color: var(--c1); }
+.c2 { fill: var(--c2); color: var(--c2); } figcaption span { margin-right: 12px; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
+th, td { padding: 6px 0 6px 12px; text-align: right; border-top: 1px solid var(--line); font-weight: 400; }
+th:first-child { text-align: left; padding-left: 0; } thead th { border: 0; color: var(--soft); }
+tbody th, td { white-space: nowrap; }
 """
 
-_HEADINGS: Final = (
-    "shown", "accepted", "partly", "dismissed", "acceptance", "characters saved",
-    "kept 30 s", "kept 90 s", "kept 180 s", "p50 ms", "p95 ms", "from memory",
-    "prefill tokens", "decode tokens",
-)  # fmt: skip
-
-_LATENCY_BARS: Final = (5, 10, 20, 40, 80, 150, 300, 600, 1200)
+_Series = Mapping[str, Sequence[float]]  # a value for each day, by what it counts
 
 
 def page(counts: Mapping[Count, float], since: date, today: date) -> str:
@@ -78,129 +48,94 @@ def page(counts: Mapping[Count, float], since: date, today: date) -> str:
     dates = [first + timedelta(days=number) for number in range((today - first).days + 1)]
     days = [by_day.get(day.isoformat(), Figures()) for day in dates]
     labels = [f"{day.day} {day:%b}" for day in dates]
-    everything = total(counts)
-    body = "\n".join(
-        (
-            f"<header><h1>fimble, {_day(dates[0])} to {_day(dates[-1])}</h1>"
-            "<p>Counted on this machine, by day, model and language; nothing was sent anywhere.</p></header>",
-            _tiles(everything),
-            f'<div class="plots">{"".join(_plots(labels, days, everything))}</div>',
-            _section("By model", "model", figures_by(counts, lambda count: count.model)),
-            _section("By language", "language", figures_by(counts, lambda count: count.language)),
-            _section("By day", "day", by_day),
-        )
+    charts = (
+        ("Completions shown by day", "", _outcomes(days)),
+        ("Milliseconds from a key to its answer, by day", " ms", _latencies(days)),
+        ("Characters saved by day", "", {"characters": [figures.number("saved") for figures in days]}),
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>fimble: completions</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>fimble: completions</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>fimble, {dates[0]} to {dates[-1]}</h1>\n"
+        "<p>Counted on this machine, by day, model and language; nothing was sent anywhere.</p>\n"
+        f"<main>{''.join(_chart(title, unit, labels, series) for title, unit, series in charts)}</main>\n"
+        f"{_table('model', {**figures_by(counts, lambda count: count.model), 'all': total(counts)})}\n"
+        f"{_table('language', figures_by(counts, lambda count: count.language))}\n"
+        f"{_table('day', by_day)}\n</body>\n</html>\n"
     )
 
 
-def _tiles(figures: Figures) -> str:
-    tiles = (
-        ("accepted, of those read", percent(figures.acceptance)),
-        ("characters saved", f"{figures.number('saved'):,}"),
-        ("kept after 30 s", percent(figures.kept(30))),
-        ("key to answer, half of them", f"{rounded(figures.latency(0.5))} ms"),
-        ("… and 95 in 100", f"{rounded(figures.latency(0.95))} ms"),
-        ("answered from memory", percent(figures.from_memory)),
+def _outcomes(days: Sequence[Figures]) -> _Series:
+    accepted = [figures.number("accepted") for figures in days]
+    partly = [figures.number("partly_accepted") for figures in days]
+    return {
+        "shown": [figures.number("shown") for figures in days],
+        "accepted, at least in part": [one + other for one, other in zip(accepted, partly, strict=True)],
+        "accepted as a whole": accepted,
+    }
+
+
+def _latencies(days: Sequence[Figures]) -> _Series:
+    shares = {"95 % of the answers": 0.95, "half of the answers": 0.5}
+    return {name: [figures.latency(share) or 0 for figures in days] for name, share in shares.items()}
+
+
+def _chart(title: str, unit: str, labels: Sequence[str], series: _Series) -> str:
+    """A bar for each label; each of the `series` is drawn over the one before it, which has larger values."""
+    largest = max(max(values) for values in series.values())
+    step = _round_step(largest / 4)
+    top = step * max(1, math.ceil(largest / step - 1e-9))
+    scale = (_HEIGHT - 2 * _BOTTOM) / top
+    slot = (_WIDTH - _LEFT) / len(labels)
+    bar = min(0.72 * slot, 40.0)
+    ground = _HEIGHT - _BOTTOM
+
+    parts = []
+    for number in range(round(top / step) + 1):
+        y = ground - number * step * scale
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(f"{_short(number * step)}{unit}", _LEFT - 6, y + 4, "end"))
+    for number, label in enumerate(labels):
+        middle = _LEFT + (number + 0.5) * slot
+        tooltip = ", ".join(f"{name} {_short(values[number])}{unit}" for name, values in series.items())
+        parts.append(f"<g><title>{escape(f'{label}: {tooltip}')}</title>")
+        for colour, values in enumerate(series.values()):
+            height = values[number] * scale
+            place = f'x="{middle - bar / 2:.1f}" y="{ground - height:.1f}"'
+            parts.append(f'<rect class="c{colour}" {place} width="{bar:.1f}" height="{height:.1f}"/>')
+        parts.append("</g>")
+        if number % math.ceil(len(labels) / _MAX_LABELS) == 0:
+            parts.append(_text(label, middle, _HEIGHT - 6, "middle"))
+    legend = "".join(f'<span><b class="c{i}">■</b> {escape(name)}</span>' for i, name in enumerate(series))
+    return (
+        f"<figure><h2>{escape(title)}</h2><figcaption>{legend}</figcaption>"
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"><title>{escape(title)}</title>'
+        f"{''.join(parts)}</svg></figure>"
     )
-    cells = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles)
-    return f'<dl class="tiles">{"".join(cells)}</dl>'
 
 
-def _plots(labels: Sequence[str], days: Sequence[Figures], everything: Figures) -> list[str]:
-    def numbers(*names: str) -> list[float]:
-        return [sum(figures.number(name) for name in names) for figures in days]
-
-    taken = numbers("accepted", "partly_accepted")
-    not_taken = [max(0.0, shown - took) for shown, took in zip(numbers("shown"), taken, strict=True)]
-    ranges, answers = _latency_bars(everything)
-    return [
-        columns(
-            Words("Completions a day", "How many were shown, and what became of them."),
-            labels,
-            (
-                Series("accepted", "c1", numbers("accepted")),
-                Series("partly accepted", "c2", numbers("partly_accepted")),
-                Series("not accepted", "c3", not_taken),
-            ),
-        ),
-        lines(
-            Words(
-                "Acceptance", "The share that was accepted, of those on the screen for half a second.", " %"
-            ),
-            labels,
-            (Series("acceptance", "c1", [_percentage(figures.acceptance) for figures in days]),),
-        ),
-        lines(
-            Words("Latency by day", "Milliseconds from a key to its answer.", " ms"),
-            labels,
-            (
-                Series("half of the answers", "c1", [figures.latency(0.5) for figures in days]),
-                Series("95 in 100", "c2", [figures.latency(0.95) for figures in days]),
-            ),
-        ),
-        columns(
-            Words("Latency of all answers", "How many answers came within so many milliseconds."),
-            ranges,
-            (Series("answers", "c1", answers),),
-        ),
-        columns(
-            Words("Characters saved a day", "What was accepted need not be typed."),
-            labels,
-            (Series("characters", "c1", numbers("saved")),),
-        ),
-        columns(
-            Words("Kept", "How much of an accepted text still stood after a while, on average.", " %"),
-            [f"{after} s" for after in KEPT_AFTER],
-            (Series("kept", "c1", [_percentage(everything.kept(after)) for after in KEPT_AFTER]),),
-        ),
-    ]
+def _text(text: str, x: float, y: float, anchor: str) -> str:
+    return f'<text text-anchor="{anchor}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def _latency_bars(figures: Figures) -> tuple[list[str], list[float]]:
-    """The histogram in few and round steps: labels, and how many answers each has."""
-    sums: Counter[float] = Counter()
-    for latency_class, answers in figures.latency_classes.items():
-        time = milliseconds(latency_class)
-        sums[next((end for end in _LATENCY_BARS if time <= end), float("inf"))] += answers
-    labels = [f"≤ {end}" for end in _LATENCY_BARS] + [f"> {_LATENCY_BARS[-1]}"]
-    return labels, [float(sums[end]) for end in (*_LATENCY_BARS, float("inf"))]
+def _round_step(step: float) -> float:
+    """The next larger round number for an axis."""
+    power = 10.0 ** math.floor(math.log10(step)) if step > 0 else 1.0
+    return next(power * factor for factor in _STEPS if power * factor >= step * (1 - 1e-9))
 
 
-def _section(title: str, first_heading: str, groups: Mapping[str, Figures]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (first_heading, *_HEADINGS))
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.3g}"
+
+
+def _table(heading: str, groups: Mapping[str, Figures]) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in (heading, *table_cells(Figures())))
     rows = []
     for name, figures in groups.items():
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in _cells(figures))
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in table_cells(figures).values())
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     return (
-        f"<section><details open><summary>{escape(title)}</summary>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></details></section>"
+        f"<section><h2>By {heading}</h2>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
     )
-
-
-def _cells(figures: Figures) -> tuple[str, ...]:
-    names = ("shown", "accepted", "partly_accepted", "dismissed")
-    return (
-        *(f"{figures.number(name):,}" for name in names),
-        percent(figures.acceptance),
-        f"{figures.number('saved'):,}",
-        *(percent(figures.kept(after)) for after in KEPT_AFTER),
-        rounded(figures.latency(0.5)),
-        rounded(figures.latency(0.95)),
-        percent(figures.from_memory),
-        rounded(figures.tokens("prefilled")),
-        rounded(figures.tokens("decoded")),
-    )
-
-
-def _percentage(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"

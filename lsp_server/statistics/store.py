@@ -1,11 +1,10 @@
-"""Counts in an SQLite file: what `metrics` adds up, and `fimble stats` reads.
+"""The SQLite file with the counts that `Metrics` adds to and `fimble stats` reads.
 
-metrics ▶ **counts**; commands.stats ▶ figures ▶ **counts**. Days, models, languages and numbers are all that
-the file holds: no code, no file names, no time of day. It is a sum, so several servers can add to it
-at once.
+It holds days, models, languages and numbers: no code, no file names, no time of day. The numbers are sums, so
+several servers can add to them at once.
 
-A connection lives for one call. So a file that is deleted, moved or mended under a running server is no
-trouble, and the last one to close it leaves a single file.
+Each call opens and closes its own connection. So the file may be deleted, moved or repaired while a server
+runs, and the last one to close it leaves a single file.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ FILE_NAME: Final = "metrics.db"
 KEPT_DAYS: Final = 180
 
 BUSY_SECONDS: Final = 2.0
-"""How long one server waits for another one's turn, which takes milliseconds."""
+"""How long to wait while another server writes, which takes milliseconds."""
 
 MIGRATIONS: Final = (
     """
@@ -33,7 +32,7 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID
     """,
 )
-"""From each version of the file to the next one; the file's `user_version` says which it has."""
+"""The statement that leads from each version of the file to the next; `user_version` is the file's."""
 
 _ADD: Final = """
 INSERT INTO counts (day, model, language, name, bucket, amount) VALUES (?, ?, ?, ?, ?, ?)
@@ -42,7 +41,7 @@ ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
 
 
 class Count(NamedTuple):
-    """What is counted: on which day (ISO), of what; `bucket` parts a count that is a histogram."""
+    """What is counted: day (ISO), model, language and name; `bucket` is the class within a histogram."""
 
     day: str
     model: str
@@ -72,7 +71,7 @@ class CountStore:
 
         Raises:
             CountsLocked: try again later.
-            CountsUnusable: there is no sense in trying again.
+            CountsUnusable: trying again will not help.
         """
         try:
             self._add(counts, today)
@@ -130,10 +129,10 @@ class CountStore:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch(mode=0o600)  # for nobody else's eyes
+        self.path.touch(mode=0o600)  # readable for this user only
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")  # who reads holds up nobody
+            connection.execute("PRAGMA journal_mode = WAL")  # readers block nobody
             connection.execute("PRAGMA synchronous = NORMAL")
             if _version(connection, self.path) < len(MIGRATIONS):
                 _migrate(connection, self.path)
@@ -143,7 +142,7 @@ class CountStore:
         return connection
 
     def _open_to_read(self) -> sqlite3.Connection:
-        """Open the file, also where it, or the folder beside it, must not be written to."""
+        """Open the file, even if it or its folder is read-only."""
         for how in ("mode=ro", "immutable=1"):
             connection = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS
@@ -169,10 +168,10 @@ class CountStore:
                 raise CountsLocked(f"another program has locked {self.path}") from error
             raise self._unusable(error) from error
         except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # the others are mistakes of ours
+            if type(error) is not sqlite3.DatabaseError:  # the subclasses are our bugs
                 raise
             raise _Damaged(
-                f"{self.path} is damaged, or no file of fimble's: `fimble stats --clear` begins a new one"
+                f"{self.path} is damaged, or not a file of fimble's: `fimble stats --clear` starts a new one"
             ) from error
         except OSError as error:
             raise self._unusable(error) from error
@@ -183,7 +182,7 @@ class CountStore:
 
 
 class _Damaged(CountsUnusable):
-    """The file is no database, or no longer one."""
+    """The file is not a database, or no longer one."""
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
@@ -195,7 +194,9 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection):
-        for migration in MIGRATIONS[_version(connection, path) :]:  # asked anew: others may have begun too
+        for migration in MIGRATIONS[
+            _version(connection, path) :
+        ]:  # read again: another process may have migrated
             connection.execute(migration)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 

@@ -1,8 +1,8 @@
-"""The parts of trimming: what stands around a cursor, and what of a text does not belong there.
+"""Trims completions: decides where one ends, and drops what doesn't fit the code around the cursor.
 
-trim ▶ **trimming**. `cursor` is what stands around the cursor, `nesting` follows brackets and strings,
-`overlap` compares with the rest of the cursor's line, `repetition` and `indentation` look at single lines,
-and `wholeness` goes back to what is whole, in Python by `python_syntax`.
+`trim` has the interface. `cursor_context` is what surrounds the cursor, `syntax` tracks brackets and strings,
+`overlap` compares with the rest of the line, `repetition` and `indentation` check single lines, and
+`completeness` cuts a text back to a complete part, with `python_syntax` for Python.
 """
 
 from lsp_server.trimming.trim import Piece, Trim, trim

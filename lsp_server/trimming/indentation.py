@@ -1,7 +1,7 @@
-"""Indentation: how deep a line is, and in whose style.
+"""Indentation: how deep a line is, and in which style.
 
-trim ▶ **indentation**. A file is indented with tabs or with spaces, and what is put into it follows the
-file. Only what a model indents otherwise is rewritten, to the same depth; the user's own lines never are.
+A completion follows the file's style, tabs or spaces. Only lines that a model indents in another style are
+rewritten, to the same depth; the user's own lines never are.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def width(line: str) -> int:
 
 @dataclass(frozen=True)
 class Style:
-    """What a file is indented with: tabs, or else `step` spaces; `tabs` is None where no line tells."""
+    """What a file is indented with: tabs, or `step` spaces; `tabs` is None if no line is indented."""
 
     tabs: bool | None = None
     step: int = _TAB
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> Style:
-        """That of most of `lines`."""
+        """The style of most of `lines`."""
         blanks = [blank for blank in map(_blank, lines) if blank]
         tabs = sum(blank[0] == "\t" for blank in blanks)
         steps = Counter(
@@ -53,9 +53,9 @@ class Style:
         return line
 
     def first_line(self, line: str, before: str, above: Sequence[str]) -> str:
-        """`line`, whose indentation the user has typed, or the beginning of it: the white space `before`.
+        """`line`, of whose indentation the user has typed `before`, the white space before the cursor.
 
-        Models write that indentation once more, or a space that is nobody's. `above` are lines above it.
+        Models repeat that indentation, or write a stray space. `above` are the lines above it.
         """
         line = self.applied(line)
         typed, own = width(before), width(line)

@@ -1,8 +1,8 @@
-"""What a completion has in common with the rest of the cursor's line.
+"""Removes from a completion what the rest of the cursor's line has already.
 
-trim ▶ **overlap** ▶ cursor. Editors close brackets and quotes as they are opened, and models close them
-again; some models also write the rest of the line once more. What comes twice is dropped where the text ends
-with it. Where the text goes on behind it, the text takes the place of what the editor wrote.
+Editors close brackets and quotes as they are opened, and models close them again; some models also repeat the
+rest of the line. If the text ends with the repeated part, that is dropped. If the text goes on after it, the
+text replaces what the editor inserted.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lsp_server.trimming.cursor import Cursor
-from lsp_server.trimming.nesting import unopened
+from lsp_server.trimming.cursor_context import CursorContext
+from lsp_server.trimming.syntax import unmatched_closers
 
 _CLOSING: Final = ")]}"
 _PUNCTUATION: Final = ",;:"
@@ -20,67 +20,67 @@ _QUOTES: Final = "\"'`"
 
 @dataclass(frozen=True)
 class Piece:
-    """A text to insert, and how many characters right of the cursor, on its line, it takes the place of."""
+    """A text to insert, which replaces `covers` characters to the right of the cursor on its line."""
 
     text: str
     covers: int = 0
 
 
-def fitted(text: str, cursor: Cursor) -> Piece:
-    """`text`, a whole completion, as a piece that has nothing in common with the rest of the line."""
-    piece = _without_overlap(text, cursor)
+def without_overlap(text: str, cursor: CursorContext) -> Piece:
+    """The completed `text` as a piece, without what the rest of the line has already."""
+    piece = _cut_overlap(text, cursor)
     covered = cursor.rest[: piece.covers]
-    if covered and piece.text.rstrip().endswith(covered):  # it would only write again what it covers
+    if covered and piece.text.rstrip().endswith(covered):  # it would only rewrite what it replaces
         piece = Piece(piece.text.rstrip()[: -len(covered)])
     return piece if piece.text.strip() else Piece("")
 
 
-def _without_overlap(text: str, cursor: Cursor) -> Piece:
+def _cut_overlap(text: str, cursor: CursorContext) -> Piece:
     body, rest = text.rstrip(), cursor.rest
-    doubled = _doubled_in_prose(body, cursor)
+    doubled = _repeated_in_text(body, cursor)
     if doubled:
         return Piece(_spaced(body[:-doubled], rest))
-    followed = cursor.syntax.follow(body, cursor.nesting)
+    scan = cursor.syntax.scan(body, cursor.state)
     covers = end = 0
-    for closer in followed.shared[: max(0, len(followed.shared) - followed.nesting.opened)]:
+    for closer in scan.shared[: max(0, len(scan.shared) - scan.state.opened)]:
         if rest[covers:].strip().startswith(body[closer.start :]):
             return Piece(_spaced(body[: closer.start], rest[covers:]), covers)
         covers, end = closer.rest_end, closer.end
     left = rest[covers:].strip()
-    if left and body.endswith(left) and _says_again(body, left):
+    if left and body.endswith(left) and _repeats(body, left):
         return Piece(_spaced(body[: -len(left)], rest[covers:]), covers)
-    if left and _says_on_line(body[end:], left):
+    if left and _has_on_first_line(body[end:], left):
         return Piece(body, len(rest.rstrip()))
     return Piece(_spaced(text, rest[covers:]), covers)
 
 
-def certain(text: str, cursor: Cursor) -> Piece:
-    """What of `fitted` is certain while `text` still grows."""
+def certain_part(text: str, cursor: CursorContext) -> Piece:
+    """As much of `without_overlap(text)` as stays the same while `text` grows."""
     text = text.rstrip()
     if not cursor.rest.strip():
         return Piece(text)
-    shared = cursor.syntax.follow(text, cursor.nesting).shared
+    shared = cursor.syntax.scan(text, cursor.state).shared
     for end, covers in ((0, 0), *((closer.end, closer.rest_end) for closer in shared)):
         left = cursor.rest[covers:].strip()
         for start in range(max(end, len(text) - len(left)), len(text)):
             if left.startswith(text[start:]):
                 text = text[:start].rstrip()
                 break
-    return fitted(text, cursor)
+    return without_overlap(text, cursor)
 
 
-def _doubled_in_prose(body: str, cursor: Cursor) -> int:
-    """In a string or comment: how many characters `body` ends with that an editor has put there already.
+def _repeated_in_text(body: str, cursor: CursorContext) -> int:
+    """In a string or comment: how many characters at the end of `body` the editor has inserted already.
 
-    Brackets are not followed there, so they are counted as they stand on the line. Where `body` ends the
-    string, these characters are to be its end, and what follows it, at least.
+    Brackets are not scanned there, so they are counted on the line. If `body` ends the string, these
+    characters have to include the string's end.
     """
-    if cursor.nesting.inside is None or not cursor.auto_closed:
+    if cursor.state.inside is None or not cursor.auto_closed:
         return 0
     following = cursor.rest.strip()
-    surplus = _unopened(cursor.before + body + following) - _unopened(cursor.before + following)
-    ended = cursor.syntax.mask(body, cursor.nesting.inside).ended
-    shortest = 1 if ended is None else len(body) - ended + len(cursor.nesting.inside.mark)
+    surplus = _unmatched(cursor.before + body + following) - _unmatched(cursor.before + following)
+    ended = cursor.syntax.mask(body, cursor.state.inside).ended
+    shortest = 1 if ended is None else len(body) - ended + len(cursor.state.inside.mark)
     for length in range(len(following), shortest - 1, -1):
         tail = following[:length]
         if body.endswith(tail) and sum(map(tail.count, _CLOSING)) <= surplus:
@@ -88,19 +88,19 @@ def _doubled_in_prose(body: str, cursor: Cursor) -> int:
     return 0
 
 
-def _unopened(text: str) -> int:
-    """How many closing brackets nothing in `text` opens."""
-    return sum(1 for _ in unopened(text))
+def _unmatched(text: str) -> int:
+    """How many closing brackets in `text` have no opener."""
+    return sum(1 for _ in unmatched_closers(text))
 
 
-def _says_on_line(text: str, left: str) -> bool:
-    """Whether `text` has `left`, which is punctuation, at the end of the first of its lines."""
+def _has_on_first_line(text: str, left: str) -> bool:
+    """Whether the first of several lines in `text` ends with `left`, which is punctuation."""
     line, _, more = text.partition("\n")
     return more.strip() != "" and line.rstrip().endswith(left) and not left.strip(_PUNCTUATION)
 
 
-def _says_again(text: str, left: str) -> bool:
-    """Whether `text` ends with `left` for a second time; of brackets and quotes only counting tells."""
+def _repeats(text: str, left: str) -> bool:
+    """Whether `text`, which ends with `left`, repeats it; for brackets and quotes only counting tells."""
     if not left.strip(_CLOSING) or left in _QUOTES:
         return False
     before = text[: -len(left)]
@@ -108,7 +108,7 @@ def _says_again(text: str, left: str) -> bool:
 
 
 def _spaced(text: str, following: str) -> str:
-    """`text` without the white space at its end, as far as `following` does not need it."""
+    """`text` without trailing white space, unless `following` needs it."""
     if not following.strip():
         return text.rstrip()
     return text.rstrip(" \t") if following[0].isspace() or following.strip()[0] in _CLOSING else text

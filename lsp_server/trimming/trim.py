@@ -1,8 +1,8 @@
-"""Reads a completion line by line, shows what is sure to be kept of it, and knows when there is enough.
+"""Trims a completion while it is generated, line by line, and decides when it is complete.
 
-session ▶ **trim** ▶ trimming: text in, text out, nothing else. What is shown only ever grows while the model
-writes: text that may yet have to be dropped is held back until that is decided. In the end it may become
-shorter, where the text breaks off or breaks what stands around it.
+Pure functions of text. While the model generates, the text that is shown only grows: what may have to be
+dropped is held back until that is decided. In the end it may become shorter, if it breaks off or breaks the
+code around it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Final
 
-from lsp_server.trimming.cursor import BLANK, OPENERS, Cursor, Room
+from lsp_server.trimming.completeness import complete_part
+from lsp_server.trimming.cursor_context import BLANK, OPENERS, CursorContext, Extent
 from lsp_server.trimming.indentation import Style, width
-from lsp_server.trimming.overlap import Piece, certain
+from lsp_server.trimming.overlap import Piece, certain_part
 from lsp_server.trimming.python_syntax import regions
-from lsp_server.trimming.repetition import LineEchoes, LoopDetector
-from lsp_server.trimming.wholeness import whole
+from lsp_server.trimming.repetition import LoopDetector, RepeatedLines
 
 __all__ = ["Piece", "Trim", "trim"]
 
 _CLOSERS: Final = frozenset(")]}")
-_ENDS: Final = frozenset(")]}\"'`")  # of brackets and strings
-_PRELUDES: Final = ("@", "#", "//", "/*", "*", "--")
-_LINES_LOOKED_BACK: Final = 50
+_CLOSING_MARKS: Final = frozenset(")]}\"'`")  # that end brackets and strings
+_BEFORE_DECLARATION: Final = ("@", "#", "//", "/*", "*", "--")
+_MAX_LINES_BACK: Final = 50
 _DECLARATIONS: Final = (
     *("def ", "async def ", "class ", "@", "func ", "fn ", "pub ", "impl ", "struct ", "enum ", "interface "),
     *("function ", "async function ", "export "),
@@ -30,15 +30,14 @@ _DECLARATIONS: Final = (
 
 
 class Trim:
-    """Trims the completion that stands between `prefix` and `suffix`, in `language` as LSP names it.
+    """Trims the completion between `prefix` and `suffix`; `language` is the LSP id.
 
-    It is one line where something follows on the cursor's line, and in comments and strings. At a line's end
-    it is the rest of the statement. On a blank line, or after what opens a block, it goes on until it leaves
-    the cursor's block, begins another paragraph or declaration, comes to the line that follows the cursor
-    anyway, or repeats itself.
+    It is one line if text follows the cursor on its line, and in comments and strings. At a line's end it is
+    the rest of the statement. On a blank line, or where a block opens, it ends where it leaves the cursor's
+    block, begins another paragraph or declaration, reaches the line below the cursor, or repeats itself.
 
-    `shown` is the text so far, which takes the place of `covers` characters right of the cursor. `done` says
-    that nothing will be added, whatever else the model writes.
+    `shown` is the text so far, which replaces `covers` characters to the right of the cursor. `done` says
+    that nothing will be added, whatever else the model generates.
     """
 
     def __init__(self, prefix: str, suffix: str, *, language: str = "", multiline: bool = True) -> None:
@@ -46,23 +45,23 @@ class Trim:
         self.covers = 0
         self.done = False
         self._prefix, self._suffix, self._language = prefix, suffix, language
-        self._cursor = Cursor.between(prefix, suffix, language)
+        self._cursor = CursorContext.between(prefix, suffix, language)
         self._one_line = not multiline
-        self._room: Room = self._cursor.room if multiline else "line"
-        self._on_line = bool(self._cursor.before.strip())  # it follows something on the cursor's line
+        self._extent: Extent = self._cursor.extent if multiline else "line"
+        self._on_line = bool(self._cursor.before.strip())  # there is text before the cursor on its line
         self._indent = _statement_indent(prefix) if self._on_line else width(self._cursor.before)
-        self._goes_by_indentation = False  # and not by brackets
+        self._ends_by_indentation = False  # rather than by brackets
         self._lines: list[str] = []
-        self._on_first = True  # of the completion's lines, the one that the cursor is on
+        self._on_first = True  # the current line is the cursor's
         self._blank_lines: list[str] = []
         self._partial = ""
-        self._nesting = self._cursor.nesting  # where the line that is being written began
-        self._broken_off = False  # by us, within a statement
-        self._echoes = LineEchoes(self._cursor.above, self._cursor.below)
+        self._state = self._cursor.state  # at the start of the current line
+        self._broken_off = False  # we ended it within a statement
+        self._repeated = RepeatedLines(self._cursor.above, self._cursor.below)
         self._loop = LoopDetector()
 
     def feed(self, text: str) -> str:
-        """Take the completion's next piece; returns what is shown now."""
+        """Add the completion's next piece; returns the text to show now."""
         if self.done:
             return self.shown
         for number, piece in enumerate(text.replace("\r", "").split("\n")):
@@ -72,16 +71,16 @@ class Trim:
                 self._grow_line(piece)
         if self.done:
             return self._end(self._broken_off)
-        return self._show(certain(self._visible(), self._cursor))
+        return self._show(certain_part(self._visible(), self._cursor))
 
     def whole(self) -> Piece:
-        """The best whole piece of what has come so far: what `finish` would give, were it cut off here."""
+        """The complete part of the text so far: what `finish(cut=True)` would give."""
         if self.done:
             return Piece(self.shown, self.covers)
         return self._whole(self._visible(), cut=True)
 
     def finish(self, *, cut: bool = False) -> str:
-        """The completion has ended, or was `cut` off; returns what is shown in the end."""
+        """The completion has ended, or was `cut` off; returns the final text."""
         if self.done:
             return self.shown
         if cut:
@@ -93,12 +92,12 @@ class Trim:
         return self._end(self._broken_off)
 
     def _end(self, broken_off: bool) -> str:
-        """All lines are there: show what of them is whole."""
+        """Show the complete part of all lines."""
         return self._show(self._whole("\n".join(self._lines), cut=broken_off))
 
     def _whole(self, text: str, *, cut: bool) -> Piece:
         regions_ = regions(self._prefix, self._suffix, self._cursor) if self._language == "python" else None
-        return whole(text, self._cursor, regions_, cut=cut, header=self._one_line)
+        return complete_part(text, self._cursor, regions_, cut=cut, header=self._one_line)
 
     def _show(self, piece: Piece) -> str:
         self.shown, self.covers = piece.text, piece.covers
@@ -111,18 +110,18 @@ class Trim:
             self._partial = ""
             self.done = True
             return
-        excess = None
-        if not _ENDS.isdisjoint(piece):
-            excess = self._cursor.syntax.follow(self._partial, self._nesting).excess
-        if room is not None or excess is not None:
+        stray = None
+        if not _CLOSING_MARKS.isdisjoint(piece):
+            stray = self._cursor.syntax.scan(self._partial, self._state).stray
+        if room is not None or stray is not None:
             kept = len(self._lines)
-            self._partial = self._partial[:excess]
+            self._partial = self._partial[:stray]
             self._end_line()
-            self._broken_off = len(self._lines) > kept and (room is not None or self._nesting.opened > 0)
+            self._broken_off = len(self._lines) > kept and (room is not None or self._state.opened > 0)
             self.done = True
 
     def _end_line(self) -> None:
-        """The current line is whole: keep it, or end the completion before it."""
+        """The current line has ended: keep it, or end the completion before it."""
         line, whole_line = self._indented(self._partial), self._whole_line(self._indented(self._partial))
         first, self._on_first, self._partial = self._on_first, False, ""
         self._loop = LoopDetector()
@@ -131,61 +130,61 @@ class Trim:
             return
         if first and line.strip() and not self._on_line:
             self._indent = width(whole_line)
-        if self._echoes.has(whole_line):
-            if line.strip().startswith("@"):  # of what, the next line will tell
+        if self._repeated.contains(whole_line):
+            if line.strip().startswith("@"):  # the next line tells what it decorates
                 self._blank_lines.append(line)
-                self._echoes.pass_by()
+                self._repeated.skip_line_below()
             else:
                 self.done = True
             return
-        followed = self._cursor.syntax.follow(line + "\n", self._nesting)
-        self._nesting = followed.nesting
+        scan = self._cursor.syntax.scan(line + "\n", self._state)
+        self._state = scan.state
         self._lines += [*self._blank_lines, line]
         self._blank_lines = []
-        self._echoes.add(whole_line)
-        self.done = not self._goes_on(followed.masked.rstrip(BLANK), first)
+        self._repeated.add(whole_line)
+        self.done = not self._continues(scan.masked.rstrip(BLANK), first)
 
-    def _goes_on(self, line: str, first: bool) -> bool:
-        """Whether more may follow `line`, whose comments and strings are masked."""
-        if self._room == "line":
-            self._broken_off = self._nesting.opened > 0
+    def _continues(self, line: str, first: bool) -> bool:
+        """Whether another line may follow `line`, whose comments and strings are masked."""
+        if self._extent == "line":
+            self._broken_off = self._state.opened > 0
             return False
-        if not self._on_line or self._nesting.opened:
+        if not self._on_line or self._state.opened:
             return True
-        if self._goes_by_indentation:
+        if self._ends_by_indentation:
             return width(line) > self._indent
-        brackets = self._nesting.brackets[self._cursor.depth :]
-        opens_block = self._room == "block" if first and not line else line.endswith(":") and not brackets
+        brackets = self._state.brackets[self._cursor.depth :]
+        opens_block = self._extent == "block" if first and not line else line.endswith(":") and not brackets
         if opens_block:
-            self._goes_by_indentation = True
+            self._ends_by_indentation = True
             return True
-        return bool(brackets) and (brackets[-1].owner != "rest" or line.endswith((",", *OPENERS)))
+        return bool(brackets) and (brackets[-1].closed_by != "rest" or line.endswith((",", *OPENERS)))
 
     def _visible(self) -> str:
-        """What of the text so far is sure to be kept, whatever follows on its lines."""
+        """The part of the text so far that will be kept whatever follows."""
         line = self._indented(self._partial)
-        if not line.strip() or self._echoes.may_have(self._whole_line(line)) or self._may_declare(line):
+        if not line.strip() or self._repeated.may_contain(self._whole_line(line)) or self._may_declare(line):
             return "".join(f"{line}\n" for line in self._lines)
         return "\n".join([*self._lines, *self._blank_lines, line[: len(line) - self._loop.held]])
 
     def _leaves_block(self, line: str) -> bool:
-        """Whether `line`, of which the first word may be all there is yet, is outside the cursor's block."""
+        """Whether `line`, which may be incomplete, is outside the cursor's block."""
         body = line.strip()
-        if not body or self._nesting.opened:
+        if not body or self._state.opened:
             return False
         if self._on_line:
             closes = width(line) == self._indent and body[0] in _CLOSERS
-            return self._goes_by_indentation and width(line) <= self._indent and not closes
+            return self._ends_by_indentation and width(line) <= self._indent and not closes
         return width(line) < self._indent or (
             width(line) == self._indent and (bool(self._blank_lines) or self._declares(body))
         )
 
     def _declares(self, body: str) -> bool:
-        """Whether a line begins a declaration of its own, and is not what a decorator or comment is about."""
-        return body.startswith(_DECLARATIONS) and not self._previous().startswith(_PRELUDES)
+        """Whether a line begins a declaration, other than one after a decorator or comment."""
+        return body.startswith(_DECLARATIONS) and not self._previous().startswith(_BEFORE_DECLARATION)
 
     def _previous(self) -> str:
-        """The line before the one that is being written."""
+        """The line before the current one."""
         return (["", *self._lines, *self._blank_lines])[-1].strip()
 
     def _may_declare(self, line: str) -> bool:
@@ -195,19 +194,19 @@ class Trim:
         return any(declaration.startswith(line.strip()) for declaration in _DECLARATIONS)
 
     def _indented(self, line: str) -> str:
-        """`line` as the file indents its lines."""
+        """`line`, indented in the file's style."""
         cursor = self._cursor
         if not self._on_first:
             return self._style.applied(line)
         if self._on_line and cursor.before[-1].isspace():  # the user has typed that space
             own = len(line) - len(line.lstrip(" "))
-            return line[own:] if cursor.nesting.inside is None or own == 1 else line
-        if self._on_line or cursor.nesting.inside is not None or cursor.depth:
+            return line[own:] if cursor.state.inside is None or own == 1 else line
+        if self._on_line or cursor.state.inside is not None or cursor.depth:
             return line
         return self._style.first_line(line, cursor.before, cursor.above)
 
     def _whole_line(self, line: str) -> str:
-        """`line` with what stands before the cursor, if it is the cursor's line."""
+        """`line` with the text before the cursor, if it is the cursor's line."""
         return self._cursor.before + line if self._on_first else line
 
     @cached_property
@@ -216,17 +215,17 @@ class Trim:
 
 
 def trim(text: str, prefix: str, suffix: str, *, language: str = "", multiline: bool = True) -> str:
-    """What is shown of the completion `text` between `prefix` and `suffix`."""
+    """Trim the completion `text` between `prefix` and `suffix`."""
     trimming = Trim(prefix, suffix, language=language, multiline=multiline)
     trimming.feed(text)
     return trimming.finish()
 
 
 def _statement_indent(prefix: str) -> int:
-    """The indentation of the line where the brackets that are closed on the last line were opened."""
+    """The indentation of the line that opens the brackets which the last line closes."""
     depth = 0
     line = ""
-    for line in reversed(prefix.split("\n")[-_LINES_LOOKED_BACK:]):
+    for line in reversed(prefix.split("\n")[-_MAX_LINES_BACK:]):
         depth += sum(line.count(closer) for closer in ")]}") - sum(line.count(opener) for opener in "([{")
         if depth <= 0:
             break

@@ -6,7 +6,7 @@ import pytest
 from lsprotocol.types import LanguageKind
 
 from lsp_server.languages import LANGUAGES, family_of, language_of
-from lsp_server.trimming.nesting import syntax_of
+from lsp_server.trimming.syntax import syntax_of
 
 IDS = {language.id for language in LANGUAGES}
 
@@ -25,7 +25,7 @@ COMMENTS = {
     ("name", "comment"), [(name, comment) for comment, names in COMMENTS.items() for name in names.split()]
 )
 def test_in_a_file_of_that_name_brackets_in_comments_are_not_counted(name: str, comment: str) -> None:
-    assert syntax_of(language_of(name)).follow(f"f( {comment} :)\n").nesting.opened == 1
+    assert syntax_of(language_of(name)).scan(f"f( {comment} :)\n").state.opened == 1
 
 
 def test_every_language_that_trimming_knows_has_files() -> None:

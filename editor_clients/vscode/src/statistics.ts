@@ -26,7 +26,7 @@ export class Statistics implements vscode.Disposable {
     const output = await fimble(this.server, ["stats", "--html", file]);
     const page = await fs.readFile(file, "utf8").catch(() => undefined);
     if (page === undefined) {
-      void vscode.window.showInformationMessage(output.trim()); // nothing is counted yet
+      void vscode.window.showInformationMessage(output.trim()); // nothing was counted yet
       return;
     }
     const panel = (this.panel ??= this.open());

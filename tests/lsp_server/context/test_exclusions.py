@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.context.exclusions import LONGEST_LINE, may_show_document, showable
+from lsp_server.context.exclusions import MAX_LINE_LENGTH, allowed_lines, is_excluded
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from lsp_server.context.exclusions import LONGEST_LINE, may_show_document, showa
     ],
 )
 def test_files_that_hold_secrets_and_other_windows_are_left_out(uri: str) -> None:
-    assert not may_show_document(uri)
+    assert is_excluded(uri)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_files_that_hold_secrets_and_other_windows_are_left_out(uri: str) -> Non
     ],
 )
 def test_other_documents_are_shown(uri: str) -> None:
-    assert may_show_document(uri)
+    assert not is_excluded(uri)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_other_documents_are_shown(uri: str) -> None:
         "aws = AKIAIOSFODNN7EXAMPLE",
         "x = 'ghp_0123456789abcdefghij0123456789'",
         "url = 'postgres://ada:lovelace1@db/prod'",
-        "a" * (LONGEST_LINE + 1),
+        "a" * (MAX_LINE_LENGTH + 1),
     ],
 )
 def test_secrets_and_endless_lines_are_left_out(line: str) -> None:
-    assert showable(["before", line, "after"]) == ["before", "after"]
+    assert allowed_lines(["before", line, "after"]) == ["before", "after"]
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_secrets_and_endless_lines_are_left_out(line: str) -> None:
     ],
 )
 def test_ordinary_code_is_shown(line: str) -> None:
-    assert showable([line]) == [line]
+    assert allowed_lines([line]) == [line]

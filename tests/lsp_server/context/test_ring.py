@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lsp_server.context.ring import (
-    CHUNKS,
-    PIECE_LINES,
+    EXCERPT_LINES,
+    RING_SIZE,
     Chunk,
-    Piece,
+    Excerpt,
     Ring,
     similarity,
 )
@@ -20,7 +20,7 @@ def chunk(name: str, uri: str = "file:///a.py", lines: int = 40) -> Chunk:
 
 def test_the_ring_holds_the_newest_chunks() -> None:
     ring = Ring()
-    chunks = [chunk(f"n{number}") for number in range(CHUNKS + 5)]
+    chunks = [chunk(f"n{number}") for number in range(RING_SIZE + 5)]
     for one in chunks:
         ring.add(one)
     assert list(ring) == chunks[:4:-1]
@@ -50,21 +50,21 @@ def test_a_document_is_forgotten() -> None:
     assert [one.uri for one in ring] == ["file:///b.py"]
 
 
-def test_a_chunk_is_shown_in_pieces() -> None:
-    made = chunk("a", lines=2 * PIECE_LINES + 3)
-    assert [piece.text.count("\n") + 1 for piece in made.pieces] == [PIECE_LINES, PIECE_LINES, 3]
-    assert "\n".join(piece.text for piece in made.pieces).split("\n")[-1].startswith("a_")
+def test_a_chunk_is_cut_into_excerpts() -> None:
+    made = chunk("a", lines=2 * EXCERPT_LINES + 3)
+    assert [excerpt.text.count("\n") + 1 for excerpt in made.excerpts] == [EXCERPT_LINES, EXCERPT_LINES, 3]
+    assert "\n".join(excerpt.text for excerpt in made.excerpts).split("\n")[-1].startswith("a_")
 
 
-def test_what_says_next_to_nothing_is_no_piece() -> None:
-    assert Piece.take("u", "p", ["", "    }", "  x = 1", ")"]) is None
+def test_brackets_and_a_single_line_make_no_excerpt() -> None:
+    assert Excerpt.take("u", "p", ["", "    }", "  x = 1", ")"]) is None
     assert Chunk.take("u", "p", []) is None
 
 
-def test_a_piece_is_text_that_a_model_can_read() -> None:
-    piece = Piece.take("u", "p", ["", "a = '\ud83d'  ", "b = 'ü😀'", ""])
-    assert piece is not None
-    assert piece.text == "a = '?'\nb = 'ü😀'"
+def test_an_excerpt_is_text_that_a_model_can_read() -> None:
+    excerpt = Excerpt.take("u", "p", ["", "a = '\ud83d'  ", "b = 'ü😀'", ""])
+    assert excerpt is not None
+    assert excerpt.text == "a = '?'\nb = 'ü😀'"
 
 
 def test_similarity_goes_from_nothing_to_everything() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server.context.definitions import defined_name
-from lsp_server.context.selection import BLOCK, MOST_CHARACTERS, MOST_DOCUMENTS, Context, _Open
+from lsp_server.context.selection import BLOCK_LINES, MAX_CHARACTERS, MAX_DOCUMENTS, Context, _Open
 from lsp_server.document import Document, Position, Range
 from model_runtime.api import Snippet
 
@@ -177,7 +177,7 @@ def test_what_is_shown_changes_at_block_boundaries_at_most() -> None:
     editor = Editor(*others, main)
     chosen = [editor.snippets(main, line) for line in range(200)]
     changes = [line for line, (one, other) in enumerate(pairwise(chosen)) if one is not other]
-    assert all(later - earlier > BLOCK for earlier, later in pairwise(changes))
+    assert all(later - earlier > BLOCK_LINES for earlier, later in pairwise(changes))
 
 
 def test_what_has_been_shown_stays_where_nothing_new_is_worth_showing() -> None:
@@ -200,13 +200,13 @@ def test_the_choice_does_not_depend_on_chance() -> None:
 
 def test_there_is_an_end_to_what_is_shown_and_remembered() -> None:
     editor = Editor()
-    for number in range(3 * MOST_DOCUMENTS):
+    for number in range(3 * MAX_DOCUMENTS):
         editor.context.opened(document(f"m{number}.py", filler(f"a{number}", 200)))
     main = document("main.py", "x = 1\n")
     editor.context.opened(main)
     snippets = editor.snippets(main)
-    assert 0 < sum(len(snippet.text) for snippet in snippets) <= MOST_CHARACTERS
-    assert len(editor.context._open) == MOST_DOCUMENTS
+    assert 0 < sum(len(snippet.text) for snippet in snippets) <= MAX_CHARACTERS
+    assert len(editor.context._open) == MAX_DOCUMENTS
 
 
 @pytest.mark.parametrize(

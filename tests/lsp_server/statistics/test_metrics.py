@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lsp_server.statistics import store as counts_module
 from lsp_server.statistics.figures import Figures, milliseconds, total
-from lsp_server.statistics.metrics import GLANCE, Metrics, latency_class
+from lsp_server.statistics.metrics import MIN_SEEN_SECONDS, Metrics, latency_class
 from lsp_server.statistics.store import FILE_NAME, CountStore
 from model_runtime.api import Usage
 
@@ -48,7 +48,7 @@ def test_completions_are_shown_accepted_dismissed_or_only_glanced_at(desk: Desk)
     for id_ in ("accepted", "dismissed", "glanced", "open"):
         desk.show(id_)
     desk.metrics.dismissed("glanced")
-    desk.now += GLANCE
+    desk.now += MIN_SEEN_SECONDS
     desk.metrics.dismissed("dismissed")
     desk.metrics.accepted("accepted")
     figures = desk.figures()
