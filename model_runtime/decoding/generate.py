@@ -19,7 +19,7 @@ PIECE = 64
 """Tokens of a prompt computed at a time, which is what a cancellation waits for at most."""
 
 Sample = Callable[[Tensor], int]
-"""Logits (vocab,) → token id."""
+"""Logits (vocab,) in fp32, whatever the decoder computes in → token id."""
 
 
 class Forward(Protocol):
@@ -95,8 +95,8 @@ def _advance(
     arXiv:2302.01318): a token x is accepted with probability p(x), and else drawn from p without x.
     """
     if not draft:
-        return [sample(decoder.forward(new, cache))]
-    rows = decoder.forward([*new, *draft], cache, "all")[len(new) - 1 :]  # (1 + drafted, vocab)
+        return [sample(decoder.forward(new, cache).float())]
+    rows = decoder.forward([*new, *draft], cache, "all")[len(new) - 1 :].float()  # (1 + drafted, vocab)
     made: list[int] = []
     for row, drafted in zip(rows, [*draft, None], strict=True):
         made.append(sample(row))
