@@ -19,7 +19,7 @@ CHUNK_TOKENS = 64
 """Tokens in a prefill chunk, which is the most that a cancellation has to wait for."""
 
 Sample = Callable[[Tensor], int]
-"""Logits, (vocab,), to a token id."""
+"""Logits (vocab,) in fp32, whatever the decoder computes in, to a token id."""
 
 
 class Forward(Protocol):
@@ -95,8 +95,8 @@ def _decode_step(
     token x is accepted with probability p(x), and otherwise drawn from p without x.
     """
     if not draft:
-        return [sample(decoder.forward(new, cache))]
-    rows = decoder.forward([*new, *draft], cache, "all")[len(new) - 1 :]  # (1 + drafted, vocab)
+        return [sample(decoder.forward(new, cache).float())]
+    rows = decoder.forward([*new, *draft], cache, "all")[len(new) - 1 :].float()  # (1 + drafted, vocab)
     generated: list[int] = []
     for row, drafted in zip(rows, [*draft, None], strict=True):
         generated.append(sample(row))

@@ -32,10 +32,10 @@ class Sampler:
 
     @torch.inference_mode()
     def __call__(self, logits: Tensor) -> int:
-        """The next token's id, from logits (vocab,)."""
+        """The next token's id, from logits (vocab,) in fp32."""
         if self._temperature == 0:
             return int(logits.argmax())
-        probabilities, ids = self._candidates(logits.float().cpu())
+        probabilities, ids = self._candidates(logits.cpu())
         choice = torch.multinomial(probabilities, 1, generator=self._generator)
         return int(ids[choice])
 

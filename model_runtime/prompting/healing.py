@@ -19,7 +19,7 @@ from torch import Tensor
 from model_runtime.tokenization import Tokenizer
 
 Sample = Callable[[Tensor], int]
-"""Logits (vocab,) → token id."""
+"""Logits (vocab,) in fp32 → token id."""
 
 WINDOW = 400
 """Characters before the cursor that are encoded, at most, to see where tokens begin."""

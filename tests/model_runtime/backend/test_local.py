@@ -19,6 +19,7 @@ from model_runtime.api import (
     Busy,
     Chunk,
     CompletionRequest,
+    Dtype,
     LoadProgress,
     ModelInfo,
     ModelNotFound,
@@ -408,18 +409,23 @@ def test_one_backend_serves_one_event_loop_after_another() -> None:
     asyncio.run(use_and_close())
 
 
-async def test_a_real_model_streams_and_reuses_what_it_computed(checkpoint_folder: Path) -> None:
-    backend = open_backend(ModelOptions(model=str(checkpoint_folder), device="cpu"))
+@pytest.mark.parametrize("dtype", ["auto", "fp32", "fp16", "bf16"])
+async def test_a_real_model_streams_and_reuses_what_it_computed(
+    checkpoint_folder: Path, dtype: Dtype
+) -> None:
+    backend = open_backend(ModelOptions(model=str(checkpoint_folder), device="cpu", dtype=dtype))
     prefix = "def add(first, second):\n    "
     whole = await collect(backend.complete(CompletionRequest(prefix=prefix, max_tokens=12)))
     async with aclosing(backend.complete(CompletionRequest(prefix=prefix, max_tokens=200))) as stream:
         begun = [await anext(stream) for _ in range(3)]
     again = await collect(backend.complete(CompletionRequest(prefix=prefix, max_tokens=12)))
     await backend.close()
-    assert [chunk.text for chunk in begun] == [chunk.text for chunk in whole[:3]]
-    assert [chunk.text for chunk in again] == [chunk.text for chunk in whole]
+    if dtype in ("auto", "fp32"):  # elsewhere rounding may decide, which depends on the widths of passes
+        assert [chunk.text for chunk in begun] == [chunk.text for chunk in whole[:3]]
+        assert [chunk.text for chunk in again] == [chunk.text for chunk in whole]
     assert whole[-1].usage is not None
     assert again[-1].usage is not None
+    assert whole[-1].usage.decoded_tokens == again[-1].usage.decoded_tokens == 12
     assert whole[-1].usage.reused_tokens == 0
     assert again[-1].usage.reused_tokens == again[-1].usage.prompt_tokens - 1
 

@@ -15,12 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from model_runtime.api import Dtype
 from model_runtime.checkpoints import load
 from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate
 from model_runtime.decoding.speculate import MAX_DRAFT_ROWS, RETRY_INTERVAL
+from model_runtime.hardware.device import DTYPES
 from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import write_checkpoint
+from tests.model_runtime.rounding import is_rounding, rounding_error
 
 PROMPT = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
 STEPS = 24
@@ -28,6 +31,10 @@ Which = Literal["last", "all"]
 
 LIVELY = {"gpt_bigcode": 9, "gptj": 15, "codegen": 2, "llama": 17, "qwen2": 24, "starcoder2": 18}
 """Seeds of random models whose greedy tokens do not soon repeat themselves."""
+
+DECIDED = 1564
+"""The seed of a random GPT-J that writes the same after `PROMPT` in every precision: its likeliest tokens are
+so far ahead that rounding changes none of them."""
 
 
 class Guesses:
@@ -52,13 +59,24 @@ def foresight(made: Sequence[int], wrong_every: int = 1000) -> Guesses:
 
 
 @pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
-    return open_decoder(tmp_path_factory.mktemp("models"), "gptj")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("models"), family="gptj", seed=DECIDED)
 
 
-def open_decoder(folder: Path, family: str) -> Decoder:
-    write_checkpoint(folder, family=family, seed=LIVELY[family])
-    return load(folder, device=torch.device("cpu"), dtype=torch.float32).decoder
+@pytest.fixture(scope="module")
+def decoder(folder: Path, dtype: Dtype) -> Decoder:
+    return open_decoder(folder, dtype)
+
+
+@pytest.fixture(scope="module")
+def lively_decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
+    """In fp32, for tests that rounding, or what the model repeats, would disturb."""
+    folder = tmp_path_factory.mktemp("models")
+    return open_decoder(write_checkpoint(folder, family="gptj", seed=LIVELY["gptj"]), "fp32")
+
+
+def open_decoder(folder: Path, dtype: Dtype) -> Decoder:
+    return load(folder, device=torch.device("cpu"), dtype=DTYPES[dtype]).decoder
 
 
 @pytest.fixture(scope="module")
@@ -107,18 +125,19 @@ def widths(decoder: Decoder, drafter: Guesses | NgramDrafter, max_tokens: int = 
 
 
 @pytest.mark.parametrize("family", LIVELY)
-def test_greedy_tokens_are_the_same_in_every_family(family: str, tmp_path: Path) -> None:
-    decoder = open_decoder(tmp_path, family)
+def test_greedy_tokens_are_the_same_in_every_family(family: str, dtype: Dtype, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, family=family, seed=LIVELY[family])
+    decoder = open_decoder(tmp_path, dtype)
     plain = run(decoder, decoder.new_cache(), max_tokens=60)
     drafters: list[Guesses | NgramDrafter] = [foresight(plain, every) for every in (1, 2, 3, 5)]
     for drafter in [*drafters, NgramDrafter(PROMPT, others=[plain[:30], plain[20:]])]:
-        assert run(decoder, decoder.new_cache(), drafter=drafter, max_tokens=60) == plain
+        drafted = run(decoder, decoder.new_cache(), drafter=drafter, max_tokens=60)
+        assert drafted == plain or is_rounding(decoder, PROMPT, drafted)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_greedy_tokens_are_the_same_on_real_code(dtype: torch.dtype) -> None:
+def test_greedy_tokens_are_the_same_on_real_code(dtype: Dtype) -> None:
     folder = resolve(None)
-    tokenizer, decoder = Tokenizer(folder), load(folder, device=torch.device("cpu"), dtype=dtype).decoder
+    tokenizer, decoder = Tokenizer(folder), open_decoder(folder, dtype)
     code = tokenizer.encode(Path(__file__).read_text(encoding="utf-8"))
     stats = AcceptanceStats()
     for end in range(200, 1400, 300):
@@ -126,20 +145,7 @@ def test_greedy_tokens_are_the_same_on_real_code(dtype: torch.dtype) -> None:
         plain = run(decoder, decoder.new_cache(), prompt, max_tokens=32)
         drafter = NgramDrafter(prompt, previous=code[end : end + 32], others=[code[:end]], stats=stats)
         drafted = run(decoder, decoder.new_cache(), prompt, drafter=drafter, max_tokens=32)
-        assert drafted == plain or is_rounding(decoder, prompt, plain, drafted)
-
-
-def is_rounding(decoder: Decoder, prompt: list[int], one: list[int], other: list[int]) -> bool:
-    """Whether, where two texts part, their tokens' logits are as near as bf16 keeps them apart.
-
-    How it rounds a sum depends on how many tokens are computed together.
-    """
-    if decoder.dtype != torch.bfloat16:
-        return False
-    at = next(place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
-    logits = decoder.forward([*prompt, *one[:at]], decoder.new_cache(), "last").float()
-    first, second = logits[one[at]], logits[other[at]]
-    return bool((first - second).abs() <= 2 * torch.finfo(torch.bfloat16).eps * first.abs())
+        assert drafted == plain or is_rounding(decoder, prompt, drafted)
 
 
 @settings(max_examples=60)
@@ -163,14 +169,14 @@ def test_no_draft_changes_anything(
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.5])
-def test_a_seed_draws_the_same_tokens(decoder: Decoder, temperature: float) -> None:
+def test_a_seed_draws_the_same_tokens(lively_decoder: Decoder, temperature: float) -> None:
     def sampler() -> Sampler:
         return Sampler(temperature=temperature, top_k=40, top_p=0.95, seed=7)
 
-    sampled = run(decoder, decoder.new_cache(), sample=sampler())
+    sampled = run(lively_decoder, lively_decoder.new_cache(), sample=sampler())
     for every in (1, 2, 5):
         drafter = foresight(sampled, every)
-        assert run(decoder, decoder.new_cache(), sample=sampler(), drafter=drafter) == sampled
+        assert run(lively_decoder, lively_decoder.new_cache(), sample=sampler(), drafter=drafter) == sampled
 
 
 class Chain:
@@ -188,13 +194,13 @@ class Chain:
 
 
 @pytest.mark.parametrize("draft", [[3, 3], [0, 1], [1]])
-def test_sampled_tokens_have_the_distribution_of_the_model(decoder: Decoder, draft: list[int]) -> None:
+def test_sampled_tokens_have_the_distribution_of_the_model(lively_decoder: Decoder, draft: list[int]) -> None:
     """Pearson's chi-square over all rows of three tokens: 63 degrees of freedom, p = 0.001 at 103.4."""
     runs, sampler, chain = 2000, Sampler(temperature=1.0, seed=0), Chain()
     counts: Counter[tuple[int, ...]] = Counter()
     for _ in range(runs):
         drafter = Guesses(lambda tokens, limit: draft)
-        tokens = run(chain, decoder.new_cache(8), [0], sampler, drafter=drafter, max_tokens=3)
+        tokens = run(chain, lively_decoder.new_cache(8), [0], sampler, drafter=drafter, max_tokens=3)
         counts[tuple(tokens)] += 1
     chances = Chain.LOGITS.exp()
     expected = {
@@ -261,7 +267,8 @@ def test_closing_at_any_step_leaves_what_was_computed(
     assert cache.length >= (0, 5, 10)[min(steps, 2)] + max(0, steps - 2)
     cold = decoder.new_cache()
     expected = decoder.forward([*cache.tokens, 5], cold)
-    torch.testing.assert_close(decoder.forward([5], cache), expected, atol=1e-4, rtol=0)
+    near = max(1e-4, float(rounding_error(expected)))
+    torch.testing.assert_close(decoder.forward([5], cache), expected, atol=near, rtol=0)
 
 
 def test_a_pass_that_is_refused_leaves_what_was_computed(decoder: Decoder, plain: list[int]) -> None:
@@ -291,13 +298,14 @@ def test_a_piece_is_sized_anew_before_each(decoder: Decoder, plain: list[int]) -
     assert [cache.length for _ in steps] == [2, 5, 9, 12]
 
 
-def test_dear_drafts_that_are_never_right_are_soon_given_up(decoder: Decoder, plain: list[int]) -> None:
+def test_dear_drafts_that_are_never_right_are_soon_given_up(lively_decoder: Decoder) -> None:
+    plain = run(lively_decoder, lively_decoder.new_cache())
     wrong = next(token for token in range(384) if token not in plain)
     # Every pair of tokens that will come is followed by something else.
     pairs = [token for pair in pairwise([*PROMPT, *plain]) for token in (*pair, wrong)]
     stats, passes = AcceptanceStats(), []
     for _ in range(20):
         drafter = NgramDrafter(PROMPT, others=[pairs], stats=stats, cost=lambda width: 0.8 + width / 5)
-        passes.append(sum(widths(decoder, drafter)) - STEPS)  # what was drafted in vain
+        passes.append(sum(widths(lively_decoder, drafter)) - STEPS)  # what was drafted in vain
     assert passes[0] > STEPS / RETRY_INTERVAL + 3
     assert sum(passes[-8:]) <= 8 * STEPS / RETRY_INTERVAL + 1

@@ -9,16 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_runtime.api import Dtype
 from model_runtime.checkpoints import load
 from model_runtime.decoding import Cache, Decoder, Sampler, generate
+from model_runtime.hardware.device import DTYPES
+from tests.model_runtime.rounding import is_rounding
 
 PROMPT = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
 STEPS = 8
 
 
 @pytest.fixture(scope="module")
-def decoder(checkpoint_folder: Path) -> Decoder:
-    return load(checkpoint_folder, device=torch.device("cpu"), dtype=torch.float32).decoder
+def decoder(checkpoint_folder: Path, dtype: Dtype) -> Decoder:
+    return load(checkpoint_folder, device=torch.device("cpu"), dtype=DTYPES[dtype]).decoder
 
 
 def greedy(decoder: Decoder, cache: Cache, tokens: list[int], max_tokens: int = STEPS) -> list[int]:
@@ -28,6 +31,11 @@ def greedy(decoder: Decoder, cache: Cache, tokens: list[int], max_tokens: int = 
 
 def cold(decoder: Decoder, tokens: list[int], max_tokens: int = STEPS) -> list[int]:
     return greedy(decoder, decoder.new_cache(), tokens, max_tokens)
+
+
+def alike(decoder: Decoder, prompt: list[int], one: list[int], other: list[int]) -> bool:
+    """Whether two continuations are the same but for rounding, of which there is none in fp32."""
+    return one == other or (len(one) == len(other) and is_rounding(decoder, prompt, one))
 
 
 def test_a_prompt_comes_in_pieces_with_a_pause_after_each_but_the_last(decoder: Decoder) -> None:
@@ -42,14 +50,14 @@ def test_a_reused_prefix_gives_the_same_tokens_as_a_cold_start(decoder: Decoder,
     cache = decoder.new_cache()
     greedy(decoder, cache, [*PROMPT[:shared], 7, 8, 9])
     assert cache.common_prefix(PROMPT) == shared
-    assert greedy(decoder, cache, PROMPT) == cold(decoder, PROMPT)
+    assert alike(decoder, PROMPT, greedy(decoder, cache, PROMPT), cold(decoder, PROMPT))
 
 
 def test_a_prompt_that_is_cached_whole_computes_its_last_token_again(decoder: Decoder) -> None:
     cache = decoder.new_cache()
     first = greedy(decoder, cache, PROMPT)
     assert cache.reuse(PROMPT) == len(PROMPT) - 1
-    assert greedy(decoder, cache, PROMPT) == first
+    assert alike(decoder, PROMPT, greedy(decoder, cache, PROMPT), first)
 
 
 @pytest.mark.parametrize("steps", range(7))
@@ -62,7 +70,7 @@ def test_closing_at_any_step_leaves_exactly_what_was_computed(decoder: Decoder, 
     computed = PROMPT + cold(decoder, PROMPT)
     expected = (0, 5, 10, 12, 13, 14, 15)[steps]  # two pieces, the rest with the first token, then one by one
     assert cache.tokens == tuple(computed[:expected])
-    assert greedy(decoder, cache, PROMPT) == cold(decoder, PROMPT)
+    assert alike(decoder, PROMPT, greedy(decoder, cache, PROMPT), cold(decoder, PROMPT))
 
 
 def test_a_step_that_fails_leaves_no_trace(decoder: Decoder) -> None:
@@ -71,14 +79,15 @@ def test_a_step_that_fails_leaves_no_trace(decoder: Decoder) -> None:
     with pytest.raises(AssertionError):
         decoder.forward(list(range(5, 15)), cache)
     assert cache.tokens == tuple(PROMPT)
-    assert greedy(decoder, cache, PROMPT, max_tokens=4) == cold(decoder, PROMPT, max_tokens=4)
+    again = greedy(decoder, cache, PROMPT, max_tokens=4)
+    assert alike(decoder, PROMPT, again, cold(decoder, PROMPT, max_tokens=4))
 
 
 def test_generation_ends_after_a_stop_token(decoder: Decoder) -> None:
     tokens = cold(decoder, PROMPT)
     stop = tokens[3]
-    steps = generate(decoder, decoder.new_cache(), PROMPT, Sampler(), stop={stop}, max_tokens=STEPS)
-    assert list(steps) == tokens[: tokens.index(stop) + 1]
+    steps = generate(decoder, decoder.new_cache(), PROMPT, Sampler(), stop={stop}, max_tokens=STEPS, chunk=5)
+    assert [token for token in steps if token is not None] == tokens[: tokens.index(stop) + 1]
 
 
 def test_generation_ends_where_the_context_is_full(decoder: Decoder) -> None:
@@ -97,4 +106,5 @@ def test_any_row_of_prompts_in_one_cache_gives_what_cold_starts_give(
 ) -> None:
     cache = decoder.new_cache()
     for prompt in prompts:
-        assert greedy(decoder, cache, prompt, max_tokens=3) == cold(decoder, prompt, max_tokens=3)
+        warm = greedy(decoder, cache, prompt, max_tokens=3)
+        assert alike(decoder, prompt, warm, cold(decoder, prompt, max_tokens=3))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model_runtime import ModelOptions, measure_speed
-from model_runtime.api import Bandwidth, ContextSpeed, ModelInfo, ModelNotFound, Speed
+from model_runtime.api import Bandwidth, ContextSpeed, Dtype, ModelInfo, ModelNotFound, Speed
 from model_runtime.checkpoints import load
 from model_runtime.engine.engine import Engine
 from model_runtime.engine.measuring import ThreadedPasses, context_lengths, read_bandwidth
@@ -34,18 +34,18 @@ def test_context_lengths_fill_the_room_there_is(room: int, quick: bool, lengths:
     assert context_lengths(room, quick) == lengths
 
 
-def test_a_model_is_measured_at_growing_lengths(checkpoint_folder: Path) -> None:
+def test_a_model_is_measured_at_growing_lengths(checkpoint_folder: Path, dtype: Dtype) -> None:
     said: list[tuple[float, str]] = []
     threads = torch.get_num_threads()
     speed = measure_speed(
-        ModelOptions(str(checkpoint_folder), quantize="none"),
+        ModelOptions(str(checkpoint_folder), dtype=dtype, quantize="none"),
         progress=lambda share, what: said.append((share, what)),
     )
     assert [context.tokens for context in speed.contexts] == [128, 224]
     assert all(context.prefill_ms > context.decode_ms > 0 for context in speed.contexts)
     assert [found.threads for found in speed.bandwidth] == [1]  # the tests allow one thread
     assert speed.bandwidth[0].bytes_per_second > 1e8
-    assert speed.model.name == checkpoint_folder.name
+    assert (speed.model.name, speed.model.dtype) == (checkpoint_folder.name, dtype)
     assert torch.get_num_threads() == threads
     shares = [share for share, _ in said]
     assert shares == sorted(shares)
