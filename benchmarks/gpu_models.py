@@ -67,7 +67,7 @@ def shape(name: str, toy: bool) -> Facts:
 
 
 def decoder_config(facts: Facts) -> DecoderConfig:
-    return family_of(facts).facts(facts)
+    return family_of(facts).decoder_config(facts)
 
 
 def random_weights(

@@ -1,21 +1,20 @@
-"""Checkpoints on disk: loaded as a decoder that is ready to run, converted, verified and written."""
+"""Checkpoints on disk: load one as a decoder, convert, verify or write one."""
 
-from model_runtime.checkpoints.convert import convert_to_gptj
+from model_runtime.checkpoints.convert import convert_to_gptj, convert_to_hf
+from model_runtime.checkpoints.device_map import map_devices
 from model_runtime.checkpoints.loading import LoadedModel, load
-from model_runtime.checkpoints.placement import plan
-from model_runtime.checkpoints.plain import convert_to_hf
 from model_runtime.checkpoints.verification import verify_checkpoint
-from model_runtime.checkpoints.weights import INT8
-from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
+from model_runtime.checkpoints.weights import INT8_METHOD
+from model_runtime.checkpoints.writer import CannotWrite, checkpoint_writer
 
 __all__ = [
-    "INT8",
+    "INT8_METHOD",
     "CannotWrite",
     "LoadedModel",
     "checkpoint_writer",
     "convert_to_gptj",
     "convert_to_hf",
     "load",
-    "plan",
+    "map_devices",
     "verify_checkpoint",
 ]

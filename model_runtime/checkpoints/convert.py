@@ -1,37 +1,61 @@
-"""One family's checkpoint as another family's, exactly: `fimble convert SRC DST --to gptj`.
+"""Writes checkpoints in another layout, for ``fimble convert``: as transformers saves them, or as GPT-J.
 
-checkpoint folder ▶ **convert** ▶ writing: what can be known from config and headers is checked before
-anything is written; then the tensors stream from one folder to the other, a block at a time.
+A source is read like for inference, and its weights are exported one by one, so that memory holds one at a
+time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from model_runtime.api import CorruptCheckpoint, LoadProgress, UnsupportedModel
-from model_runtime.checkpoints.families.codegen import mp_num as usual_mp_num
-from model_runtime.checkpoints.families.gptj import BUFFERS
-from model_runtime.checkpoints.families.gptj import rotary_dim as read_rotary_dim
-from model_runtime.checkpoints.families.settings import setting, size
-from model_runtime.checkpoints.reading import CheckpointFolder, some
-from model_runtime.checkpoints.writing import (
+from model_runtime.api import LoadProgress, UnsupportedModel
+from model_runtime.checkpoints.device_map import module_of
+from model_runtime.checkpoints.families import Family, codegen, gptj
+from model_runtime.checkpoints.families.settings import setting
+from model_runtime.checkpoints.folder import CheckpointFolder
+from model_runtime.checkpoints.loading import decoder_config_of, family_and_config, open_checkpoint
+from model_runtime.checkpoints.weights import Checkpoint, Weights
+from model_runtime.checkpoints.writer import (
     MAX_SHARD_BYTES,
     CheckpointWriter,
     check_apart,
     checkpoint_writer,
 )
+from model_runtime.decoding import DecoderConfig
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DEQUANTIZED_BYTES = 4  # of an element: what is stored in int8 or a GGUF type becomes fp32
 
 CODEGEN_ONLY = frozenset({"auto_map", "head_dim", "n_ctx"})
-"""Settings that GPT-J has no use for; `auto_map` would have it run CodeGen's code."""
+"""Settings without a meaning for GPT-J; `auto_map` would make it run CodeGen's code."""
 
-Shapes = Mapping[str, tuple[int, ...]]
+
+def convert_to_hf(
+    source: Path,
+    target: Path,
+    *,
+    progress: LoadProgress | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write the checkpoint `source` into the folder `target` as transformers would save it.
+
+    Floats are kept bit by bit; int8 weights and GGUF's quantised types become the fp32 numbers that they
+    represent.
+
+    Raises:
+        InvalidRequest: source and target are the same.
+        ModelNotFound, UnsupportedModel, CorruptCheckpoint: as `loading.load`.
+        CannotWrite: `target` is not empty, not writable, or the disk is full.
+    """
+    check_apart(source, target)
+    checkpoint = open_checkpoint(source)
+    family, config = family_and_config(checkpoint)
+    settings = {key: value for key, value in checkpoint.config.items() if key != "quantization_config"}
+    _convert(checkpoint, target, family, config, family, settings, progress, max_shard_bytes)
 
 
 def convert_to_gptj(
@@ -45,137 +69,97 @@ def convert_to_gptj(
     """Write the CodeGen checkpoint in the folder `source` into the folder `target` as a GPT-J checkpoint.
 
     The two architectures compute the same; GPT-J merely keeps the rows of q, k and v apart, which CodeGen
-    fuses in `mp_num` groups, one for each of the cores it was trained on. So the weights are a permutation
-    of the source's, in its dtype. None takes `mp_num` from the config: 4, or 8 for some of CodeGen2.
+    fuses in `mp_num` groups (None for the number that the config implies). So the weights are a permutation
+    of the source's, in its dtype.
 
     Source: transformers `models/codegen`, `models/gptj`.
 
     Raises:
-        InvalidRequest: source and target are the same.
-        ModelNotFound: there is no checkpoint in `source`.
         UnsupportedModel: it is no CodeGen checkpoint, or one that GPT-J cannot express.
-        CorruptCheckpoint: tensors are missing, unexpected or of another shape than the config says.
-        CannotWrite: `target` is taken, closed to us, or full.
+        InvalidRequest, ModelNotFound, CorruptCheckpoint, CannotWrite: as `convert_to_hf`.
     """
     check_apart(source, target)
-    folder = CheckpointFolder(source)
-    config = _gptj_config(folder)
-    mp_num = usual_mp_num(folder.config) if mp_num is None else mp_num
-    if mp_num < 1 or config["n_head"] % mp_num:
+    checkpoint = open_checkpoint(source)
+    if checkpoint.config.get("model_type") != "codegen":
         raise UnsupportedModel(
-            f"{source}: n_head {config['n_head']} does not divide by mp_num {mp_num}: "
-            "name the mp_num that the model was trained with"
+            f"{source} has model_type {checkpoint.config.get('model_type')!r}: "
+            "only 'codegen' is converted to gptj"
         )
-    blocks = _blocks(config)
-    total = _check_tensors(folder, blocks, tied=config["tie_word_embeddings"])
-    del folder
-    with checkpoint_writer(target, expected_bytes=total, max_shard_bytes=max_shard_bytes) as writer:
-        done = 0
-        for block in blocks:
-            for length in _copy_block(source, block, mp_num, writer):
-                done += length
-                if progress is not None:
-                    progress(done / total, "converting weights")
-        writer.write_json("config.json", config)
-        writer.carry(source)
+    mp_num = codegen.default_mp_num(checkpoint.config) if mp_num is None else mp_num
+    family = codegen.family(mp_num)
+    config = decoder_config_of(checkpoint, family)
+    settings = _gptj_settings(checkpoint.config, config)
+    _convert(checkpoint, target, family, config, gptj.FAMILY, settings, progress, max_shard_bytes)
 
 
-def _gptj_config(folder: CheckpointFolder) -> dict[str, Any]:
-    """GPT-J's config.json; what the source leaves to CodeGen's defaults is written out."""
-    config, path = folder.config, folder.path
-    if config.get("model_type") != "codegen":
-        raise UnsupportedModel(
-            f"{path} has model_type {config.get('model_type')!r}: only 'codegen' is converted to gptj"
-        )
-    if config.get("quantization_config") is not None:
-        raise UnsupportedModel(f"{path} is quantised: convert the checkpoint that it was made from")
-    width, heads = size(config, "n_embd"), size(config, "n_head")
-    head_dim, rest = divmod(width, heads)
-    if rest or (config.get("head_dim") or head_dim) != head_dim:
-        raise UnsupportedModel(f"{path}: heads of n_embd {width} / n_head {heads} elements are not supported")
-    try:  # null means the whole head to CodeGen; GPT-J has to be told how much that is
-        rotary_dim = read_rotary_dim(config, head_dim)
-    except UnsupportedModel as error:
-        raise UnsupportedModel(f"{path}: {error}") from error
-    return {key: value for key, value in config.items() if key not in CODEGEN_ONLY} | {
+def _gptj_settings(codegen_settings: Mapping[str, Any], config: DecoderConfig) -> dict[str, Any]:
+    """GPT-J's config.json, in which CodeGen's defaults are written out."""
+    assert config.rotary
+    dropped = CODEGEN_ONLY | {"quantization_config"}
+    return {key: value for key, value in codegen_settings.items() if key not in dropped} | {
         "model_type": "gptj",
         "architectures": ["GPTJForCausalLM"],
-        "vocab_size": size(config, "vocab_size"),
-        "n_positions": size(config, "n_positions"),
-        "n_layer": size(config, "n_layer"),
-        "n_inner": None if config.get("n_inner") is None else size(config, "n_inner"),
-        "rotary_dim": rotary_dim,
-        "activation_function": setting(config, "activation_function", str, "gelu_new"),
-        "layer_norm_epsilon": setting(config, "layer_norm_epsilon", float, 1e-5),
-        "tie_word_embeddings": setting(config, "tie_word_embeddings", bool, False),
+        "n_inner": config.mlp_width,
+        "rotary_dim": config.rotary.dim,
+        "activation_function": setting(codegen_settings, "activation_function", str, "gelu_new"),
+        "layer_norm_epsilon": config.norm_eps,
+        "tie_word_embeddings": config.tied_head,
     }
 
 
-def _blocks(config: Mapping[str, Any]) -> Sequence[Shapes]:
-    """CodeGen's tensors and their shapes, in the order they are computed with, by what belongs together."""
-    width, vocab = config["n_embd"], config["vocab_size"]
-    inner = config["n_inner"] or 4 * width
-    block = {
-        "ln_1.weight": (width,),
-        "ln_1.bias": (width,),
-        "attn.qkv_proj.weight": (3 * width, width),
-        "attn.out_proj.weight": (width, width),
-        "mlp.fc_in.weight": (inner, width),
-        "mlp.fc_in.bias": (inner,),
-        "mlp.fc_out.weight": (width, inner),
-        "mlp.fc_out.bias": (width,),
-    }
-    return [
-        {"transformer.wte.weight": (vocab, width)},
-        *({f"transformer.h.{n}.{k}": v for k, v in block.items()} for n in range(config["n_layer"])),
-        {"transformer.ln_f.weight": (width,), "transformer.ln_f.bias": (width,)},
-        {"lm_head.weight": (vocab, width), "lm_head.bias": (vocab,)},
-    ]
+def _convert(
+    checkpoint: Checkpoint,
+    target: Path,
+    family: Family,
+    config: DecoderConfig,
+    target_family: Family,
+    settings: Mapping[str, Any],
+    progress: LoadProgress | None,
+    max_shard_bytes: int,
+) -> None:
+    """Write a checkpoint of `family` as one of `target_family`, with `settings` for its config.json."""
+    weights = Weights(checkpoint, family, config)
+    total = sum(map(prod, weights.shapes.values()))
+    dequantized = not isinstance(checkpoint, CheckpointFolder) or "quantization_config" in checkpoint.config
+    # For a folder this also checks every tensor before anything is written.
+    expected_bytes = total * DEQUANTIZED_BYTES if dequantized else weights.stored_bytes()
+    readable = _Reopened(weights, family, config) if isinstance(checkpoint, CheckpointFolder) else weights
+    with checkpoint_writer(target, expected_bytes=expected_bytes, max_shard_bytes=max_shard_bytes) as writer:
+        done = 0
+        for name, tensor in target_family.export(config, readable):
+            writer.add(name, tensor)
+            done += tensor.numel()
+            if progress is not None:
+                progress(done / total, "converting weights")
+        writer.write_json("config.json", settings)
+        _write_tokenizer(checkpoint, writer)
 
 
-def _check_tensors(folder: CheckpointFolder, blocks: Sequence[Shapes], *, tied: bool) -> int:
-    """Hold the files' headers against what the config asks for; gives the tensors' bytes."""
-    shapes = {name: shape for block in blocks for name, shape in block.items()}
-    missing = shapes.keys() - folder.keys() - ({"lm_head.weight"} if tied else set())
-    if missing:
-        raise CorruptCheckpoint(f"{folder.path} lacks tensor {some(missing)}: download it again")
-    unknown = {name for name in folder.keys() - shapes.keys() if not BUFFERS.fullmatch(name)}
-    if unknown:
-        raise CorruptCheckpoint(
-            f"{folder.path} has unexpected tensor {some(unknown)}: is its config.json the right one?"
-        )
-    total = 0
-    for name in shapes.keys() & folder.keys():
-        tensor = folder[name]
-        if tuple(tensor.shape) != shapes[name]:
-            raise CorruptCheckpoint(
-                f"{folder.path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
-                f"config.json asks for {shapes[name]}"
-            )
-        if tensor.dtype not in FLOATS:
-            raise UnsupportedModel(f"{folder.path}: tensor {name!r} has dtype {tensor.dtype}")
-        total += tensor.nbytes
-    return total
+class _Reopened(Mapping[str, Tensor]):
+    """A folder's weights, opened anew for each module: that releases the mapped pages of the one before."""
+
+    def __init__(self, weights: Weights, family: Family, config: DecoderConfig) -> None:
+        self._weights, self._family, self._config = weights, family, config
+        self._module = ""
+
+    def __getitem__(self, name: str) -> Tensor:
+        if module_of(name) != self._module:
+            self._module = module_of(name)
+            self._weights = Weights(CheckpointFolder(self._weights.path), self._family, self._config)
+        return self._weights[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
 
 
-def _copy_block(source: Path, block: Shapes, mp_num: int, writer: CheckpointWriter) -> Iterator[int]:
-    """Write one block's tensors; yields the bytes of each."""
-    # Opened anew for each block: what was read of a mapped file counts as ours until it is unmapped.
-    folder = CheckpointFolder(source)
-    for name in block:
-        tensor = folder.get(name)
-        if tensor is None:  # the tied head
-            continue
-        for gptj_name, part in _relay(name, tensor, mp_num):
-            writer.add(gptj_name, part)
-            yield part.nbytes
-
-
-def _relay(name: str, tensor: Tensor, mp_num: int) -> Iterator[tuple[str, Tensor]]:
-    """A CodeGen tensor as GPT-J's: itself, but for the fused one."""
-    if not name.endswith("attn.qkv_proj.weight"):
-        yield name, tensor
+def _write_tokenizer(checkpoint: Checkpoint, writer: CheckpointWriter) -> None:
+    """The tokenizer, with generation settings and licence: a folder's files, or made from a GGUF file."""
+    if isinstance(checkpoint, CheckpointFolder):
+        writer.carry(checkpoint.path)
         return
-    groups = tensor.reshape(mp_num, 3, -1, tensor.shape[1])  # (mp_num, 3, width / mp_num, width)
-    for n, part in enumerate(("q_proj", "v_proj", "k_proj")):  # in this order
-        yield name.replace("qkv_proj", part), groups[:, n].flatten(0, 1)
+    settings = checkpoint.read_optional("tokenizer_config.json")
+    writer.write_json("tokenizer.json", checkpoint.tokenizer)
+    writer.write_json("tokenizer_config.json", {**settings, "tokenizer_class": "PreTrainedTokenizerFast"})

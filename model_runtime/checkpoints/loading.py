@@ -1,24 +1,24 @@
-"""A checkpoint folder to a decoder: facts from its config, each weight put once where it is going to stay.
+"""Loads a checkpoint as a decoder that is ready to run.
 
-Tensors come one at a time out of the mapped files. Where dtype, order and device already fit, the mapping
-itself is the weight; otherwise it is copied straight to its final place. So memory never holds two copies;
-nor does it where matrices are to be int8, whether the files have them so or not.
+Each weight is read once and put where it stays: where dtype, order and device fit, the mapped file itself is
+the weight, otherwise it is copied directly to its final place. So memory never holds two copies, also when
+matrices are quantised while loading.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
 from model_runtime.api import CorruptCheckpoint, LoadProgress, ModelNotFound, UnsupportedModel
+from model_runtime.checkpoints.device_map import DeviceMap
 from model_runtime.checkpoints.families import Family, family_of
-from model_runtime.checkpoints.placement import Plan
-from model_runtime.checkpoints.reading import CheckpointFolder
+from model_runtime.checkpoints.folder import CheckpointFolder
 from model_runtime.checkpoints.weights import CPU, Checkpoint, Weights, is_quantized
 from model_runtime.decoding import (
     Decoder,
@@ -30,28 +30,30 @@ from model_runtime.decoding import (
     pack,
 )
 
-Planner: TypeAlias = Callable[[DecoderConfig, torch.dtype, bool], Plan]
-"""Facts, the weights' dtype, and whether matrices are int8, to the device of each module."""
+Placement: TypeAlias = Callable[[DecoderConfig, torch.dtype, bool], DeviceMap]
+"""From the configuration, the weights' dtype, and whether matrices are int8, to the device of each module."""
 
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-"""What a tokenizer may consist of."""
+"""The files of a tokenizer, in either form."""
 
-EMBEDDING = "embedding.weight"
-
-ADDED = frozenset({"positions.weight"})
-"""Two-dimensional, and no matrices: nothing is multiplied by them."""
+EMBEDDING, POSITIONS = "embedding.weight", "positions.weight"
 
 SAMPLE_TOKENS = 16
-"""So many settle how a model's activations are rounded."""
+"""Tokens of the first pass, which decides how a model's activations are rounded."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A decoder with what belongs to it.
+    """A decoder, and what else a checkpoint contains.
 
-    `tokenizer` is the folder that has one, or the content of a tokenizer.json, with the
-    `tokenizer_settings` that a tokenizer_config.json would have; `stop_ids` are the tokens that end a text.
-    `int8` says whether the decoder computes with matrices in int8.
+    Attributes:
+        name: of the folder or file.
+        family: its `model_type`.
+        decoder: ready to run.
+        tokenizer: the folder that has one, or the content of a tokenizer.json.
+        tokenizer_settings: of a tokenizer_config.json, where no file has them.
+        stop_ids: the tokens that end a text.
+        int8: whether the decoder computes with int8 matrices.
     """
 
     name: str
@@ -66,35 +68,35 @@ class LoadedModel:
 def load(
     path: Path,
     *,
-    device: torch.device | Planner,
+    device: torch.device | Placement,
     dtype: torch.dtype,
     matrices: MatrixFormat = "float",
     progress: LoadProgress | None = None,
 ) -> LoadedModel:
-    """Open the checkpoint at `path`, a folder or a GGUF file.
+    """Load the checkpoint at `path`, a folder or a GGUF file.
 
     Args:
-        path: where it is.
-        device: where the weights are put; or what makes a plan for them, once the facts are read.
-        dtype: of the weights, but for matrices in int8.
-        matrices: whether those are restored, or kept as they are stored, or all in int8.
-        progress: is told how far it is.
+        path: of the checkpoint.
+        device: where to put the weights, or a function that decides it for each module.
+        dtype: of the weights, except matrices in int8.
+        matrices: their format.
+        progress: receives the share done.
 
     Raises:
-        ModelNotFound: there is no checkpoint there.
-        UnsupportedModel: it is of a family, or uses a feature, that the runtime does not have.
+        ModelNotFound: there is no checkpoint.
+        UnsupportedModel: the family, or a feature of the model, is not supported.
         CorruptCheckpoint: it is damaged or incomplete; the message names file and tensor.
     """
     checkpoint = open_checkpoint(path)
-    family, config = facts_of(checkpoint)
+    family, config = family_and_config(checkpoint)
     tokenizer, tokenizer_settings = _tokenizer(checkpoint)
     int8 = matrices == "int8" or (matrices == "stored" and is_quantized(checkpoint.config))
-    place = device if isinstance(device, torch.device) else device(config, dtype, int8)
-    weights = Weights(checkpoint, family, config, dtype=dtype, device=place)
+    placement = device if isinstance(device, torch.device) else device(config, dtype, int8)
+    weights = Weights(checkpoint, family, config, dtype=dtype, device=placement)
     read = _read(weights, matrices, dtype, progress)
     decoder = Decoder(config, read)
     if any(isinstance(weight, PackedWeight) for weight in read.values()):
-        _settle(decoder)
+        _make_first_pass(decoder)
     return LoadedModel(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         family=family.model_type,
@@ -102,39 +104,44 @@ def load(
         tokenizer=tokenizer,
         tokenizer_settings=tokenizer_settings,
         stop_ids=_stop_ids(checkpoint, config),
-        int8=any(map(_stays_int8, read.values())),
+        int8=any(map(_computes_int8, read.values())),
     )
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint at `path`, its headers read and its tensors to be looked up.
+    """Open the folder or GGUF file at `path`: reads its headers, and tensors on look-up.
 
     Raises:
         BackendError: as `load`.
     """
     if path.suffix.lower() != ".gguf":
         return CheckpointFolder(path)
-    from model_runtime.checkpoints.gguf.files import GgufFile  # its library is for those who have one
+    from model_runtime.checkpoints.gguf.files import GgufFile  # imports a library that only GGUF needs
 
     return GgufFile(path)
 
 
-def facts_of(checkpoint: Checkpoint) -> tuple[Family, DecoderConfig]:
-    """The family of a checkpoint, and its config as facts.
+def family_and_config(checkpoint: Checkpoint) -> tuple[Family, DecoderConfig]:
+    """The family of a checkpoint, and the configuration of its decoder.
 
     Raises:
-        UnsupportedModel: of a family, or with a feature, that the runtime does not have.
+        UnsupportedModel: the family, or a feature of the model, is not supported.
     """
     family = family_of(checkpoint.config)
+    return family, decoder_config_of(checkpoint, family)
+
+
+def decoder_config_of(checkpoint: Checkpoint, family: Family) -> DecoderConfig:
+    """The configuration of a checkpoint's decoder; raises as `family_and_config`."""
     try:
-        return family, family.facts(checkpoint.config)
+        return family.decoder_config(checkpoint.config)
     except (ValueError, UnsupportedModel) as error:
         where = checkpoint.path / "config.json" if checkpoint.path.is_dir() else checkpoint.path
         raise UnsupportedModel(f"{where}: {error}") from error
 
 
 def _tokenizer(checkpoint: Checkpoint) -> tuple[Path | dict[str, Any], dict[str, Any] | None]:
-    """Where the tokenizer is, and its settings where no file has them; asked before weights are read."""
+    """The tokenizer and its settings, as in `LoadedModel`; checked before weights are read."""
     if not isinstance(checkpoint, CheckpointFolder):
         settings = checkpoint.read_optional("tokenizer_config.json")
         return checkpoint.tokenizer, {**settings, "bos_token_id": checkpoint.config["bos_token_id"]}
@@ -147,52 +154,53 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[Path | dict[str, Any], dict[str,
 def _read(
     weights: Weights, matrices: MatrixFormat, dtype: torch.dtype, progress: LoadProgress | None
 ) -> dict[str, Weight]:
-    """All of the weights."""
     read: dict[str, Weight] = {}
-    total, done = sum(map(math.prod, weights.shapes.values())), 0
+    total, done = sum(map(prod, weights.shapes.values())), 0
     for name, shape in weights.shapes.items():
-        read[name] = _kept(weights, name, matrices, dtype)
-        done += math.prod(shape)
+        read[name] = _formatted(weights, name, matrices, dtype)
+        done += prod(shape)
         if progress is not None:
             progress(done / total, "reading weights")
     return read
 
 
-def _kept(weights: Weights, name: str, matrices: MatrixFormat, dtype: torch.dtype) -> Weight:
-    """A weight as the decoder is to have it."""
-    is_matrix = len(weights.shapes[name]) == 2 and name not in ADDED
+def _formatted(weights: Weights, name: str, matrices: MatrixFormat, dtype: torch.dtype) -> Weight:
+    """A weight in the format that the decoder is to have it in."""
+    is_matrix = len(weights.shapes[name]) == 2 and name != POSITIONS
     if not is_matrix or matrices == "float" or (matrices == "stored" and not weights.is_int8(name)):
         return weights[name]
     weight = weights.int8(name)
-    # Here, so that there are never two copies of all; the embedding's rows are looked up as they are.
+    # Packed one by one, so that there are never two copies of all; an embedding's rows are looked up
+    # unpacked.
     return weight if name == EMBEDDING else pack(weight, dtype)
 
 
-def _stays_int8(weight: Weight) -> bool:
-    """Whether products are made with int8: a CPU restores what there is no kernel for."""
+def _computes_int8(weight: Weight) -> bool:
+    """Whether products are computed in int8: a CPU without the kernel dequantises the weight."""
     return isinstance(weight, PackedWeight) or (
         isinstance(weight, Int8Weight) and weight.device.type != CPU.type
     )
 
 
-def _settle(decoder: Decoder) -> None:
-    """Make the first pass, which settles how activations are rounded, with tokens from all the vocabulary."""
+def _make_first_pass(decoder: Decoder) -> None:
+    """Compute tokens from all over the vocabulary, which decides how activations are rounded."""
     size = decoder.config.vocab_size
     sample = range(0, size, max(1, size // SAMPLE_TOKENS))[: decoder.config.context_length]
     decoder.forward(sample, decoder.new_cache(len(sample)), "all")
 
 
-def _stop_ids(folder: Checkpoint, config: DecoderConfig) -> frozenset[int]:
-    """The end-of-text ids of generation_config.json, which outranks config.json, and of the latter."""
+def _stop_ids(checkpoint: Checkpoint, config: DecoderConfig) -> frozenset[int]:
+    """The end-of-text ids of generation_config.json and config.json."""
     found: set[int] = set()
-    for settings in (folder.read_optional("generation_config.json"), folder.config):
+    for settings in (checkpoint.read_optional("generation_config.json"), checkpoint.config):
         ids = settings.get("eos_token_id")
         for token in ids if isinstance(ids, list) else [ids]:
             if token is None:
                 continue
             if type(token) is not int or not 0 <= token < config.vocab_size:
                 raise CorruptCheckpoint(
-                    f"{folder.path}: eos_token_id {token!r} is outside the vocabulary of {config.vocab_size}"
+                    f"{checkpoint.path}: eos_token_id {token!r} is outside the vocabulary of "
+                    f"{config.vocab_size}"
                 )
             found.add(token)
     return frozenset(found)

@@ -1,7 +1,4 @@
-"""One weights file as a mapping from names to memory-mapped tensors, checked before it is believed.
-
-Nothing is read until it is asked for, and what is read belongs to the page cache, not to this process.
-"""
+"""Opens one weights file as a mapping from names to memory-mapped tensors, after checking its header."""
 
 from __future__ import annotations
 
@@ -30,14 +27,14 @@ def open_tensors(path: Path) -> Mapping[str, Tensor]:
     """Open a `.safetensors` file, or a `.bin` file that `torch.save` wrote.
 
     Raises:
-        CorruptCheckpoint: the file is damaged; the message names the first tensor that is hit, where it can.
-        UnsupportedModel: it is sound, but holds something that the runtime does not read.
+        CorruptCheckpoint: the file is damaged; the message names the first affected tensor, if it can.
+        UnsupportedModel: it has a tensor of an unknown dtype.
     """
     return SafetensorsFile(path) if path.suffix == ".safetensors" else _open_pickle(path)
 
 
 class SafetensorsFile(Mapping[str, Tensor]):
-    """A safetensors file; each look-up returns a view of the mapped file."""
+    """A safetensors file; tensors are views of the mapped file."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -66,10 +63,10 @@ def _open_safetensors(path: Path) -> Any:  # the library has no types
 
 
 def _check(path: Path, file: BinaryIO) -> None:
-    """Hold the header against the file's true size, and name the tensor where they part.
+    """Check the header against the file's size, to name the first missing tensor, which the library does not.
 
-    The library says of such a file only that it is invalid. Layout: 8 bytes of header length, the header
-    in JSON, then the tensors (https://github.com/huggingface/safetensors#format).
+    Layout: 8 bytes of header length, the header in JSON, then the tensors
+    (https://github.com/huggingface/safetensors#format).
     """
     start = file.read(8)
     if start == b"version ":
@@ -93,7 +90,7 @@ def _check(path: Path, file: BinaryIO) -> None:
 
 
 def _check_entry(path: Path, name: str, entry: Mapping[str, Any], length: int) -> None:
-    """Hold a tensor's shape and dtype against the `length` in bytes that the header gives it."""
+    """Check a tensor's shape and dtype against its `length` in bytes."""
     dtype, shape = entry.get("dtype"), entry.get("shape")
     if dtype not in BITS:
         raise UnsupportedModel(f"{path}: tensor {name!r} has dtype {dtype}; supported: {', '.join(BITS)}")

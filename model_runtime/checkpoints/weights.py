@@ -1,12 +1,13 @@
-"""A checkpoint's weights under our names and in our layout: the files' rows, put to their places.
+"""A checkpoint's weights under the decoder's names and in its layout, each read when it is asked for.
 
-reading ▶ **weights** ▶ {loading, plain}. What a family calls its tensors, and how it orders their rows, ends
-here; so does how they are stored.
+The families' tensor names and row orders, and the ways in which weights are stored, are hidden here from
+loading and conversion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,78 +15,62 @@ import torch
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, UnsupportedModel
-from model_runtime.checkpoints.families import Family, Source
-from model_runtime.checkpoints.placement import Plan, module_of
-from model_runtime.checkpoints.reading import CheckpointFolder, some
+from model_runtime.checkpoints.device_map import DeviceMap, module_of
+from model_runtime.checkpoints.families import Family
+from model_runtime.checkpoints.folder import CheckpointFolder, some
 from model_runtime.decoding import DecoderConfig, Int8Weight, quantize, weight_shapes
 
 if TYPE_CHECKING:
     from model_runtime.checkpoints.gguf.files import GgufFile
 
-Shape = tuple[int, ...]
 Checkpoint: TypeAlias = "CheckpointFolder | GgufFile"
 
 CPU = torch.device("cpu")
 
-INT8 = "fimble-int8"
-"""Our `quant_method`: a weight `X` in int8 with a scale for each output row in `X.scale`."""
+INT8_METHOD = "fimble-int8"
+"""fimble's own `quant_method`: a weight `X` in int8, with a scale for each output row in `X.scale`."""
+
+VALUE_HEAD = re.compile(r"v_head\.\w+(\.\w+)*")
+"""The head that reinforcement learning with trl adds to a model; it has no part in generation."""
 
 
 class Weights(Mapping[str, Tensor]):
-    """A checkpoint's weights under our names and in our layout, each read when it is asked for.
+    """A checkpoint's weights, under the decoder's names and in its layout.
 
     Args:
-        folder: the checkpoint, a folder or a file that is read like one.
-        family: what its tensors are called.
-        config: its facts.
-        dtype: of the weights; None leaves each as it is in the files.
-        device: where to put them, all or by module.
+        checkpoint: a folder, or a GGUF file.
+        family: of the checkpoint.
+        config: of the decoder.
+        dtype: of the weights; None for that of the files.
+        device: where to put the weights: one device, or one for each module.
 
     Raises:
-        CorruptCheckpoint: tensors are missing or unexpected; or, when asked for, one has another shape.
-        UnsupportedModel: the checkpoint is quantised in a way that is not read; or, when asked for, a tensor
-            holds no floats.
+        CorruptCheckpoint: tensors are missing or unexpected; on look-up: one has another shape.
+        UnsupportedModel: an unknown kind of quantisation; on look-up: a tensor is not floating point.
     """
 
     def __init__(
         self,
-        folder: Checkpoint,
+        checkpoint: Checkpoint,
         family: Family,
         config: DecoderConfig,
         *,
         dtype: torch.dtype | None = None,
-        device: torch.device | Plan = CPU,
+        device: torch.device | DeviceMap = CPU,
     ) -> None:
-        self.shapes = weight_shapes(config)
-        self._sources = family.sources(config)
-        self._folder, self._dtype = folder, dtype
-        self._devices = {
-            name: device if isinstance(device, torch.device) else device[module_of(name)]
-            for name in self.shapes
-        }
-        self._quantized = is_quantized(folder.config)
+        self.path, self.shapes = checkpoint.path, weight_shapes(config)
+        self._layout = family.layout(config)
+        self._checkpoint, self._dtype, self._device = checkpoint, dtype, device
+        self._quantized = is_quantized(checkpoint.config)
         self._check_names(family)
 
     def __getitem__(self, name: str) -> Tensor:
-        source, shape, device = self._sources[name], self.shapes[name], self._devices[name]
-        parts = [self._tensor(part, shape) for part in source.parts]
+        parts = [
+            part.dequantized(torch.float32) if isinstance(part, Int8Weight) else part
+            for part in self._stored(name)
+        ]
         dtype = self._dtype or reduce(torch.promote_types, (part.dtype for part in parts))
-        return _gathered(source, parts, device, dtype)
-
-    def is_int8(self, name: str) -> bool:
-        """Whether a weight is int8 in the files, all of it."""
-        return self._quantized and all(
-            self._folder[part.name].dtype == torch.int8 for part in self._sources[name].parts
-        )
-
-    def int8(self, name: str) -> Int8Weight:
-        """A matrix in int8, as it is in the files or quantised now; raises as a look-up does."""
-        source, shape, device = self._sources[name], self.shapes[name], self._devices[name]
-        parts = [self._int8(part, shape) for part in source.parts]
-        return Int8Weight(
-            _gathered(source, [part.values for part in parts], device, torch.int8),
-            _gathered(source, [part.scale for part in parts], device, torch.float32),
-        )
+        return self._assembled(name, parts, dtype)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -93,79 +78,92 @@ class Weights(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.shapes)
 
+    def is_int8(self, name: str) -> bool:
+        """Whether all of a weight is stored in int8."""
+        return self._quantized and all(
+            self._checkpoint[part.name].dtype == torch.int8 for part in self._layout[name]
+        )
+
+    def int8(self, name: str) -> Int8Weight:
+        """A matrix in int8, as it is stored or quantised now; raises as a look-up does."""
+        parts = [part if isinstance(part, Int8Weight) else quantize(part) for part in self._stored(name)]
+        return Int8Weight(
+            self._assembled(name, [part.values for part in parts], torch.int8),
+            self._assembled(name, [part.scale for part in parts], torch.float32),
+        )
+
+    def stored_bytes(self) -> int:
+        """The size of all weights as they are stored; raises as a look-up does."""
+        return sum(part.nbytes for name in self.shapes for part in self._stored(name))
+
     def _check_names(self, family: Family) -> None:
-        wanted = {part.name for source in self._sources.values() for part in source.parts}
-        missing = wanted - self._folder.keys()
-        if missing:
-            raise CorruptCheckpoint(f"{self._folder.path} lacks tensor {some(missing)}: download it again")
+        wanted = {part.name for parts in self._layout.values() for part in parts}
+        found = self._checkpoint.keys()
+        if missing := wanted - found:
+            raise CorruptCheckpoint(f"{self.path} lacks tensor {some(missing)}: download it again")
         scales = {f"{name}.scale" for name in wanted} if self._quantized else set()
         unknown = {
-            name for name in self._folder.keys() - wanted - scales if not family.ignored.fullmatch(name)
+            name
+            for name in found - wanted - scales
+            if not family.ignored.fullmatch(name) and not VALUE_HEAD.fullmatch(name)
         }
         if unknown:
-            path = self._folder.path
             raise CorruptCheckpoint(
-                f"{path} has unexpected tensor {some(unknown)}: is its config.json the right one?"
+                f"{self.path} has unexpected tensor {some(unknown)}: is its config.json the right one?"
             )
 
-    def _tensor(self, part: Source, shape: Shape) -> Tensor:
-        """One tensor of the files in floating point: a mapping of it where it is."""
-        found = self._found(part, shape)
-        return found.dequantized(torch.float32) if isinstance(found, Int8Weight) else found
+    def _stored(self, name: str) -> list[Tensor | Int8Weight]:
+        """The parts of a weight as they are stored, memory-mapped."""
+        columns = self.shapes[name][1:]
+        return [self._tensor(part.name, (part.rows, *columns)) for part in self._layout[name]]
 
-    def _int8(self, part: Source, shape: Shape) -> Int8Weight:
-        """One tensor of the files in int8: a mapping of it where it is."""
-        found = self._found(part, shape)
-        return found if isinstance(found, Int8Weight) else quantize(found)
-
-    def _found(self, part: Source, shape: Shape) -> Tensor | Int8Weight:
-        """One tensor as it is in the files, mapped."""
-        tensor, shape = self._folder[part.name], (part.rows or shape[0], *shape[1:])
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> Tensor | Int8Weight:
+        tensor = self._checkpoint[name]
         if tuple(tensor.shape) != shape:
             raise CorruptCheckpoint(
-                f"{self._folder.path}: tensor {part.name!r} has shape {tuple(tensor.shape)}, "
-                f"config.json asks for {shape}"
+                f"{self.path}: tensor {name!r} has shape {tuple(tensor.shape)}, config.json asks for {shape}"
             )
         if tensor.dtype == torch.int8 and self._quantized:
-            return Int8Weight(tensor, self._scale(part.name, shape[0]))
+            return Int8Weight(tensor, self._scale(name, shape[0]))
         if not tensor.is_floating_point():
-            raise UnsupportedModel(f"{self._folder.path}: tensor {part.name!r} has dtype {tensor.dtype}")
+            raise UnsupportedModel(f"{self.path}: tensor {name!r} has dtype {tensor.dtype}")
         return tensor
 
     def _scale(self, name: str, rows: int) -> Tensor:
-        """(rows,), fp32"""
-        scale = self._folder.get(f"{name}.scale")
+        """The scales of a tensor in int8, (rows,), fp32."""
+        scale = self._checkpoint.get(f"{name}.scale")
         if scale is None:
-            raise CorruptCheckpoint(f"{self._folder.path} lacks tensor '{name}.scale': download it again")
+            raise CorruptCheckpoint(f"{self.path} lacks tensor '{name}.scale': download it again")
         if tuple(scale.shape) != (rows,) or not scale.is_floating_point():
             raise CorruptCheckpoint(
-                f"{self._folder.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
+                f"{self.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
                 f"{scale.dtype}; a float for each of {rows} rows is needed"
             )
         return scale.float()
 
+    def _assembled(self, name: str, tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+        """A weight from the tensors of its parts, whose rows are copied directly to their places.
 
-def _gathered(source: Source, parts: list[Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A weight put together: the rows of its parts are copied straight to their places.
-
-    One that is only part, and in order, stays where it is if device and dtype are the ones wanted.
-    """
-    if not source.relay and not source.below:
-        return parts[0].to(device, dtype).contiguous()
-    rows, start = sum(map(len, parts)), 0
-    placed = torch.empty((rows, *parts[0].shape[1:]), dtype=dtype, device=device)
-    for part, tensor in zip(source.parts, parts, strict=True):
-        into = placed[start : start + len(tensor)]
-        start += len(tensor)
-        if part.relay:
-            part.relay.copy(tensor, into)
-        else:
-            into.copy_(tensor)
-    return placed
+        A single tensor in order is not copied if it has the wanted device and dtype.
+        """
+        parts = self._layout[name]
+        device = self._device if isinstance(self._device, torch.device) else self._device[module_of(name)]
+        if len(parts) == 1 and parts[0].order is None:
+            return tensors[0].to(device, dtype).contiguous()
+        rows = sum(part.rows for part in parts)
+        weight = torch.empty((rows, *tensors[0].shape[1:]), dtype=dtype, device=device)
+        for part, tensor, target in zip(
+            parts, tensors, torch.split(weight, [part.rows for part in parts]), strict=True
+        ):
+            if part.order:
+                part.order.copy(tensor, target)
+            else:
+                target.copy_(tensor)
+        return weight
 
 
 def is_quantized(config: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint with this config.json is in our int8 format.
+    """Whether a checkpoint with this config.json is in fimble's int8 format.
 
     Raises:
         UnsupportedModel: it is quantised in another way.
@@ -174,9 +172,9 @@ def is_quantized(config: Mapping[str, Any]) -> bool:
     if quantization is None:
         return False
     method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
-    if method != INT8:
+    if method != INT8_METHOD:
         raise UnsupportedModel(
             f"quantization_config: quant_method {method!r} is not supported; "
-            f"use {INT8!r} or a checkpoint that is not quantised"
+            f"use {INT8_METHOD!r} or a checkpoint that is not quantised"
         )
     return True

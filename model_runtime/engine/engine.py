@@ -24,7 +24,7 @@ from model_runtime.api import (
     OutOfMemory,
     Usage,
 )
-from model_runtime.checkpoints import LoadedModel, load, plan
+from model_runtime.checkpoints import LoadedModel, load, map_devices
 from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate
 from model_runtime.engine.last_completions import Offers
 from model_runtime.engine.planning import PIECE_SECONDS, Plan, Planner
@@ -117,7 +117,7 @@ class Engine:
         with memory_errors():
             path = resolve(options.model)
             # A model may be larger than one GPU: then it goes to several, or in part to the CPU.
-            place = partial(plan, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
+            place = partial(map_devices, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
             matrices = resolve_matrix_format(options, device)
             model = load(path, device=place, dtype=dtype, matrices=matrices, progress=progress)
             self._tokenizer = _open_tokenizer(model)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from model_runtime.checkpoints import INT8
+from model_runtime.checkpoints import INT8_METHOD
 from model_runtime.decoding import quantize
 from model_runtime.training import load_state
 from recipes.default_model.network import Shape
@@ -108,7 +108,7 @@ def export_model(run: Path, target: Path, quantized: bool = True) -> None:
         else:
             tensors[name] = weight.contiguous()
     if quantized:
-        config["quantization_config"] = {"quant_method": INT8}
+        config["quantization_config"] = {"quant_method": INT8_METHOD}
     target.mkdir(parents=True, exist_ok=True)
     save_file(tensors, target / "model.safetensors", {"format": "pt"})
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""One file a family: a checkpoint's config to facts, its tensors to our layout and back.
+"""The supported model families, one file each: config.json to a `DecoderConfig`, and tensor names and orders.
 
-A family is a table, not a program: adding one means adding its file and its line in `FAMILIES`.
+To add a family, add its file and its line in `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 from model_runtime.api import UnsupportedModel
 from model_runtime.checkpoints.families import codegen, gpt_bigcode, gptj, llama, qwen2, starcoder2
-from model_runtime.checkpoints.families.family import Family, RowOrder, Source
+from model_runtime.checkpoints.families.family import Family, Layout, Part, RowOrder
 
-__all__ = ["Family", "RowOrder", "Source", "family_of"]
+__all__ = ["Family", "Layout", "Part", "RowOrder", "family_of"]
 
 FAMILIES: Mapping[str, Family] = {
     family.model_type: family
@@ -28,10 +28,10 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
-    """The family that a checkpoint's config names, as that config lays it out.
+    """The family of a checkpoint with this config.json.
 
     Raises:
-        UnsupportedModel: it names another one, or none.
+        UnsupportedModel: it names an unknown `model_type`, or none.
     """
     model_type = config.get("model_type")
     supported = ", ".join(FAMILIES)

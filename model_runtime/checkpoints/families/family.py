@@ -1,14 +1,14 @@
-"""What a family says about its checkpoints: its facts, and where each of our weights lies in its tensors.
+"""What a family defines: how its config becomes a decoder's, and which tensors each weight is made of.
 
-The table of sources is read in both directions: `loading` puts the tensors' rows to their places among ours,
-`Family.export` takes them out again.
+The layout is used in both directions: `Weights` copies the tensors' rows to their places in the decoder's
+weights, `Family.export` copies them back.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,84 +16,76 @@ from torch import Tensor
 
 from model_runtime.decoding import DecoderConfig
 
-PIECE_ROWS = 64
-"""Rows gathered at a time: what is in between, read and not yet in its place, stays in the CPU's cache."""
+BLOCK_ROWS = 64
+"""Rows gathered at a time, so that the buffer stays in the CPU's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowOrder:
-    """Another order of a tensor's rows: our row r is their row `index[r]`.
+    """A permutation of rows: row r of the decoder's weight is row `index[r]` of the checkpoint's tensor.
 
-    All that families do to a weight besides fusing is this, to its rows; so it has an exact inverse.
+    Besides fusing weights, families differ in this alone, so that the conversion is exact and can be undone.
     """
 
     index: Tensor  # (rows,), int64, on the CPU
 
-    def __call__(self, theirs: Tensor) -> Tensor:
-        """Their tensor in our order, as a copy."""
-        return theirs[self.index]
+    def __call__(self, stored: Tensor) -> Tensor:
+        """A copy of the checkpoint's tensor in the decoder's order."""
+        return stored[self.index]
 
-    def copy(self, theirs: Tensor, ours: Tensor) -> None:
-        """Put their rows, in our order, into `ours`, which may be of another dtype or on another device."""
-        buffer = torch.empty_like(theirs[:PIECE_ROWS])
-        for start in range(0, len(ours), PIECE_ROWS):
-            places = self.index[start : start + PIECE_ROWS]
-            piece = torch.index_select(theirs, 0, places, out=buffer[: len(places)])
-            ours[start : start + PIECE_ROWS].copy_(piece)
+    def copy(self, stored: Tensor, target: Tensor) -> None:
+        """Copy the checkpoint's rows in order into `target`, which may have another dtype or device."""
+        buffer = torch.empty_like(stored[:BLOCK_ROWS])
+        for start in range(0, len(target), BLOCK_ROWS):
+            places = self.index[start : start + BLOCK_ROWS]
+            rows = torch.index_select(stored, 0, places, out=buffer[: len(places)])
+            target[start : start + BLOCK_ROWS].copy_(rows)
 
-    def undo(self, ours: Tensor) -> Tensor:
-        """Our tensor in their order, as a copy."""
-        theirs = torch.empty_like(ours)
-        theirs[self.index.to(ours.device)] = ours
-        return theirs
+    def undo(self, rows: Tensor) -> Tensor:
+        """A copy of the decoder's rows in the checkpoint's order."""
+        stored = torch.empty_like(rows)
+        stored[self.index.to(rows.device)] = rows
+        return stored
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where one of our weights comes from.
-
-    It is the tensor `name` in the order of `relay`, or as it is where there is none. A weight that the
-    family keeps in several tensors is the rows of all of them, `below` following `name`; then each says how
-    many `rows` it has.
-    """
+class Part:
+    """A tensor of the checkpoint that has `rows` of a weight, permuted by `order` if there is one."""
 
     name: str
-    relay: RowOrder | None = None
-    rows: int | None = None
-    below: tuple[Source, ...] = ()
+    rows: int
+    order: RowOrder | None = None
 
-    @property
-    def parts(self) -> tuple[Source, ...]:
-        """All tensors that the weight comes from, the first rows first; each a source of its own."""
-        return (replace(self, below=()), *self.below)
+
+Layout = Mapping[str, tuple[Part, ...]]
+"""For each of a decoder's weights (`decoding.weight_shapes`) the tensors it is made of, first rows first."""
 
 
 @dataclass(frozen=True)
 class Family:
     """One `model_type` of config.json.
 
-    `facts` turns the config into a decoder's facts; `sources` names, for each of our weights
-    (`decoding.weight_shapes`), where it comes from; `ignored` matches names that old files carry and that
-    hold no weights, to be skipped where the whole name fits. Where checkpoints of one type are laid out
-    differently, `variant` gives the family as a config has it.
+    Attributes:
+        model_type: its name.
+        decoder_config: turns config.json into the decoder's configuration.
+        layout: which tensors each weight is made of.
+        ignored: matches the full names of tensors that are no weights and are skipped.
+        variant: the family for a given config.json, where checkpoints of one type differ in their layout.
     """
 
     model_type: str
-    facts: Callable[[Mapping[str, Any]], DecoderConfig]
-    sources: Callable[[DecoderConfig], Mapping[str, Source]]
+    decoder_config: Callable[[Mapping[str, Any]], DecoderConfig]
+    layout: Callable[[DecoderConfig], Layout]
     ignored: re.Pattern[str]
     variant: Callable[[Mapping[str, Any]], Family] | None = None
 
     def export(self, config: DecoderConfig, weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-        """Our weights as the family's own tensors: what was loaded, bit by bit, but for skipped names.
+        """The names and tensors of a checkpoint of this family, equal bit by bit to the loaded ones.
 
-        Each of `weights` is asked for once, in the decoder's order, and held no longer than its tensors are
-        given out; a tensor may be a view of it.
+        Each of `weights` is looked up once, in the decoder's order; a tensor may be a view of it.
         """
-        for ours, source in self.sources(config).items():
-            weight, start = weights[ours], 0
-            for part in source.parts:
-                end = len(weight) if part.rows is None else start + part.rows
-                rows = weight[start:end]
-                yield part.name, part.relay.undo(rows) if part.relay else rows
-                start = end
+        for name, parts in self.layout(config).items():
+            for part, rows in zip(
+                parts, torch.split(weights[name], [part.rows for part in parts]), strict=True
+            ):
+                yield part.name, part.order.undo(rows) if part.order else rows

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from model_runtime.checkpoints.families import table
-from model_runtime.checkpoints.families.family import Family, RowOrder, Source
+from model_runtime.checkpoints.families.family import Family, Layout, RowOrder
 from model_runtime.checkpoints.families.settings import (
     NEUTRAL,
     activation,
@@ -39,11 +39,11 @@ NAMES: table.Names = {
 }
 
 
-def facts(config: Mapping[str, Any]) -> DecoderConfig:
-    """A GPTBigCode config.json as facts; what is left out, but for the sizes, has transformers' default.
+def decoder_config(config: Mapping[str, Any]) -> DecoderConfig:
+    """The decoder's configuration from a GPTBigCode config.json, with transformers' defaults.
 
-    `attention_softmax_in_fp32` and `scale_attention_softmax_in_fp32` ask for at least the precision that our
-    attention always has (sums and softmax in fp32), so neither value changes anything.
+    `attention_softmax_in_fp32` and `scale_attention_softmax_in_fp32` ask for at most the precision that the
+    decoder's attention always has (sums and softmax in fp32), so neither value changes anything.
     """
     refuse_unless(config, {**NEUTRAL, "scale_attn_by_inverse_layer_idx": (False, None)})
     width, heads = size(config, "n_embd"), size(config, "n_head")
@@ -69,24 +69,24 @@ def facts(config: Mapping[str, Any]) -> DecoderConfig:
     )
 
 
-def sources(config: DecoderConfig) -> dict[str, Source]:
-    """Our weights' names to GPTBigCode's."""
-    # One key head: the rows are [Q | k | v] as ours are. One for each query head: they lie head by head.
+def layout(config: DecoderConfig) -> Layout:
+    """Which tensors each weight is made of."""
+    # With one key head the rows are [Q | k | v], as in the decoder; otherwise they are grouped by head.
     if config.kv_heads == 1:
-        return table.sources(config, NAMES)
-    return table.sources(config, NAMES, {"qkv": (_gathered_heads(config.heads, config.head_dim),)})
+        return table.layout(config, NAMES)
+    return table.layout(config, NAMES, {"qkv": (_gathered_heads(config.heads, config.head_dim),)})
 
 
 def _gathered_heads(heads: int, head_dim: int) -> RowOrder:
-    """Rows that lie per head as [q | k | v], as [Q | K | V] of all heads."""
+    """From [q | k | v] of each head to [Q | K | V] of all heads."""
     rows = torch.arange(3 * heads * head_dim).view(heads, 3, head_dim)
     return RowOrder(rows.transpose(0, 1).flatten())
 
 
 FAMILY = Family(
     model_type="gpt_bigcode",
-    facts=facts,
-    sources=sources,
-    # Causal masks that older releases saved with the weights, and the tied head's second name.
+    decoder_config=decoder_config,
+    layout=layout,
+    # Causal masks that old releases saved with the weights, and the second name of a tied head.
     ignored=re.compile(r"transformer\.(h\.\d+\.attn\.)?(bias|masked_bias)|lm_head\.weight"),
 )

@@ -1,4 +1,4 @@
-"""GPT-J: a parallel block and rotary positions on interleaved pairs of the first elements of each head.
+"""GPT-J: a parallel block, and rotary positions on interleaved pairs in the first part of each head.
 
 Source: transformers `models/gptj`; Wang and Komatsuzaki, github.com/kingoflolz/mesh-transformer-jax (2021).
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from model_runtime.api import UnsupportedModel
 from model_runtime.checkpoints.families import table
-from model_runtime.checkpoints.families.family import Family, Source
+from model_runtime.checkpoints.families.family import Family, Layout
 from model_runtime.checkpoints.families.rotary import THETA, deinterleaved
 from model_runtime.checkpoints.families.settings import (
     NEUTRAL,
@@ -36,14 +36,14 @@ NAMES: table.Names = {
 }
 
 BUFFERS = re.compile(r"transformer\.h\.\d+\.attn\.(causal_mask|masked_bias|bias|embed_positions)")
-"""What older releases of transformers saved among the weights."""
+"""Buffers that old releases of transformers saved with the weights."""
 
 IGNORED = re.compile(rf"{BUFFERS.pattern}|lm_head\.weight")
-"""The same, and the tied head's second name."""
+"""The same, and the second name of a tied head."""
 
 
-def facts(config: Mapping[str, Any]) -> DecoderConfig:
-    """A GPT-J config.json as facts; what is left out, but for the sizes, has transformers' default."""
+def decoder_config(config: Mapping[str, Any]) -> DecoderConfig:
+    """The decoder's configuration from a GPT-J config.json, with transformers' defaults."""
     refuse_unless(config, {**NEUTRAL, "scale_attn_weights": (True,), "rotary": (True,)})
     width = size(config, "n_embd")
     each = head_dim(config, "n_embd", "n_head")
@@ -69,11 +69,11 @@ def facts(config: Mapping[str, Any]) -> DecoderConfig:
 
 
 def rotary_dim(config: Mapping[str, Any], head_dim: int) -> int:
-    """How much of each head is turned: all of it where the config says null.
+    """The number of rotated elements of each head; all of them if the setting is null.
 
     Raises:
         CorruptCheckpoint: the setting is no number.
-        UnsupportedModel: it is none that a head of this size can have.
+        UnsupportedModel: a head of this size cannot have it.
     """
     dim = head_dim if config.get("rotary_dim", 64) is None else setting(config, "rotary_dim", int, 64)
     if not 0 < dim <= head_dim or dim % 2:
@@ -81,11 +81,11 @@ def rotary_dim(config: Mapping[str, Any], head_dim: int) -> int:
     return dim
 
 
-def sources(config: DecoderConfig) -> dict[str, Source]:
-    """Our weights' names to GPT-J's."""
+def layout(config: DecoderConfig) -> Layout:
+    """Which tensors each weight is made of."""
     assert config.rotary
-    turned = deinterleaved(config.heads, config.head_dim, config.rotary.dim)
-    return table.sources(config, NAMES, {"qkv": (turned, turned, None)})
+    halves = deinterleaved(config.heads, config.head_dim, config.rotary.dim)
+    return table.layout(config, NAMES, {"qkv": (halves, halves, None)})
 
 
-FAMILY = Family(model_type="gptj", facts=facts, sources=sources, ignored=IGNORED)
+FAMILY = Family(model_type="gptj", decoder_config=decoder_config, layout=layout, ignored=IGNORED)

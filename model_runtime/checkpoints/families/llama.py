@@ -1,8 +1,8 @@
-"""Llama: Code Llama, DeepSeek-Coder, CodeGen2.5, Granite 3B/8B, SmolLM2, and people's own.
+"""Llama: Code Llama, DeepSeek-Coder, CodeGen2.5, Granite 3B/8B, SmolLM2 and their fine-tunes.
 
-RMSNorm, a gated MLP, rotary positions on the halves of whole heads, key heads shared by groups of query
-heads. Qwen2 and StarCoder2 differ in facts alone and share the names. Source: transformers `models/llama`;
-Llama 2 (arXiv:2307.09288), Code Llama (arXiv:2308.12950), DeepSeek-Coder (arXiv:2401.14196).
+RMSNorm, a gated MLP, rotary positions on the halves of whole heads, grouped key heads. Qwen2 and StarCoder2
+have the same tensor names. Source: transformers `models/llama`; Llama 2 (arXiv:2307.09288), Code Llama
+(arXiv:2308.12950), DeepSeek-Coder (arXiv:2401.14196).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_runtime.checkpoints.families import table
-from model_runtime.checkpoints.families.family import Family, Source
+from model_runtime.checkpoints.families.family import Family, Layout
 from model_runtime.checkpoints.families.rotary import read_context, read_rotary
 from model_runtime.checkpoints.families.settings import (
     NEUTRAL,
@@ -38,21 +38,23 @@ NAMES: table.Names = {
 }
 
 IGNORED = re.compile(r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq|lm_head\.weight")
-"""Frequencies that older releases saved with the weights, and the tied head's second name."""
+"""Frequencies that old releases saved with the weights, and the second name of a tied head."""
 
 
-def facts(config: Mapping[str, Any]) -> DecoderConfig:
-    """A Llama config.json as facts; what is left out, but for the sizes, has transformers' default."""
+def decoder_config(config: Mapping[str, Any]) -> DecoderConfig:
+    """The decoder's configuration from a Llama config.json, with transformers' defaults."""
     biases: set[Biased] = set()
     if setting(config, "attention_bias", bool, False):
         biases |= {"qkv", "attention_out"}
     if setting(config, "mlp_bias", bool, False):
         biases |= {"mlp"}
-    return gated_facts(config, frozenset(biases), windowed=True)
+    return gated_decoder_config(config, frozenset(biases), windowed=True)
 
 
-def gated_facts(config: Mapping[str, Any], biases: frozenset[Biased], *, windowed: bool) -> DecoderConfig:
-    """The facts of a decoder with RMSNorm and a gated MLP; `windowed` as in `read_context`."""
+def gated_decoder_config(
+    config: Mapping[str, Any], biases: frozenset[Biased], *, windowed: bool
+) -> DecoderConfig:
+    """The configuration of a decoder with RMSNorm and a gated MLP; `windowed` as in `read_context`."""
     return DecoderConfig(
         **shape(config, windowed=windowed),
         norm="rmsnorm",
@@ -65,11 +67,11 @@ def gated_facts(config: Mapping[str, Any], biases: frozenset[Biased], *, windowe
 
 
 def shape(config: Mapping[str, Any], *, windowed: bool) -> dict[str, Any]:
-    """The facts that all families with these names read alike.
+    """The part of the configuration that Llama, Qwen2 and StarCoder2 have in common.
 
     Raises:
         CorruptCheckpoint: a setting makes no sense.
-        UnsupportedModel: a setting asks for what the decoder does not have.
+        UnsupportedModel: a setting is not supported.
     """
     refuse_unless(config, NEUTRAL)
     heads = size(config, "num_attention_heads")
@@ -90,9 +92,9 @@ def shape(config: Mapping[str, Any], *, windowed: bool) -> dict[str, Any]:
     }
 
 
-def sources(config: DecoderConfig) -> dict[str, Source]:
-    """Our weights' names to Llama's."""
-    return table.sources(config, NAMES)
+def layout(config: DecoderConfig) -> Layout:
+    """Which tensors each weight is made of."""
+    return table.layout(config, NAMES)
 
 
-FAMILY = Family(model_type="llama", facts=facts, sources=sources, ignored=IGNORED)
+FAMILY = Family(model_type="llama", decoder_config=decoder_config, layout=layout, ignored=IGNORED)

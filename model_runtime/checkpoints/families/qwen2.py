@@ -14,13 +14,13 @@ from model_runtime.checkpoints.families.settings import setting
 from model_runtime.decoding import DecoderConfig
 
 
-def facts(config: Mapping[str, Any]) -> DecoderConfig:
-    """A Qwen2 config.json as facts; what is left out, but for the sizes, has transformers' default.
+def decoder_config(config: Mapping[str, Any]) -> DecoderConfig:
+    """The decoder's configuration from a Qwen2 config.json, with transformers' defaults.
 
-    `sliding_window` counts only with `use_sliding_window`, which no released coder has set.
+    `sliding_window` applies only with `use_sliding_window`, which no released coder sets.
     """
     windowed = setting(config, "use_sliding_window", bool, False)
-    return llama.gated_facts(config, frozenset({"qkv"}), windowed=windowed)
+    return llama.gated_decoder_config(config, frozenset({"qkv"}), windowed=windowed)
 
 
-FAMILY = Family(model_type="qwen2", facts=facts, sources=llama.sources, ignored=llama.IGNORED)
+FAMILY = Family(model_type="qwen2", decoder_config=decoder_config, layout=llama.layout, ignored=llama.IGNORED)

@@ -1,6 +1,6 @@
-"""Rotary positions as configs and tensors have them, made the one kind that the decoder has.
+"""Reads rotary positions and context lengths from config.json, and the row order of interleaved heads.
 
-transformers 5 writes `rope_parameters`; checkpoints from before have `rope_theta` and `rope_scaling`.
+transformers 5 writes `rope_parameters`; older checkpoints have `rope_theta` and `rope_scaling`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from model_runtime.checkpoints.families.settings import refuse_unless, setting, 
 from model_runtime.decoding import Rotary
 
 THETA = 10000.0
-"""The base where a config names none, and the only one where it cannot."""
+"""The default base, and the only one of families without a setting for it."""
 
 
 def read_rotary(config: Mapping[str, Any], head_dim: int) -> Rotary:
-    """The rotation of heads that are turned as a whole; linear scaling is the only one there is.
+    """The rotation of whole heads, with linear scaling or none.
 
-    As in transformers, `rope_scaling` outranks `rope_parameters`, which outranks `rope_theta`.
+    As in transformers, `rope_scaling` takes precedence over `rope_parameters`, and that over `rope_theta`.
 
     Raises:
         CorruptCheckpoint: a setting makes no sense.
-        UnsupportedModel: it is scaled in another way, or differently for different layers.
+        UnsupportedModel: another kind of scaling, or one that differs between layers.
     """
     key = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
     rope = config.get(key) or {}
@@ -49,10 +49,10 @@ def read_rotary(config: Mapping[str, Any], head_dim: int) -> Rotary:
 
 
 def read_context(config: Mapping[str, Any], *, windowed: bool) -> int:
-    """How many tokens may follow each other before something would be computed differently.
+    """The context length in tokens.
 
-    Our attention sees every token. Where the model's sees only a window of the last ones, the two agree as
-    long as all there is fits into the window, so the context ends there.
+    The decoder's attention sees every token. A model with a sliding window computes the same as long as all
+    tokens fit into the window, so the context ends there.
 
     Args:
         config: config.json.
@@ -60,7 +60,7 @@ def read_context(config: Mapping[str, Any], *, windowed: bool) -> int:
 
     Raises:
         CorruptCheckpoint: a setting makes no sense.
-        UnsupportedModel: a layer's attention is of a kind that is neither full nor sliding.
+        UnsupportedModel: a layer's attention is neither full nor sliding.
     """
     kinds = setting(config, "layer_types", list, []) if config.get("layer_types") is not None else []
     for kind in kinds:
@@ -72,11 +72,11 @@ def read_context(config: Mapping[str, Any], *, windowed: bool) -> int:
 
 
 def deinterleaved(heads: int, head_dim: int, rotary_dim: int) -> RowOrder:
-    """The order that turns pairs of neighbouring rows into pairs of halves, in the first rows of each head.
+    """The order that brings interleaved pairs into two halves, in the first `rotary_dim` rows of each head.
 
-    Scores stay what they are: queries and keys are permuted alike. (heads * head_dim,)
+    Scores do not change, since queries and keys are permuted alike.
     """
     head = torch.arange(head_dim)
-    turned, rest = head[:rotary_dim], head[rotary_dim:]
-    order = torch.cat((turned[::2], turned[1::2], rest))
+    rotated, rest = head[:rotary_dim], head[rotary_dim:]
+    order = torch.cat((rotated[::2], rotated[1::2], rest))
     return RowOrder((torch.arange(heads)[:, None] * head_dim + order).flatten())

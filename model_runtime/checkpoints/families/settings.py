@@ -1,6 +1,4 @@
-"""How a family reads config.json without guessing: a value that makes no sense, or asks for something that
-the decoder does not compute, is an error that names it.
-"""
+"""Reads settings from config.json; a value that is senseless or not supported is an error."""
 
 from __future__ import annotations
 
@@ -52,18 +50,18 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     # Computed in slices, which rounds differently.
     "pretraining_tp": (1, None),
 }
-"""Settings that change what a model computes and that no family here has, with the values that do not.
+"""Settings that change what a model computes and that no family here supports, with their neutral values.
 
-Most belong to architectures that people derived from these: a config that has them names our `model_type`,
-and a runtime that does not know them would load it and talk nonsense.
+Most belong to derived architectures that keep the original `model_type`: a runtime that ignored these
+settings would load such a model and generate nonsense.
 """
 
 
 def setting(config: Mapping[str, Any], key: str, kind: type[T], default: T) -> T:
-    """config.json's value for `key`, or the family's own default where it is left out.
+    """The value of `key`, or the family's default if it is missing.
 
     Raises:
-        CorruptCheckpoint: the value is of another kind.
+        CorruptCheckpoint: the value has another type.
     """
     value = config.get(key, default)
     if kind is float and type(value) is int:
@@ -74,10 +72,10 @@ def setting(config: Mapping[str, Any], key: str, kind: type[T], default: T) -> T
 
 
 def size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    """config.json's figure for `key`; where it is left out or null, `default`.
+    """The positive integer `key`, or `default` if it is missing or null.
 
     Raises:
-        CorruptCheckpoint: there is none, or it is no positive integer.
+        CorruptCheckpoint: there is no value, or it is no positive integer.
     """
     value = config.get(key)
     if value is None and default is not None:
@@ -88,11 +86,11 @@ def size(config: Mapping[str, Any], key: str, default: int | None = None) -> int
 
 
 def activation(config: Mapping[str, Any], key: str, default: str) -> Activation:
-    """The activation that config.json names.
+    """The activation named by `key`.
 
     Raises:
         CorruptCheckpoint: the value is no name.
-        UnsupportedModel: the decoder does not have it.
+        UnsupportedModel: the decoder does not have this activation.
     """
     name = setting(config, key, str, default)
     if name not in ACTIVATIONS:
@@ -101,11 +99,11 @@ def activation(config: Mapping[str, Any], key: str, default: str) -> Activation:
 
 
 def head_dim(config: Mapping[str, Any], width: str, heads: str) -> int:
-    """The elements of each head: the width shared out evenly.
+    """The elements of each head: the value of `width` divided by that of `heads`.
 
     Raises:
-        CorruptCheckpoint: a figure is missing or none.
-        UnsupportedModel: it does not come out even.
+        CorruptCheckpoint: one of them is missing or no positive integer.
+        UnsupportedModel: there is a remainder.
     """
     share, rest = divmod(size(config, width), size(config, heads))
     if rest:
@@ -116,7 +114,7 @@ def head_dim(config: Mapping[str, Any], width: str, heads: str) -> int:
 
 
 def refuse_unless(config: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]) -> None:
-    """Hold settings, where they are there at all, against the only values that change nothing.
+    """Refuse settings that are present with other than these values.
 
     Raises:
         UnsupportedModel: one has another value.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_runtime.checkpoints.families import llama, table
-from model_runtime.checkpoints.families.family import Family, Source
+from model_runtime.checkpoints.families.family import Family, Layout
 from model_runtime.checkpoints.families.settings import activation, setting
 from model_runtime.decoding import Biased, DecoderConfig
 
@@ -19,8 +19,8 @@ NAMES: table.Names = {**llama.NAMES, "mlp_up": ("mlp.c_fc",), "mlp_down": ("mlp.
 ALL: frozenset[Biased] = frozenset({"qkv", "attention_out", "mlp"})
 
 
-def facts(config: Mapping[str, Any]) -> DecoderConfig:
-    """A StarCoder2 config.json as facts; what is left out, but for the sizes, has transformers' default."""
+def decoder_config(config: Mapping[str, Any]) -> DecoderConfig:
+    """The decoder's configuration from a StarCoder2 config.json, with transformers' defaults."""
     return DecoderConfig(
         **llama.shape(config, windowed=True),
         norm="layernorm",
@@ -32,9 +32,9 @@ def facts(config: Mapping[str, Any]) -> DecoderConfig:
     )
 
 
-def sources(config: DecoderConfig) -> dict[str, Source]:
-    """Our weights' names to StarCoder2's."""
-    return table.sources(config, NAMES)
+def layout(config: DecoderConfig) -> Layout:
+    """Which tensors each weight is made of."""
+    return table.layout(config, NAMES)
 
 
-FAMILY = Family(model_type="starcoder2", facts=facts, sources=sources, ignored=llama.IGNORED)
+FAMILY = Family(model_type="starcoder2", decoder_config=decoder_config, layout=layout, ignored=llama.IGNORED)

@@ -1,48 +1,37 @@
-"""A family's tensor names as the table of sources: names and row orders in, one source for each weight out.
+"""Builds a family's layout from a table of its module names, so that most families are only a table.
 
-The names a family gives are of modules, by our names for them: `embedding`, `positions`, `blocks` (where
-those are counted), `final_norm`, `head`, and the parts of a block. A weight that it keeps in several tensors
-has several names. What does not occur in a decoder of the given facts needs none.
+The table maps the decoder's module names to the family's: `embedding`, `positions`, `blocks` (whose numbers
+follow), `final_norm`, `head`, and the modules in a block. A fused module that the family keeps in several
+tensors has several names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model_runtime.checkpoints.families.family import RowOrder, Source
+from model_runtime.checkpoints.families.family import Layout, Part, RowOrder
 from model_runtime.decoding import DecoderConfig, weight_shapes
 
 Names = Mapping[str, tuple[str, ...]]
 Orders = Mapping[str, tuple[RowOrder | None, ...]]
 
 
-def sources(config: DecoderConfig, names: Names, orders: Orders | None = None) -> dict[str, Source]:
-    """Where each weight of a decoder of these facts comes from.
+def layout(config: DecoderConfig, names: Names, orders: Orders | None = None) -> Layout:
+    """The tensors of each weight of a decoder.
 
     Args:
-        config: the facts.
-        names: the family's modules by ours.
-        orders: for modules whose rows lie otherwise than ours, each tensor's order, None where it is ours.
+        config: of the decoder.
+        names: the family's module names.
+        orders: for modules with permuted rows, the order of each tensor, None where it is the decoder's.
     """
+    fused = {"qkv": config.qkv_rows, "mlp_up": (config.mlp_width, config.mlp_width)}
     table = {}
-    for weight in weight_shapes(config):
+    for weight, shape in weight_shapes(config).items():
         module, _, kind = weight.rpartition(".")
         block, _, part = module.rpartition(".")
         prefix = block.replace("blocks", names["blocks"][0], 1) + "." if block else ""
-        theirs = [f"{prefix}{name}.{kind}" for name in names[part]]
-        table[weight] = _source(theirs, _rows(config, part), (orders or {}).get(part))
+        tensors = [f"{prefix}{name}.{kind}" for name in names[part]]
+        rows = fused[part] if len(tensors) > 1 else shape[:1]
+        order = (orders or {}).get(part, (None,) * len(tensors))
+        table[weight] = tuple(map(Part, tensors, rows, order))
     return table
-
-
-def _source(names: list[str], rows: tuple[int, ...], orders: tuple[RowOrder | None, ...] | None) -> Source:
-    orders = orders or (None,) * len(names)
-    if len(names) == 1:
-        return Source(names[0], orders[0])
-    first, *below = (Source(*each) for each in zip(names, orders, rows, strict=True))
-    return Source(first.name, first.relay, first.rows, tuple(below))
-
-
-def _rows(config: DecoderConfig, part: str) -> tuple[int, ...]:
-    """How many rows each tensor has that a fused weight may be kept in."""
-    fused = {"qkv": config.qkv_rows, "mlp_up": (config.mlp_width, config.mlp_width)}
-    return fused.get(part, ())

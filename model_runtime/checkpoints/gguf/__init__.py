@@ -1,1 +1,1 @@
-"""GGUF files, read as if they were checkpoint folders."""
+"""Reads GGUF files like checkpoint folders of transformers."""

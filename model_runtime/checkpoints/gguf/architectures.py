@@ -1,7 +1,7 @@
-"""The architectures of GGUF files in transformers' terms: a table each, from llama.cpp's names to theirs.
+"""The supported architectures of GGUF files: tables from llama.cpp's names to transformers'.
 
-Adding one means adding its table and its line in `ARCHITECTURES`, where transformers' family has our
-decoder's layout already. Source: llama.cpp's `convert_hf_to_gguf.py` and `gguf-py/gguf/tensor_mapping.py`.
+To add one whose family is supported already, add its table and its line in `ARCHITECTURES`. Source:
+llama.cpp's `convert_hf_to_gguf.py` and `gguf-py/gguf/tensor_mapping.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,17 @@ BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.(\w+)\.(weight|bias)")
 class Architecture:
     """One `general.architecture`.
 
-    `sizes` and `numbers` are metadata keys with transformers' names for them; `implied` is what the
-    architecture takes for granted and transformers has to be told; `flags` say whether a tensor is there.
-    `tensors` and, within the blocks called `blocks`, `parts` rename tensors. `interleaved` are the parts
-    whose rows lie as `gguf_tensors.deinterleave` finds them, each with the config's key for its heads.
+    Attributes:
+        model_type: transformers' name.
+        sizes: metadata keys of integers, with transformers' names.
+        numbers: metadata keys of floats, with transformers' names.
+        tensors: tensors outside of the blocks, with transformers' names.
+        blocks: transformers' name of the blocks.
+        parts: tensors in a block, with transformers' names.
+        implied: settings that the architecture implies and transformers needs.
+        flags: settings that say whether a tensor is present.
+        interleaved: parts whose rows llama.cpp interleaves, with the setting for their number of heads.
+        rotary: whether positions are rotary.
     """
 
     model_type: str
@@ -36,7 +43,7 @@ class Architecture:
     rotary: bool = True
 
     def rename(self, name: str) -> str:
-        """transformers' name for a tensor; one that the architecture does not have keeps its own."""
+        """transformers' name of a tensor; unknown ones keep their own."""
         stem, _, kind = name.rpartition(".")
         if stem in self.tensors:
             return f"{self.tensors[stem]}.{kind}"
@@ -46,7 +53,7 @@ class Architecture:
         return f"{self.blocks}.{match[1]}.{self.parts[match[2]]}.{match[3]}"
 
     def interleaved_heads(self, name: str, config: Mapping[str, Any]) -> int | None:
-        """How many interleaved heads the rows of a tensor make; None where they are in order."""
+        """The number of heads in a tensor with interleaved rows; None for others."""
         match = BLOCK_TENSOR.fullmatch(name)
         key = self.interleaved.get(match[2]) if match else None
         return None if key is None else config[key]
@@ -99,8 +106,8 @@ STARCODER2 = Architecture(
     tensors=ROTARY_TENSORS,
     blocks="model.layers",
     parts={**ROTARY_PARTS, "ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj"},
-    # The file does not keep the sliding window that 3B and 7B were trained with; llama.cpp, too, attends to
-    # everything, which is the same up to 4096 tokens.
+    # Files do not record the sliding window that 3B and 7B were trained with. llama.cpp, too, attends to all
+    # tokens, which is the same up to 4096 tokens.
     implied={"hidden_act": "gelu_pytorch_tanh", "use_bias": True, "sliding_window": None},
 )
 

@@ -1,7 +1,7 @@
-"""A GGUF file's metadata to the config.json that transformers would have written for the same model.
+"""Turns a GGUF file's metadata into the config.json that transformers would write for the same model.
 
-What a file says of its architecture is taken key by key. A key that nobody took, and that is not switched
-off, is refused by name: it would change what the model computes.
+Keys of the architecture that were not used, and are not switched off, are refused by name: they would change
+what the model computes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from model_runtime.checkpoints.gguf.architectures import ARCHITECTURES, Architec
 from model_runtime.checkpoints.gguf.vocabulary import special_id
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""A file's tensors, by its own names."""
+"""Shapes of a file's tensors, by its own names."""
 
 HARMLESS = ("vocab_size", "tensor_data_layout", "expert_used_count", "rope.scaling.finetuned")
-"""Keys that change nothing: the tensors say the same, or the files that have them are laid out alike."""
+"""Keys that change nothing: they repeat what the tensors say, or all files with them have the same layout."""
 
 SCALING = {
     "type": "rope_type",
@@ -30,17 +30,17 @@ SCALING = {
     "yarn_beta_fast": "beta_fast",
     "yarn_beta_slow": "beta_slow",
 }
-"""What transformers calls rope scaling's keys, where it does not call them the same."""
+"""transformers' names for the keys of rope scaling, where they differ."""
 
 STOPS = ("eos", "eot", "eom")
-"""End of text, of turn, of message: llama.cpp stops at any of them, so they all become `eos_token_id`."""
+"""End of text, turn and message: llama.cpp stops at any of them, so all become `eos_token_id`."""
 
 
 def architecture_of(path: Path, metadata: Mapping[str, Any]) -> Architecture:
-    """The architecture that a file names.
+    """The architecture of a file.
 
     Raises:
-        UnsupportedModel: it names another one, or none.
+        UnsupportedModel: it names an unknown one, or none.
     """
     name = metadata.get("general.architecture")
     if not isinstance(name, str) or name not in ARCHITECTURES:
@@ -56,7 +56,7 @@ def config_of(path: Path, metadata: Mapping[str, Any], shapes: Shapes) -> dict[s
 
     Raises:
         CorruptCheckpoint: a key, or the embedding, is missing or makes no sense.
-        UnsupportedModel: the file uses a feature that has no place in the config.
+        UnsupportedModel: the file uses a feature that a config cannot express.
     """
     architecture = architecture_of(path, metadata)
     settings = _Settings(path, metadata)
@@ -67,7 +67,7 @@ def config_of(path: Path, metadata: Mapping[str, Any], shapes: Shapes) -> dict[s
         **architecture.implied,
         **{theirs: settings.size(key) for key, theirs in architecture.sizes.items()},
         **{theirs: settings.number(key) for key, theirs in architecture.numbers.items()},
-        # The tokenizer may know fewer tokens than the embedding has rows, which are padded.
+        # The embedding may be padded to more rows than the tokenizer has tokens.
         "vocab_size": shapes["token_embd.weight"][0],
         "tie_word_embeddings": "output.weight" not in shapes,
         **{flag: tensor in shapes for flag, tensor in architecture.flags.items()},
@@ -85,7 +85,7 @@ def config_of(path: Path, metadata: Mapping[str, Any], shapes: Shapes) -> dict[s
 
 
 def _rotary(path: Path, settings: _Settings, width: int, heads: int, shapes: Shapes) -> dict[str, Any]:
-    """What concerns rotary positions, of heads that must be turned as a whole."""
+    """The settings of rotary positions, which must rotate whole heads."""
     head_dim = settings.size("attention.key_length", width // heads)
     for key in ("rope.dimension_count", "attention.value_length"):
         if settings.size(key, head_dim) != head_dim:
@@ -106,13 +106,13 @@ def _rope_scaling(settings: _Settings) -> dict[str, Any] | None:
     old = settings.number("rope.scale_linear", 0.0)
     if old:
         scaling.setdefault("factor", old)
-    # llama.cpp takes a factor without a type for a linear one.
+    # llama.cpp takes a factor without a type as linear.
     kind = scaling.setdefault("rope_type", "linear" if "factor" in scaling else "none")
     return None if kind == "none" else scaling
 
 
 def _special_ids(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    # What llama.cpp takes for granted in a sentencepiece vocabulary.
+    # llama.cpp's defaults for a sentencepiece vocabulary.
     found = {"bos": 1, "eos": 2} if metadata.get("tokenizer.ggml.model") == "llama" else {}
     for name in ("bos", *STOPS):
         token = special_id(metadata, name)
@@ -126,13 +126,13 @@ def _special_ids(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Settings:
-    """What a file's metadata says of its architecture, key by key, until nothing is left."""
+    """The metadata of a file's architecture; keys are removed as they are read."""
 
     def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
         self._path = path
         self._prefix = f"{metadata['general.architecture']}."
         self._left = {
-            key[len(self._prefix) :]: _as_meant(value)
+            key[len(self._prefix) :]: _shortest_decimal(value)
             for key, value in metadata.items()
             if key.startswith(self._prefix)
         }
@@ -171,6 +171,6 @@ class _Settings:
         return CorruptCheckpoint(f"{self._path}: {self._prefix}{key} is {value!r}; {wanted} is needed")
 
 
-def _as_meant(value: Any) -> Any:
-    """A figure that was stored in fp32 as the decimal that was meant: 1e-05, not 9.999999747378752e-06."""
+def _shortest_decimal(value: Any) -> Any:
+    """A number from fp32 as the shortest decimal that it rounds from: 1e-05, not 9.999999747378752e-06."""
     return float(str(np.float32(value))) if isinstance(value, float) else value

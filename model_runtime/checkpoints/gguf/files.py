@@ -1,42 +1,38 @@
-"""A GGUF file read as if it were a checkpoint folder: the loader and the families need not know of GGUF.
-
-Each look-up gives one tensor under transformers' name and in transformers' layout: floats are views of the
-mapped file, quantised types are decoded when they are asked for, one tensor at a time. So memory never
-holds two copies of the weights.
-"""
+"""Reads a GGUF file like a checkpoint folder, so that loading and the families need not know of GGUF."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, ModelNotFound
+from model_runtime.checkpoints.families import RowOrder
+from model_runtime.checkpoints.families.rotary import deinterleaved
 from model_runtime.checkpoints.gguf.config import architecture_of, config_of
 from model_runtime.checkpoints.gguf.header import Entry, Header, read_header
-from model_runtime.checkpoints.gguf.tensors import Relay, check_type, deinterleave, map_file, read_tensor
+from model_runtime.checkpoints.gguf.tensors import check_type, map_file, read_tensor
 from model_runtime.checkpoints.gguf.tokenizer import adds_bos, tokenizer_json
 
 PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf", re.IGNORECASE)
-"""How llama.cpp names the parts of a model that was split."""
+"""llama.cpp's names for the parts of a split model."""
 
 
 class GgufFile(Mapping[str, Tensor]):
-    """A model in one GGUF file, or in the parts of one; maps its tensors' names to them.
+    """A model in a GGUF file, split or not, as a mapping from transformers' names to tensors.
 
-    It has what a `CheckpointFolder` has, in transformers' terms: `config` is the content of config.json,
-    `tokenizer` that of tokenizer.json, `read_optional` that of other JSON files. Tensors are never to be
-    written to.
+    It has the attributes of a `CheckpointFolder`: `config` is the content of config.json, `tokenizer` that of
+    tokenizer.json, `read_optional` that of other JSON files. Float tensors are views of the mapped file and
+    must not be written to; quantised ones are decoded at each look-up.
 
     Raises:
         ModelNotFound: there is no such file.
-        CorruptCheckpoint: it is no GGUF file, damaged or cut short, or a part of it is missing.
-        UnsupportedModel: it has an architecture, a feature or a tensor type that the runtime does not have.
+        CorruptCheckpoint: it is no GGUF file, damaged or cut short, or one of its parts is missing.
+        UnsupportedModel: its architecture, a feature or a tensor type is not supported.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,26 +48,21 @@ class GgufFile(Mapping[str, Tensor]):
         for name, item in found.items():
             check_type(item.path, item.entry)
             heads = architecture.interleaved_heads(name, self.config)
-            relay = None if heads is None else _deinterleaver(item.path, item.entry, heads)
-            self._tensors[architecture.rename(name)] = _Located(item.path, item.data, item.entry, relay)
+            order = None if heads is None else _row_order(item, heads)
+            self._tensors[architecture.rename(name)] = replace(item, order=order)
 
     @property
     def tokenizer(self) -> dict[str, Any]:
-        """The content of an equivalent tokenizer.json, made anew at each access.
-
-        Raises:
-            CorruptCheckpoint: the vocabulary is incomplete or contradicts itself.
-            UnsupportedModel: it is of a kind, or splits text in a way, that is not known.
-        """
+        """The content of an equivalent tokenizer.json, made at each access; raises as `tokenizer_json`."""
         return tokenizer_json(self.path, self._metadata)
 
     def read_optional(self, name: str) -> dict[str, Any]:
-        """A JSON file that a folder may have, or {} where a GGUF file says nothing of the kind."""
+        """The content of a JSON file that a folder may have, or {} if a GGUF file has nothing like it."""
         return {"add_bos_token": adds_bos(self._metadata)} if name == "tokenizer_config.json" else {}
 
     def __getitem__(self, name: str) -> Tensor:
         item = self._tensors[name]
-        return read_tensor(item.data, item.entry, item.relay)
+        return read_tensor(item.data, item.entry, item.order)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -89,12 +80,12 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Located:
-    """A tensor with the mapped file that it lies in."""
+    """A tensor and the mapped file that has it; `order` undoes llama.cpp's interleaving, if any."""
 
     path: Path
     data: Tensor
     entry: Entry
-    relay: Relay | None = None
+    order: RowOrder | None = None
 
 
 def _open(path: Path) -> _Part:
@@ -103,7 +94,7 @@ def _open(path: Path) -> _Part:
 
 
 def _parts(path: Path) -> list[Path]:
-    """The file itself, or all parts of the split model that it is one of; the first has the metadata."""
+    """The file itself, or all parts of a split model, the first of which has the metadata."""
     match = PART.fullmatch(path.name)
     if match is None:
         return [path]
@@ -121,7 +112,7 @@ def _collect(path: Path, parts: list[_Part]) -> dict[str, _Located]:
     if metadata.get("split.count", 1) not in (0, len(parts)):
         raise CorruptCheckpoint(
             f"{path} is one part of {metadata['split.count']}: "
-            "put them beside each other, under the names that they were made with"
+            "put them beside each other, under their original names"
         )
     found = {
         name: _Located(part.path, part.data, entry)
@@ -134,10 +125,15 @@ def _collect(path: Path, parts: list[_Part]) -> dict[str, _Located]:
     return found
 
 
-def _deinterleaver(path: Path, entry: Entry, heads: int) -> Relay:
-    if entry.shape[0] % (2 * heads):
+def _row_order(item: _Located, heads: int) -> RowOrder:
+    """The order that undoes the interleaving of rotary heads, which llama.cpp's kernel rotates in pairs.
+
+    Source: `LlamaModel.permute` in llama.cpp's `convert_hf_to_gguf.py`, of which this is the inverse.
+    """
+    head_dim, rest = divmod(item.entry.shape[0], heads)
+    if rest or head_dim % 2:
         raise CorruptCheckpoint(
-            f"{path}: tensor {entry.name!r} of shape {entry.shape} cannot hold {heads} heads: "
+            f"{item.path}: tensor {item.entry.name!r} of shape {item.entry.shape} cannot hold {heads} heads: "
             "download or copy it again"
         )
-    return partial(deinterleave, heads=heads)
+    return deinterleaved(heads, head_dim, head_dim)

@@ -1,9 +1,9 @@
-"""What a GGUF file says of itself, read and checked before any tensor is touched.
+"""Reads and checks a GGUF file's header: its metadata, and where its tensors are.
 
-Layout: magic, version, the two counts, metadata as key, type and value, an entry for each tensor, then the
-tensors, each at a multiple of the alignment (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
-The `gguf` package has a reader too; it makes an array of every string of the vocabulary, which takes
-seconds, and says of a file that was cut short only that some index is out of range.
+Layout: magic, version, two counts, metadata as key, type and value, an entry for each tensor, then the
+tensors, each at a multiple of the alignment (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). The
+`gguf` package's reader takes seconds for a large vocabulary, and of a file that was cut short it only reports
+that some index is out of range.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_DIMENSIONS = 4
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor as it lies in the file: `length` bytes from byte `start`; `shape` in torch's order."""
+    """A tensor in the file: `length` bytes from byte `start`; `shape` is in torch's order."""
 
     name: str
     shape: tuple[int, ...]
@@ -47,11 +47,11 @@ class Header:
 
 
 def read_header(path: Path, data: memoryview) -> Header:
-    """The header of the file `path`, of which `data` is the whole content.
+    """The header of the file `path` with the content `data`.
 
     Raises:
-        CorruptCheckpoint: it is no GGUF file, damaged or cut short; the message names the first tensor hit.
-        UnsupportedModel: it is of another version, or has a tensor of a type that nobody knows.
+        CorruptCheckpoint: it is no GGUF file, damaged or cut short; the message names the first such tensor.
+        UnsupportedModel: another version of the format, or an unknown tensor type.
     """
     _check_magic(path, data)
     try:
@@ -122,7 +122,7 @@ def _check_end(path: Path, entry: Entry, length: int) -> None:
 
 
 class _Cursor:
-    """Reads one value after the other; runs into an error, never past the end."""
+    """Reads one value after the other; raises an error rather than reading past the end."""
 
     def __init__(self, data: memoryview, position: int) -> None:
         self._data = data
@@ -132,7 +132,7 @@ class _Cursor:
         return self._numbers(kind, 1)[0]
 
     def shape(self) -> tuple[int, ...]:
-        """A shape, which the file tells from the innermost dimension outwards."""
+        """A shape, which files store from the innermost dimension outwards."""
         dimensions = self.scalar("I")
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise ValueError(f"{dimensions} dimensions")
@@ -150,7 +150,7 @@ class _Cursor:
         return text
 
     def value(self, kind: int) -> Any:
-        """A metadata value: a number, a bool, a text, or a list of one of these."""
+        """A metadata value: a number, bool or text, or a list of them."""
         if kind == TEXT:
             return self.text()
         if kind in SCALARS:

@@ -1,7 +1,6 @@
-"""How text is split before byte-level BPE, by the names that GGUF files give (`tokenizer.ggml.pre`).
+"""Pre-tokenizers of byte-level BPE, by their names in GGUF files (`tokenizer.ggml.pre`).
 
-llama.cpp knows each by a hash of what the original tokenizer made of a test text, and has the splitting in
-its `src/llama-vocab.cpp`; here are the originals from the models' own tokenizer.json, in that file's terms.
+They are the originals from the models' own tokenizer.json; llama.cpp's are in its `src/llama-vocab.cpp`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ Json = dict[str, Any]
 
 
 def _byte_level(*, use_regex: bool) -> Json:
-    """Bytes as printable characters; with `use_regex` after splitting as GPT-2 does."""
+    """Bytes as printable characters; with `use_regex`, after GPT-2's splitting."""
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
@@ -29,18 +28,21 @@ def _isolate(pattern: str) -> Json:
 DIGITS = {"type": "Digits", "individual_digits": True}
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-"""How GPT-4's splitting, and all that follow it, begins."""
+"""The beginning of GPT-4's pattern and its successors'."""
 
 SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-"""And how it ends."""
+"""The end of the same patterns."""
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """What a tokenizer does beside BPE.
+    """What a tokenizer does besides BPE.
 
-    `whole_words`: a word that is a token is not merged together from parts. `adds_bos`: texts begin with the
-    beginning-of-text token, where the file does not say.
+    Attributes:
+        pre_tokenizer: splits text, as in tokenizer.json.
+        normalizer: comes before, as in tokenizer.json.
+        whole_words: whether a word that is a token is used without applying merges.
+        adds_bos: whether texts begin with the beginning-of-text token, if the file does not say.
     """
 
     pre_tokenizer: Json

@@ -1,12 +1,10 @@
-"""A GGUF file's bytes to tensors: floats as views of the mapped file, quantised types decoded.
+"""Reads tensors from a mapped GGUF file: floats as views of it, quantised types decoded to fp32.
 
-Quantised values become fp32: scale times integer has more digits than fp16 holds, so this is the only one
-of our dtypes in which nothing is lost before the loader rounds, once, to the dtype that was asked for.
+Only fp32 holds scale times integer exactly, so that the loader rounds once, to the dtype that was asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,6 +13,7 @@ from gguf.quants import dequantize
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, UnsupportedModel
+from model_runtime.checkpoints.families import RowOrder
 from model_runtime.checkpoints.gguf.header import MAGIC, Entry
 
 Kind = GGMLQuantizationType
@@ -26,14 +25,11 @@ QUANTISED = (
 )  # fmt: skip
 
 PIECE_VALUES = 1 << 18
-"""Values decoded at a time: the decoder's intermediate arrays, several times as large, stay small."""
-
-Relay = Callable[[Tensor], Tensor]
-"""Puts the rows (the first dimension) of a tensor into another order."""
+"""Values decoded at a time, since the intermediate arrays are several times as large."""
 
 
 def map_file(path: Path) -> Tensor:
-    """The bytes of a file, uint8, memory-mapped; never to be written to.
+    """The bytes of a file, uint8, memory-mapped; they must not be written to.
 
     Raises:
         CorruptCheckpoint: the file is empty or cannot be read.
@@ -48,10 +44,10 @@ def map_file(path: Path) -> Tensor:
 
 
 def check_type(path: Path, entry: Entry) -> None:
-    """Refuse a tensor of a type that `read_tensor` does not read.
+    """Refuse a tensor of a type that `read_tensor` does not support.
 
     Raises:
-        UnsupportedModel: it is of such a type.
+        UnsupportedModel: it has such a type.
     """
     if entry.type not in FLOATS and entry.type not in QUANTISED:
         supported = ", ".join(kind.name for kind in (*FLOATS, *QUANTISED))
@@ -60,18 +56,18 @@ def check_type(path: Path, entry: Entry) -> None:
         )
 
 
-def read_tensor(data: Tensor, entry: Entry, relay: Relay | None = None) -> Tensor:
-    """One tensor out of the mapped file `data`, with its rows put into order by `relay`.
+def read_tensor(data: Tensor, entry: Entry, order: RowOrder | None = None) -> Tensor:
+    """A tensor from the mapped file `data`, with its rows in another `order`, if any.
 
-    Floats in order are a view of the file. Quantised rows are moved while they are smallest: undecoded.
+    Without one, floats are a view of the file. Quantised rows are reordered before they are decoded.
     """
     stored = data[entry.start : entry.start + entry.length]
     if entry.type in FLOATS:
         tensor = stored.view(FLOATS[entry.type]).view(entry.shape)
-        return relay(tensor) if relay else tensor
+        return order(tensor) if order else tensor
     values, size = GGML_QUANT_SIZES[entry.type]
     stored = stored.view(*entry.shape[:-1], entry.shape[-1] // values * size)
-    rows = relay(stored) if relay else stored
+    rows = order(stored) if order else stored
     return _dequantise(rows.reshape(-1, rows.shape[-1]), entry.type).view(entry.shape)
 
 
@@ -84,14 +80,3 @@ def _dequantise(rows: Tensor, kind: GGMLQuantizationType) -> Tensor:
         piece = dequantize(rows[first : first + step].numpy(), kind)
         decoded[first : first + step] = torch.from_numpy(piece)
     return decoded
-
-
-def deinterleave(rows: Tensor, heads: int) -> Tensor:
-    """Undo the row order that llama.cpp gives to rotary heads: pairs side by side, as its kernel turns them.
-
-    transformers turns a head's first half against its second one, so here a head's even rows come first,
-    then its odd ones. Source: `LlamaModel.permute` in llama.cpp's `convert_hf_to_gguf.py`, of which this is
-    the inverse. (heads * head_dim, …) to the same shape.
-    """
-    pairs = rows.view(heads, -1, 2, *rows.shape[1:])
-    return pairs.transpose(1, 2).reshape(rows.shape)

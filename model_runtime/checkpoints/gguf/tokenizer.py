@@ -1,7 +1,7 @@
-"""The vocabulary in a GGUF file's metadata to the tokenizer.json that the model came with.
+"""Turns the vocabulary in a GGUF file's metadata into the tokenizer.json that the model came with.
 
-Two kinds: byte-level BPE (`gpt2`), which has its merges, and sentencepiece's BPE (`llama`), of which only
-scores were kept and whose merges follow from them.
+There are two kinds: byte-level BPE (`gpt2`), with merges, and sentencepiece's BPE (`llama`), whose merges
+follow from the tokens' scores.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Merges = list[list[str]]
 
 
 def tokenizer_json(path: Path, metadata: Metadata) -> Json:
-    """The content of the tokenizer.json for the vocabulary in `metadata`, which is that of the file `path`.
+    """The content of the tokenizer.json for the vocabulary in the metadata of the file `path`.
 
     Raises:
         CorruptCheckpoint: the vocabulary is incomplete or contradicts itself.
-        UnsupportedModel: it is of a kind, or splits text in a way, that is not known.
+        UnsupportedModel: an unknown kind of vocabulary, or of pre-tokenizer.
     """
     kind = metadata.get("tokenizer.ggml.model")
     if kind == "gpt2":
@@ -41,17 +41,17 @@ def tokenizer_json(path: Path, metadata: Metadata) -> Json:
 
 
 def adds_bos(metadata: Metadata) -> bool:
-    """Whether a text begins with the beginning-of-text token; where a file does not say, as in llama.cpp."""
+    """Whether texts begin with the beginning-of-text token; by default as in llama.cpp."""
     splitting = SPLITTINGS.get(str(metadata.get("tokenizer.ggml.pre")), GPT2)
     default = metadata.get("tokenizer.ggml.model") == "llama" or splitting.adds_bos
     return bool(metadata.get("tokenizer.ggml.add_bos_token", default))
 
 
 def _splitting(path: Path, metadata: Metadata) -> Splitting:
-    """How text is split.
+    """The file's pre-tokenizer.
 
-    Files from before May 2024 do not say: StarCoder's way is known by the architecture, all others are
-    split as GPT-2 does, from which they descend.
+    Files from before May 2024 do not name it: StarCoder's follows from the architecture, all others are taken
+    as GPT-2's, from which they descend.
     """
     name = metadata.get("tokenizer.ggml.pre", "default")
     if name == "default":
@@ -81,7 +81,7 @@ def _byte_level(vocabulary: Vocabulary, merges: Merges, splitting: Splitting) ->
 
 
 def _pair(merge: str) -> list[str]:
-    """A merge's two sides."""
+    """The two sides of a merge."""
     left, _, right = merge.partition(" ")
     return [left, right]
 
@@ -89,8 +89,8 @@ def _pair(merge: str) -> list[str]:
 def _unspellable(vocabulary: Vocabulary, merges: Merges) -> set[int]:
     """The control tokens.
 
-    Early files mark none as such. There it is a token with an id of its own in the metadata, or in angle
-    brackets, that no merge yields, so that no text ever becomes it.
+    Early files do not mark them. There they are tokens that no merge yields, so that no text becomes them,
+    and that metadata refers to or that are in angle brackets.
     """
     spelled = {left + right for left, right in merges}
 
@@ -105,7 +105,7 @@ def _unspellable(vocabulary: Vocabulary, merges: Merges) -> set[int]:
 
 
 def _sentencepiece(vocabulary: Vocabulary, scores: list[float], metadata: Metadata) -> Json:
-    """As transformers' converter writes it: spaces are `▁`, and what has no token is spelled in bytes."""
+    """As written by transformers' converter: spaces are `▁`, and text without a token is spelled in bytes."""
     kinds = (TokenType.CONTROL, TokenType.UNKNOWN)
     special = vocabulary.named.union(token for token in vocabulary.tokens if vocabulary.types[token] in kinds)
     prefixed = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
@@ -143,16 +143,16 @@ def _replace(pattern: str, content: str) -> Json:
 
 
 def _merges_by_score(vocabulary: Vocabulary, scores: list[float], special: frozenset[int]) -> Merges:
-    """Every way to make a token of two, best-scored token first, in the order of transformers' converter.
+    """All merges of two tokens into one, by descending score, in the order of transformers' converter.
 
-    Only of ordinary tokens: from a text that spells a special one, sentencepiece does not make it either.
+    Special tokens are left out: sentencepiece does not make them from text either.
     """
     ids = {
         spelling: token
         for spelling, token in vocabulary.ids.items()
         if token not in special and vocabulary.types[token] == TokenType.NORMAL
     }
-    if len(set(scores)) == 1:  # a converter that had none: ids are in the order of merging, too
+    if len(set(scores)) == 1:  # the converter had none; ids are in the order of merging, too
         scores = [-token for token in range(len(scores))]
     found: list[tuple[tuple[float, int, int], list[str]]] = []
     for spelling, token in ids.items():

@@ -1,4 +1,4 @@
-"""The tokens in a GGUF file's metadata, held against each other before they are believed."""
+"""Reads and checks the vocabulary in a GGUF file's metadata."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ NAMED = (
     "fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep",
     "prefix", "suffix", "middle",
 )  # fmt: skip
-"""Tokens that metadata names by id and that stand for no text, whatever their type says. Padding is not
-among them: where a model has none, files name some ordinary token."""
+"""Tokens that metadata refers to and that stand for no text, whatever their type. Padding is not among them:
+for models without it, files refer to some ordinary token."""
+
+NO_TOKEN = (-1, 2**32 - 1)
+"""Ids that stand for no token: -1, also as an unsigned number."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens by id, without those that only fill the embedding up; `named` are the ids of `NAMED`."""
+    """The tokens and their types by id, without padding of the embedding; `named` are the ids of `NAMED`."""
 
     tokens: Mapping[int, str]
     types: Mapping[int, int]
@@ -36,7 +39,7 @@ class Vocabulary:
             CorruptCheckpoint: it is incomplete or contradicts itself.
         """
         spellings = listed(path, metadata, "tokens", str)
-        # Early files say nothing of types.
+        # Early files have no types.
         types = [TokenType.NORMAL] * len(spellings)
         if "tokenizer.ggml.token_type" in metadata:
             types = listed(path, metadata, "token_type", int, len(spellings))
@@ -50,11 +53,11 @@ class Vocabulary:
 
     @property
     def ids(self) -> dict[str, int]:
-        """The tokens' ids by their spelling."""
+        """The tokens' ids, by spelling."""
         return {spelling: token for token, spelling in self.tokens.items()}
 
     def added(self, special: Collection[int]) -> list[dict[str, Any]]:
-        """tokenizer.json's `added_tokens`: the special ones, and those that are matched before all others."""
+        """tokenizer.json's `added_tokens`: special tokens, and those that are matched before all others."""
         return [
             {
                 "id": token,
@@ -71,9 +74,9 @@ class Vocabulary:
 
 
 def special_id(metadata: Mapping[str, Any], name: str) -> int | None:
-    """The id of the token that plays the part `name`, such as "bos"; None where the file names none."""
+    """The id of the token with a role such as "bos"; None if there is none, for which some files say -1."""
     token = metadata.get(f"tokenizer.ggml.{name}_token_id")
-    return token if isinstance(token, int) else None
+    return token if isinstance(token, int) and token not in NO_TOKEN else None
 
 
 def listed(
@@ -83,10 +86,10 @@ def listed(
     kind: type | tuple[type, ...],
     length: int | None = None,
 ) -> list[Any]:
-    """The tokenizer's list `key` of the file `path`: of a `kind`, and of a `length` where one is given.
+    """The list `key` of a file's tokenizer, with elements of a `kind`, and of a `length` if one is given.
 
     Raises:
-        CorruptCheckpoint: it is missing or another one.
+        CorruptCheckpoint: it is missing or does not fit.
     """
     values = metadata.get(f"tokenizer.ggml.{key}")
     if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):

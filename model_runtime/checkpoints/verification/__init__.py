@@ -1,4 +1,4 @@
-"""``fimble verify``: our decoder against transformers' model of the same checkpoint."""
+"""``fimble verify``: compares the decoder with transformers' model of the same checkpoint."""
 
 from model_runtime.checkpoints.verification.verify import verify_checkpoint
 

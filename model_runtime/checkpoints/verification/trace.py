@@ -1,7 +1,4 @@
-"""What a decoder computed on its way, part by part: ours and transformers' in the same terms.
-
-`verify_ours` and `verify_theirs` each make a `Trace`; `verify` holds one against the other.
-"""
+"""The activations of one run, part by part, in the same terms for the decoder and transformers' model."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ Part = Literal[
 ]  # fmt: skip
 
 BLOCK: tuple[Part, ...] = ("queries", "keys", "values", "attention", "MLP", "block")
-"""The parts of a block: queries and keys after their rotation, attention and MLP after their last projection,
-and what the block hands on."""
+"""The parts of a block: queries and keys after rotation, attention and MLP after their last projection, and
+the block's output."""
 
 
-class Spot(NamedTuple):
-    """A part of the decoder, and of which block where each has one."""
+class TracePoint(NamedTuple):
+    """A part of the decoder; `layer` is the block's number, or None for parts outside of the blocks."""
 
     part: Part
     layer: int | None = None
@@ -30,24 +27,23 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """One run: what each part gave for each token of a prompt, then the greedy continuation.
+    """One run: the outputs of each part for a prompt, then a greedy continuation. All tensors are on the CPU.
 
     Attributes:
-        parts: (length, …) for each spot; queries, keys and values are (length, heads, head_dim), logits
-            (length, vocab). They are on the CPU.
+        parts: (length, …) each; queries, keys, values are (length, heads, head_dim), logits (length, vocab).
         steps: the logits that each greedy token was chosen by, (vocab,) each.
     """
 
-    parts: dict[Spot, Tensor] = field(default_factory=dict)
+    parts: dict[TracePoint, Tensor] = field(default_factory=dict)
     steps: list[Tensor] = field(default_factory=list)
 
-    def see(self, spot: Spot, activations: Tensor) -> None:
-        """Keep what a part gave, whatever becomes of that memory later."""
-        assert spot not in self.parts, f"{spot} is computed twice"
-        self.parts[spot] = activations.detach().to("cpu", copy=True)
+    def record(self, point: TracePoint, activations: Tensor) -> None:
+        """Keep a copy of a part's output."""
+        assert point not in self.parts, f"{point} is computed twice"
+        self.parts[point] = activations.detach().to("cpu", copy=True)
 
     def choose(self, logits: Tensor) -> int:
-        """The greedy token by `logits`, (vocab,), which are kept."""
+        """Record `logits`, (vocab,), and return the greedy token."""
         self.steps.append(logits.detach().to("cpu", copy=True))
         return int(logits.argmax())
 
@@ -57,23 +53,18 @@ class Trace:
         return [int(logits.argmax()) for logits in self.steps]
 
 
-def spots(layers: int) -> Iterator[Spot]:
-    """Every spot of a decoder with so many blocks, in the order of computation."""
-    yield Spot("embedding")
+def trace_points(layers: int) -> Iterator[TracePoint]:
+    """Every point of a decoder with so many blocks, in the order of computation."""
+    yield TracePoint("embedding")
     for layer in range(layers):
         for part in BLOCK:
-            yield Spot(part, layer)
-    yield Spot("final norm")
-    yield Spot("logits")
+            yield TracePoint(part, layer)
+    yield TracePoint("final norm")
+    yield TracePoint("logits")
 
 
 def interleaved(heads: Tensor, rotary_dim: int) -> Tensor:
-    """Heads whose rotated elements lie as two halves, in the order in which partners are neighbours.
-
-    Args:
-        heads: queries or keys, (length, heads, head_dim).
-        rotary_dim: how many elements of each head are rotated.
-    """
-    turned, rest = heads[..., :rotary_dim], heads[..., rotary_dim:]
-    pairs = torch.stack(turned.chunk(2, dim=-1), dim=-1)  # (length, heads, rotary_dim / 2, 2)
+    """Queries or keys, (length, heads, head_dim), with rotated halves reordered as interleaved pairs."""
+    rotated, rest = heads[..., :rotary_dim], heads[..., rotary_dim:]
+    pairs = torch.stack(rotated.chunk(2, dim=-1), dim=-1)  # (length, heads, rotary_dim / 2, 2)
     return torch.cat((pairs.flatten(-2), rest), dim=-1)

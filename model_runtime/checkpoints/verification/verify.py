@@ -1,7 +1,7 @@
-"""Our decoder against transformers' own model of the same checkpoint, part by part.
+"""Compares fimble's decoder with transformers' model of the same checkpoint, part by part.
 
-folder ▶ {`verify_ours`, `verify_theirs`} ▶ two traces ▶ **verify** ▶ `Verification`. The two models are
-opened one after the other, and only what they computed is kept: memory must hold one at a time.
+The two models are opened one after the other, so that memory holds one at a time, and only their traces are
+kept.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from model_runtime.api import (
     UnsupportedModel,
     Verification,
 )
+from model_runtime.checkpoints.folder import read_json
 from model_runtime.checkpoints.loading import LoadedModel, load
-from model_runtime.checkpoints.reading import read_json
 from model_runtime.checkpoints.verification.compare import compare_greedy, compare_parts
-from model_runtime.checkpoints.verification.ours import trace_ours
-from model_runtime.checkpoints.verification.theirs import trace_theirs
+from model_runtime.checkpoints.verification.decoder_trace import trace_decoder
+from model_runtime.checkpoints.verification.transformers_trace import trace_transformers
 
 PRECISIONS: Mapping[torch.dtype, tuple[Dtype, float]] = {
     torch.float32: ("fp32", 1e-4),
     torch.float16: ("fp16", 2e-2),
     torch.bfloat16: ("bf16", 5e-2),
 }
-"""The user's word, and what rounding may add up to in a deep model. With 16 layers, initialised as for
-training, two right implementations are 1e-6, 2e-3 and 2e-2 apart; in fp32, mistakes are seldom as small as a
-hundred times that."""
+"""The precision's name, and the relative difference that rounding may cause in a deep model. With 16 layers,
+initialised as for training, two correct implementations differ by 1e-6, 2e-3 and 2e-2; in fp32, mistakes are
+seldom as small as a hundred times that."""
 
 GREEDY_STEPS = 32
 
@@ -55,7 +55,7 @@ class Inventory:
         self._items[article] -= count
         return True
 '''
-"""What both read unless told otherwise: code, with a little of everything."""
+"""The default input: code with a little of everything."""
 
 
 def verify_checkpoint(
@@ -69,20 +69,10 @@ def verify_checkpoint(
     reference: Path | None = None,
     progress: LoadProgress | None = None,
 ) -> Verification:
-    """Hold our decoder of the checkpoint in `path` against transformers' model.
+    """Compare the decoder of the checkpoint folder `path` with transformers' model.
 
-    Args:
-        path: a checkpoint's folder.
-        device: where both compute.
-        dtype: what both compute with.
-        text: what they read; None for `SNIPPET`.
-        max_tokens: of the text, at most.
-        tolerance: the largest relative difference that passes; None: what `dtype` rounds to.
-        reference: the folder that transformers loads, if it is another one with the same tokens.
-        progress: is told how far it is.
-
-    Raises:
-        BackendError: they cannot be compared; the message says why and what to do.
+    Args and errors are those of `model_runtime.verify`; `reference` is the folder that transformers loads, if
+    it is another one with the same tokens.
     """
     if max_tokens < 1:
         raise InvalidRequest(f"{max_tokens} tokens: compare at least 1")
@@ -91,18 +81,18 @@ def verify_checkpoint(
     precision, rounding = PRECISIONS[dtype]
     tolerance = rounding if tolerance is None else tolerance
     reference = reference or path
-    _refuse_what_transformers_cannot_read(reference)
-    tell = progress or _tell_nobody
-    model = load(path, device=device, dtype=dtype, progress=lambda share, what: tell(share / 3, what))
+    _check_readable_by_transformers(reference)
+    report = progress or (lambda share, what: None)
+    model = load(path, device=device, dtype=dtype, progress=lambda share, what: report(share / 3, what))
     name, family, config = model.name, model.family, model.decoder.config
     steps = min(GREEDY_STEPS, max(1, config.context_length // 2))
     room = max(1, config.context_length - steps)
     tokens = _encode(model, SNIPPET if text is None else text)[: min(max_tokens, room)]
-    tell(1 / 3, "computing with ours")
-    ours = trace_ours(model.decoder, tokens, steps)
-    del model  # before the next one comes
-    tell(2 / 3, "computing with transformers")
-    theirs = trace_theirs(reference, tokens, steps, device=device, dtype=dtype)
+    report(1 / 3, "computing with fimble")
+    traced = trace_decoder(model.decoder, tokens, steps)
+    del model  # before the next one is opened
+    report(2 / 3, "computing with transformers")
+    expected = trace_transformers(reference, tokens, steps, device=device, dtype=dtype)
     return Verification(
         model=name,
         family=family,
@@ -110,12 +100,12 @@ def verify_checkpoint(
         dtype=precision,
         tokens=len(tokens),
         tolerance=tolerance,
-        differences=tuple(compare_parts(ours, theirs, config, tolerance)),
-        greedy=compare_greedy(ours, theirs, tolerance),
+        differences=tuple(compare_parts(traced, expected, config, tolerance)),
+        greedy=compare_greedy(traced, expected, tolerance),
     )
 
 
-def _refuse_what_transformers_cannot_read(path: Path) -> None:
+def _check_readable_by_transformers(path: Path) -> None:
     if path.is_file():
         raise UnsupportedModel(f"{path} is a file: verify compares folders that transformers loads")
     config = path / "config.json"
@@ -124,7 +114,7 @@ def _refuse_what_transformers_cannot_read(path: Path) -> None:
 
 
 def _encode(model: LoadedModel, text: str) -> Sequence[int]:
-    """The ids of `text` as the checkpoint's own tokenizer has them, with what it puts before a text."""
+    """The ids of `text` by the checkpoint's own tokenizer, including what it puts before a text."""
     assert isinstance(model.tokenizer, Path), "only folders are verified"
     path = model.tokenizer / "tokenizer.json"
     if not path.is_file():
@@ -140,7 +130,3 @@ def _encode(model: LoadedModel, text: str) -> Sequence[int]:
     if max(ids) >= model.decoder.config.vocab_size:
         raise CorruptCheckpoint(f"{path} has tokens that the model lacks: it is another one's")
     return ids
-
-
-def _tell_nobody(share: float, what: str) -> None:
-    pass

@@ -16,7 +16,7 @@ from torch import Tensor
 from model_runtime.api import CorruptCheckpoint
 from model_runtime.checkpoints import load
 from model_runtime.checkpoints.families import codegen, family_of
-from model_runtime.checkpoints.reading import CheckpointFolder
+from model_runtime.checkpoints.folder import CheckpointFolder
 from model_runtime.checkpoints.weights import Weights
 from model_runtime.decoding import Decoder, DecoderConfig, Rotary, weight_shapes
 from tests.model_runtime.checkpoints.test_loading import measured, write_int8
@@ -39,8 +39,8 @@ def exported(folder: Path) -> dict[str, Tensor]:
     """A checkpoint read into our layout and written back as its family's own."""
     checkpoint = CheckpointFolder(folder)
     family = family_of(checkpoint.config)
-    facts = family.facts(checkpoint.config)
-    return dict(family.export(facts, Weights(checkpoint, family, facts)))
+    config = family.decoder_config(checkpoint.config)
+    return dict(family.export(config, Weights(checkpoint, family, config)))
 
 
 def assert_bit_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -94,10 +94,10 @@ def test_codegens_groups_may_be_of_any_number(mp_num: int) -> None:
         for part in ("q", "v", "k"):
             for head in range(group * heads // mp_num, (group + 1) * heads // mp_num):
                 rows += [(part, head, element) for element in range(head_dim)]
-    relay = codegen.sources(codegen.facts(config), mp_num)["blocks.0.qkv.weight"].relay
-    assert relay is not None
-    ours = [rows[index] for index in relay(torch.arange(3 * 32)).tolist()]
-    # Of 2 elements that are turned, the first one is all of the even ones: nothing to deinterleave.
+    [fused] = codegen.layout(codegen.decoder_config(config), mp_num)["blocks.0.qkv.weight"]
+    assert fused.order is not None
+    ours = [rows[index] for index in fused.order(torch.arange(3 * 32)).tolist()]
+    # With 2 rotated elements there is nothing to deinterleave.
     assert ours == [(part, head, element) for part in "qkv" for head in range(8) for element in range(4)]
 
 
@@ -106,11 +106,11 @@ def test_codegen2s_small_models_are_told_by_their_config() -> None:
     for changes, groups in (({}, 4), ({"head_dim": 128}, 8)):
         settings = {"model_type": "codegen", **config, **changes}
         family = family_of(settings)
-        source = family.sources(family.facts(settings))["blocks.0.qkv.weight"]
-        expected = codegen.sources(codegen.facts(settings), groups)["blocks.0.qkv.weight"]
-        assert source.relay is not None
-        assert expected.relay is not None
-        assert torch.equal(source.relay.index, expected.relay.index)
+        [found] = family.layout(family.decoder_config(settings))["blocks.0.qkv.weight"]
+        [expected] = codegen.layout(codegen.decoder_config(settings), groups)["blocks.0.qkv.weight"]
+        assert found.order is not None
+        assert expected.order is not None
+        assert torch.equal(found.order.index, expected.order.index)
 
 
 @pytest.mark.parametrize(("family", "head_dim"), [("codegen", 8), ("gptj", 16)])
@@ -127,9 +127,9 @@ LLAMA_CONFIG = {
 }  # fmt: skip
 
 
-def facts(**changes: Any) -> DecoderConfig:
+def decoder_config(**changes: Any) -> DecoderConfig:
     config = {**LLAMA_CONFIG, **changes}
-    return family_of(config).facts(config)
+    return family_of(config).decoder_config(config)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_rotary_settings_of_all_ages_are_read_as_transformers_does(
 ) -> None:
     from transformers import LlamaConfig
 
-    found = facts(**settings)
+    found = decoder_config(**settings)
     assert found.rotary == rotary
     theirs: Any = LlamaConfig(**json.loads(json.dumps(settings)))
     parameters = theirs.rope_parameters
@@ -186,7 +186,7 @@ def test_the_context_ends_where_a_window_begins_to_matter(
 def test_what_a_config_leaves_out_has_transformers_default() -> None:
     from transformers import LlamaConfig
 
-    found, theirs = facts(), LlamaConfig()
+    found, theirs = decoder_config(), LlamaConfig()
     assert (found.norm_eps, found.activation, found.tied_head) == (theirs.rms_norm_eps, "silu", False)
     assert (found.kv_heads, found.head_dim, found.biases) == (4, 8, frozenset())
 
@@ -239,7 +239,7 @@ def test_fused_weights_are_put_together_without_a_second_copy(
         "hidden_size": width, "intermediate_size": mlp,
     }  # fmt: skip
     family = family_of(config)
-    decoder = family.facts(config)
+    decoder = family.decoder_config(config)
     random = {name: torch.randn(shape) for name, shape in weight_shapes(decoder).items()}
     save_file(dict(family.export(decoder, random)), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config))

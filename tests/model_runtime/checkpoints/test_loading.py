@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint
-from model_runtime.checkpoints import LoadedModel, load, plan
-from model_runtime.checkpoints.loading import facts_of, open_checkpoint
-from model_runtime.checkpoints.placement import Plan
+from model_runtime.checkpoints import LoadedModel, load, map_devices
+from model_runtime.checkpoints.device_map import DeviceMap
+from model_runtime.checkpoints.loading import family_and_config, open_checkpoint
 from model_runtime.checkpoints.weights import Weights
 from model_runtime.decoding import DecoderConfig, MatrixFormat, has_int8_kernel, quantize
 from tests.model_runtime.factory import TINY, train_tokenizer, write_checkpoint
@@ -61,6 +61,15 @@ def test_stop_tokens_come_from_both_configs(tmp_path: Path) -> None:
     assert read(tmp_path).stop_ids == {3, 4, 5}
 
 
+def test_the_value_head_of_a_model_trained_by_reinforcement_is_skipped(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    expected = read(tmp_path).decoder.parameters
+    tensors = load_file(tmp_path / "model.safetensors")
+    value_head = {"v_head.summary.weight": torch.ones(1, 32), "v_head.summary.bias": torch.ones(1)}
+    save_file({**tensors, **value_head}, tmp_path / "model.safetensors")
+    assert read(tmp_path).decoder.parameters == expected
+
+
 def test_progress_rises_to_1(checkpoint_folder: Path) -> None:
     shares: list[float] = []
     load(checkpoint_folder, device=CPU, dtype=torch.float32, progress=lambda share, _: shares.append(share))
@@ -86,7 +95,7 @@ def test_int8_weights_are_read_as_what_they_stand_for(tmp_path: Path, multi_quer
 def test_a_matrix_is_quantised_row_by_row_wherever_its_rows_come_from(tmp_path: Path, family: str) -> None:
     write_checkpoint(tmp_path, family=family)
     checkpoint = open_checkpoint(tmp_path)
-    weights = Weights(checkpoint, *facts_of(checkpoint))
+    weights = Weights(checkpoint, *family_and_config(checkpoint))
     for name in (name for name, shape in weights.shapes.items() if len(shape) == 2):
         found, expected = weights.int8(name), quantize(weights[name])
         assert torch.equal(found.values, expected.values)
@@ -98,7 +107,7 @@ def test_matrices_in_int8_are_handed_on_as_they_are(tmp_path: Path, family: str)
     write_checkpoint(tmp_path, family=family)
     write_int8(tmp_path)
     checkpoint = open_checkpoint(tmp_path)
-    weights = Weights(checkpoint, *facts_of(checkpoint), dtype=torch.float32)
+    weights = Weights(checkpoint, *family_and_config(checkpoint), dtype=torch.float32)
     for name in (name for name, shape in weights.shapes.items() if len(shape) == 2):
         assert weights.is_int8(name)
         assert torch.equal(weights.int8(name).dequantized(torch.float32), weights[name])
@@ -135,9 +144,9 @@ def test_a_plan_is_made_for_the_matrices_that_there_will_be(tmp_path: Path) -> N
     write_checkpoint(tmp_path)
     asked: list[bool] = []
 
-    def planner(config: DecoderConfig, dtype: torch.dtype, int8: bool) -> Plan:
+    def planner(config: DecoderConfig, dtype: torch.dtype, int8: bool) -> DeviceMap:
         asked.append(int8)
-        return plan(config, dtype, int8, memory={"cpu": 2**30})
+        return map_devices(config, dtype, int8, memory={"cpu": 2**30})
 
     for _ in range(2):
         for matrices in get_args(MatrixFormat):
@@ -243,10 +252,10 @@ def write_random(folder: Path, **config: Any) -> None:
 
     facts = {"model_type": "gpt_bigcode", "vocab_size": 384, **config}
     family = family_of(facts)
-    decoder = family.facts(facts)
-    shapes, sources = weight_shapes(decoder), family.sources(decoder)
+    decoder = family.decoder_config(facts)
+    shapes, layout = weight_shapes(decoder), family.layout(decoder)
     save_file(
-        {sources[name].name: torch.randn(shape) for name, shape in shapes.items()},
+        {layout[name][0].name: torch.randn(shape) for name, shape in shapes.items()},
         folder / "model.safetensors",
     )
     (folder / "config.json").write_text(json.dumps(facts))

@@ -170,12 +170,13 @@ def test_greedy_tokens_equal_those_of_transformers_own_reading(
 def open_decoder(source: Any) -> Decoder:
     """Our decoder on the weights of a GGUF file, or of anything else with a config and tensors."""
     family = family_of(source.config)
-    config = family.facts(source.config)
-    sources = family.sources(config)
+    config = family.decoder_config(source.config)
+    layout = family.layout(config)
 
     def weight(name: str, shape: tuple[int, ...]) -> Tensor:
-        tensor, relay = source[sources[name].name], sources[name].relay
-        return (relay(tensor) if relay else tensor).reshape(shape).float()
+        [part] = layout[name]
+        tensor = source[part.name]
+        return (part.order(tensor) if part.order else tensor).reshape(shape).float()
 
     return Decoder(config, {name: weight(name, shape) for name, shape in weight_shapes(config).items()})
 

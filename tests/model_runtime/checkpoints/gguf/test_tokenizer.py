@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from model_runtime.api import CorruptCheckpoint, UnsupportedModel
+from model_runtime.checkpoints.gguf.config import config_of
 from model_runtime.checkpoints.gguf.files import GgufFile
 from model_runtime.checkpoints.gguf.tokenizer import adds_bos, tokenizer_json
 from model_runtime.tokenization.tokenizer import Tokenizer
@@ -322,6 +323,21 @@ def test_the_runtimes_tokenizer_opens_what_a_file_gives(starcoder_file: GgufFile
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.is_control(tokenizer.token_id("<fim_middle>") or 0)
     assert tokenizer.token_id("<fim_middle>") not in tokenizer.encode("<fim_middle>")
+
+
+@pytest.mark.parametrize("none", [-1, 2**32 - 1])
+def test_an_id_that_stands_for_no_token_is_ignored(none: int) -> None:
+    named = {f"{name}_token_id": none for name in ("bos", "eos", "fim_pre")}
+    metadata = {
+        "general.architecture": "starcoder",
+        **describe("starcoder", make_model("starcoder").config),
+        **metadata_of(ORIGINAL, "starcoder", add_bos_token=True, **named),
+    }
+    config = config_of(Path("model.gguf"), metadata, {"token_embd.weight": (500, 64)})
+    assert (config["bos_token_id"], config["eos_token_id"]) == (None, None)
+    settings = {"add_bos_token": adds_bos(metadata), "bos_token_id": config["bos_token_id"]}
+    tokenizer = Tokenizer(tokenizer_json(Path("model.gguf"), metadata), settings)
+    assert tokenizer.bos is None
 
 
 def test_a_file_tells_its_stop_tokens_and_its_bos_as_a_folder_does(starcoder_file: GgufFile) -> None:

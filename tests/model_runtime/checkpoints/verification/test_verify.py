@@ -26,7 +26,7 @@ from model_runtime.api import (
 )
 from model_runtime.checkpoints import load, verify_checkpoint
 from model_runtime.checkpoints.verification.compare import compare_greedy
-from model_runtime.checkpoints.verification.ours import trace_ours
+from model_runtime.checkpoints.verification.decoder_trace import trace_decoder
 from model_runtime.checkpoints.verification.trace import Trace, interleaved
 from tests.model_runtime.factory import TINY, write_checkpoint
 
@@ -178,7 +178,7 @@ def test_the_decoder_and_transformers_are_left_as_they_were(folders: dict[str, P
     decoder = load(folders["llama"], device=CPU, dtype=torch.float32).decoder
     before = decoder.forward([7, 8], decoder.new_cache())
     assert verify(folders["llama"]).ok
-    first, second = (trace_ours(decoder, [7, 8], steps=1) for _ in range(2))
+    first, second = (trace_decoder(decoder, [7, 8], steps=1) for _ in range(2))
     assert first.parts.keys() == second.parts.keys()
     assert decoder.forward([7, 8], decoder.new_cache()).equal(before)
     assert (ALL_ATTENTION_FUNCTIONS["sdpa"], logging.get_verbosity()) == (attend, level)

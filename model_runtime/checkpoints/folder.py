@@ -1,6 +1,6 @@
-"""A checkpoint folder read safely: its JSON files, and its tensors wherever they lie among the shards.
+"""Reads a checkpoint folder: its JSON files, and its tensors from one file or from shards.
 
-Every way a folder can be wrong ends in one line that says what is wrong and what to do.
+Whatever is wrong with a folder is reported in one line that says what it is and what to do.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from model_runtime.api import CorruptCheckpoint, ModelNotFound
 from model_runtime.checkpoints.tensor_files import open_tensors
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""The names that transformers gives to weights, the safe one first; `.index.json` behind where sharded."""
+"""transformers' names for weights, the safe format first; a sharded one has an `.index.json` instead."""
 
 
 class CheckpointFolder(Mapping[str, Tensor]):
-    """A folder as transformers' `save_pretrained` writes it; maps its tensors' names to them.
+    """A folder as transformers' `save_pretrained` writes it, as a mapping from names to tensors.
 
-    Opening it reads `config` and the files' headers. Each look-up gives a memory-mapped tensor, which is
-    never to be written to.
+    Opening it reads `config` and the files' headers. Tensors are memory-mapped and must not be written to.
 
     Raises:
         ModelNotFound: there is no such folder, or no checkpoint in it.
@@ -38,7 +37,7 @@ class CheckpointFolder(Mapping[str, Tensor]):
         self._tensors = dict(_locate(path))
 
     def read_optional(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder, or {} where there is none."""
+        """The content of a JSON file in the folder, or {} if there is none."""
         path = self.path / name
         return read_json(path) if path.is_file() else {}
 
@@ -53,10 +52,10 @@ class CheckpointFolder(Mapping[str, Tensor]):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file that holds a JSON object.
+    """Read a JSON object from a file.
 
     Raises:
-        CorruptCheckpoint: it holds something else, or cannot be read.
+        CorruptCheckpoint: it is something else, or cannot be read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

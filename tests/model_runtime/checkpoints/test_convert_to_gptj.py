@@ -23,8 +23,8 @@ from model_runtime.api import (
     UnsupportedModel,
 )
 from model_runtime.checkpoints.convert import convert_to_gptj
-from model_runtime.checkpoints.reading import CheckpointFolder
-from model_runtime.checkpoints.writing import CannotWrite
+from model_runtime.checkpoints.folder import CheckpointFolder
+from model_runtime.checkpoints.writer import CannotWrite
 from tests.model_runtime.factory import train_tokenizer
 
 TINY: dict[str, Any] = {
@@ -176,6 +176,15 @@ def test_a_tied_head_that_the_files_repeat_is_no_obstacle(tmp_path: Path) -> Non
     assert_same_model(model, load_gptj(tmp_path / "gptj"))
 
 
+def test_a_value_head_is_left_out(tmp_path: Path) -> None:
+    write_codegen(tmp_path / "codegen")
+    tensors = load_file(tmp_path / "codegen" / "model.safetensors")
+    value_head = {"v_head.summary.weight": torch.ones(1, 32), "v_head.summary.bias": torch.ones(1)}
+    save_file({**tensors, **value_head}, tmp_path / "codegen" / "model.safetensors")
+    convert_to_gptj(tmp_path / "codegen", tmp_path / "gptj")
+    assert set(value_head).isdisjoint(load_file(tmp_path / "gptj" / "model.safetensors"))
+
+
 def test_rotary_dim_null_rotates_the_whole_head(tmp_path: Path) -> None:
     model = write_codegen(tmp_path / "codegen", rotary_dim=8)
     edit_config(tmp_path / "codegen", rotary_dim=None)
@@ -280,9 +289,9 @@ def source(plain: Path, tmp_path: Path) -> Path:
     [
         ({"model_type": "llama"}, "has model_type 'llama': only 'codegen' is converted"),
         ({"model_type": None}, "has model_type None: only 'codegen' is converted"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "is quantised: convert the checkpoint that it"),
-        ({"n_head": 5}, "heads of n_embd 32 / n_head 5 elements are not supported"),
-        ({"head_dim": 16}, "heads of n_embd 32 / n_head 4 elements are not supported"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quant_method 'gptq' is not supported"),
+        ({"n_head": 5}, "n_embd 32 does not divide into 5 heads"),
+        ({"head_dim": 16}, "head_dim 16 is not supported: n_embd 32 divides into heads of 8"),
         ({"n_head": 2}, "n_head 2 does not divide by mp_num 4: name the mp_num"),
         ({"rotary_dim": 10}, "rotary_dim 10 is no even number from 2 to the head's 8"),
         ({"rotary_dim": 3}, "rotary_dim 3 is no even number"),

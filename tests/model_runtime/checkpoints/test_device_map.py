@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from model_runtime.api import OutOfMemory
-from model_runtime.checkpoints import load, plan
-from model_runtime.checkpoints.placement import WORKING_BYTES, Place, Plan
+from model_runtime.checkpoints import load, map_devices
+from model_runtime.checkpoints.device_map import WORKING_BYTES, DeviceMap, DeviceName
 from model_runtime.decoding import DecoderConfig, Rotary, weight_shapes
 from model_runtime.hardware.device import devices_name
 
@@ -44,7 +44,7 @@ LARGE = DecoderConfig(
 """CodeGen's largest, with 16 billion parameters: 32 GB in bf16, and 1.7 GB for its cache."""
 
 
-def used(found: Plan, config: DecoderConfig, tokens: int) -> Counter[str]:
+def used(found: DeviceMap, config: DecoderConfig, tokens: int) -> Counter[str]:
     """The bytes of weights and cache on each device, summed up anew."""
     sums: Counter[str] = Counter()
     for weight, shape in weight_shapes(config).items():
@@ -55,7 +55,7 @@ def used(found: Plan, config: DecoderConfig, tokens: int) -> Counter[str]:
     return sums
 
 
-def in_order(found: Plan) -> list[str]:
+def in_order(found: DeviceMap) -> list[str]:
     """The devices as a step comes by them."""
     return [device for device, _ in groupby(map(str, found.values()))]
 
@@ -71,8 +71,8 @@ def in_order(found: Plan) -> list[str]:
     ],
     ids=["one GPU", "the first of two", "the second of two", "no GPU", "a GPU with no room"],
 )
-def test_a_model_that_fits_one_device_gets_one(memory: Mapping[Place, int], device: str) -> None:
-    found = plan(LARGE, BF16, memory=memory)
+def test_a_model_that_fits_one_device_gets_one(memory: Mapping[DeviceName, int], device: str) -> None:
+    found = map_devices(LARGE, BF16, memory=memory)
     assert in_order(found) == [device]
     assert list(found) == [
         "embedding",
@@ -85,13 +85,13 @@ def test_a_model_that_fits_one_device_gets_one(memory: Mapping[Place, int], devi
 
 @pytest.mark.parametrize("sizes", [(24, 24), (34, 10), (10, 34), (14, 14, 14)])
 def test_several_gpus_are_taken_before_the_cpu(sizes: tuple[int, ...]) -> None:
-    memory: dict[Place, int] = {number: size * GB for number, size in enumerate(sizes)}
-    found = plan(LARGE, BF16, memory={**memory, "cpu": 500 * GB})
+    memory: dict[DeviceName, int] = {number: size * GB for number, size in enumerate(sizes)}
+    found = map_devices(LARGE, BF16, memory={**memory, "cpu": 500 * GB})
     assert in_order(found) == [f"cuda:{number}" for number in range(len(sizes))]
 
 
 def test_what_does_not_fit_on_the_gpus_is_on_the_cpu() -> None:
-    found = plan(LARGE, BF16, memory={0: 12 * GB, 1: 8 * GB, "cpu": 64 * GB})
+    found = map_devices(LARGE, BF16, memory={0: 12 * GB, 1: 8 * GB, "cpu": 64 * GB})
     assert in_order(found) == ["cuda:0", "cuda:1", "cpu"]
 
 
@@ -99,7 +99,7 @@ def test_what_does_not_fit_on_the_gpus_is_on_the_cpu() -> None:
 @pytest.mark.parametrize("tokens", [512, 4096, 16384])
 def test_no_device_is_given_more_than_it_has_room_for(gpu: int, tokens: int) -> None:
     config = replace(LARGE, context_length=16384)
-    found = plan(config, BF16, memory={0: gpu * GB, 1: 9 * GB, "cpu": 64 * GB}, cache_tokens=tokens)
+    found = map_devices(config, BF16, memory={0: gpu * GB, 1: 9 * GB, "cpu": 64 * GB}, cache_tokens=tokens)
     sums = used(found, config, tokens)
     assert sums["cuda:0"] <= gpu * GB - WORKING_BYTES
     assert sums["cuda:1"] <= 9 * GB - WORKING_BYTES
@@ -109,29 +109,29 @@ def test_no_device_is_given_more_than_it_has_room_for(gpu: int, tokens: int) -> 
 
 def test_a_larger_cache_leaves_room_for_fewer_blocks() -> None:
     config = replace(LARGE, context_length=16384)
-    memory: dict[Place, int] = {0: 24 * GB, "cpu": 64 * GB}
+    memory: dict[DeviceName, int] = {0: 24 * GB, "cpu": 64 * GB}
     short, long = (
-        Counter(map(str, plan(config, BF16, memory=memory, cache_tokens=tokens).values()))["cuda:0"]
+        Counter(map(str, map_devices(config, BF16, memory=memory, cache_tokens=tokens).values()))["cuda:0"]
         for tokens in (512, 16384)
     )
     assert short > long > 0
 
 
 def test_there_is_never_room_for_more_tokens_than_the_context_has() -> None:
-    memory: dict[Place, int] = {0: 36 * GB, "cpu": 64 * GB}
-    assert in_order(plan(LARGE, BF16, memory=memory, cache_tokens=10**6)) == ["cuda:0"]
+    memory: dict[DeviceName, int] = {0: 36 * GB, "cpu": 64 * GB}
+    assert in_order(map_devices(LARGE, BF16, memory=memory, cache_tokens=10**6)) == ["cuda:0"]
 
 
 def test_a_tied_head_and_learned_positions_are_where_the_embedding_is() -> None:
     config = replace(LARGE, tied_head=True, rotary=None, biases=frozenset({"mlp"}))
-    found = plan(config, BF16, memory={0: 12 * GB, "cpu": 64 * GB})
+    found = map_devices(config, BF16, memory={0: 12 * GB, "cpu": 64 * GB})
     assert in_order(found) == ["cuda:0", "cpu", "cuda:0"]
     assert found["embedding"] == found["positions"] == found["head"] == torch.device("cuda", 0)
 
 
 def test_too_little_memory_is_one_line_with_what_is_needed_and_what_there_is() -> None:
     with pytest.raises(OutOfMemory) as caught:
-        plan(LARGE, BF16, memory={0: 12 * GB, "cpu": 8 * GB})
+        map_devices(LARGE, BF16, memory={0: 12 * GB, "cpu": 8 * GB})
     message = str(caught.value)
     assert "needs 33.8 GB" in message
     assert "12.0 GB on cuda:0, 8.0 GB on cpu" in message
@@ -140,12 +140,12 @@ def test_too_little_memory_is_one_line_with_what_is_needed_and_what_there_is() -
 
 def test_devices_that_have_no_room_at_all_are_too_little_memory() -> None:
     with pytest.raises(OutOfMemory, match=r"0\.0 GB on cpu"):
-        plan(LARGE, BF16, memory={"cpu": 1})
+        map_devices(LARGE, BF16, memory={"cpu": 1})
 
 
 def test_without_figures_those_of_this_machine_are_taken() -> None:
     small = replace(LARGE, layers=1, width=64, heads=2, kv_heads=2, head_dim=32, mlp_width=64, rotary=None)
-    assert len(in_order(plan(small, BF16))) == 1
+    assert len(in_order(map_devices(small, BF16))) == 1
 
 
 @pytest.mark.parametrize("multi_query", [True, False])
@@ -155,9 +155,9 @@ def test_a_load_puts_each_weight_where_the_plan_says(tmp_path: Path, multi_query
     write_checkpoint(tmp_path, multi_query=multi_query)
     asked: list[torch.dtype] = []
 
-    def planner(config: DecoderConfig, dtype: torch.dtype, int8: bool) -> Plan:
+    def planner(config: DecoderConfig, dtype: torch.dtype, int8: bool) -> DeviceMap:
         asked.append(dtype)
-        found = dict.fromkeys(plan(config, dtype, memory={"cpu": GB}), CPU)
+        found = dict.fromkeys(map_devices(config, dtype, memory={"cpu": GB}), CPU)
         return {**found, f"blocks.{config.layers - 1}": META}
 
     decoder = load(tmp_path, device=planner, dtype=BF16).decoder

@@ -1,8 +1,8 @@
-"""transformers' own model of a checkpoint, watched at work: the other side of `verify`.
+"""Traces transformers' model of a checkpoint, for `fimble verify`.
 
-What modules give is seen by forward hooks, and rotated keys and values are read from the cache. Queries
-appear nowhere but on their way into the scores: in a method of CodeGen's and GPT-J's attention, and elsewhere
-in the attention function that transformers looks up in its registry.
+Forward hooks record the modules' outputs, and rotated keys and values are read from the cache. Rotated
+queries are only visible to a method of CodeGen's and GPT-J's attention, and for other families to the
+attention function that transformers looks up in its registry.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from model_runtime.api import UnsupportedModel
-from model_runtime.checkpoints.reading import some
-from model_runtime.checkpoints.verification.trace import Spot, Trace
+from model_runtime.checkpoints.folder import some
+from model_runtime.checkpoints.verification.trace import Trace, TracePoint
 
-Model = Any  # transformers' models: it is imported only where somebody verifies
+Model = Any  # transformers' models; it is imported only for verification
 
 
 class _Names(NamedTuple):
-    """What transformers calls the parts of a model."""
+    """The names of a model's parts in transformers."""
 
     blocks: str
     attention: str
@@ -34,26 +34,26 @@ class _Names(NamedTuple):
 
 
 NAMES = (_Names("h", "attn", "ln_f"), _Names("layers", "self_attn", "norm"))
-"""After GPT-2 and after Llama: all families follow one of them."""
+"""As in GPT-2 and as in Llama; every family follows one of them."""
 
 
 @torch.inference_mode()
-def trace_theirs(
+def trace_transformers(
     path: Path, tokens: Sequence[int], steps: int, *, device: torch.device, dtype: torch.dtype
 ) -> Trace:
-    """Load the checkpoint in `path`, compute `tokens` and as many greedy `steps` after them.
+    """Load the checkpoint in `path`, compute `tokens`, and `steps` greedy tokens after them.
 
     Raises:
-        UnsupportedModel: it cannot load the checkpoint, or has parts that are not known here.
+        UnsupportedModel: it cannot load the checkpoint, or its model has unknown parts.
     """
     model = _load(path, device, dtype)
     trace, cache = Trace(), _transformers().DynamicCache()
-    with _watched(model, trace):
+    with _recording(model, trace):
         logits = _forward(model, tokens, cache)
-    trace.see(Spot("logits"), logits)
-    for layer, kept in enumerate(cache.layers):  # tensors of (1, kv_heads, length, head_dim)
-        trace.see(Spot("keys", layer), kept.keys[0].transpose(0, 1))
-        trace.see(Spot("values", layer), kept.values[0].transpose(0, 1))
+    trace.record(TracePoint("logits"), logits)
+    for layer, cached in enumerate(cache.layers):  # tensors of (1, kv_heads, length, head_dim)
+        trace.record(TracePoint("keys", layer), cached.keys[0].transpose(0, 1))
+        trace.record(TracePoint("values", layer), cached.values[0].transpose(0, 1))
     token = trace.choose(logits[-1])
     for _ in range(steps - 1):
         token = trace.choose(_forward(model, [token], cache)[-1])
@@ -68,7 +68,7 @@ def _forward(model: Model, tokens: Sequence[int], cache: Any) -> Tensor:
 
 
 def _load(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
-    with _silent():
+    with _quiet():
         try:
             loaded = _transformers().AutoModelForCausalLM.from_pretrained(
                 path, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
@@ -76,7 +76,7 @@ def _load(path: Path, device: torch.device, dtype: torch.dtype) -> Model:
         except (OSError, ValueError, KeyError) as error:
             raise UnsupportedModel(f"{path}: transformers cannot load it ({error})") from error
     model, info = loaded
-    # It would draw them at random, with no more than a warning.
+    # They would be initialised at random, with no more than a warning.
     if missing := [str(name) for name in info["missing_keys"]]:
         raise UnsupportedModel(f"{path}: transformers does not find {some(missing)} in it")
     return model.to(device).train(False)
@@ -88,8 +88,8 @@ def _transformers() -> Any:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """No progress bars and warnings from transformers: what it loads is ours to tell of."""
+def _quiet() -> Iterator[None]:
+    """Switch off transformers' progress bars and warnings."""
     logging = _transformers().utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -103,8 +103,8 @@ def _silent() -> Iterator[None]:
 
 
 @contextmanager
-def _watched(model: Model, trace: Trace) -> Iterator[None]:
-    """Show `trace` what the parts of `model` give, while this lasts."""
+def _recording(model: Model, trace: Trace) -> Iterator[None]:
+    """Record the outputs of the parts of `model` in `trace`."""
     body = model.base_model
     names = next((names for names in NAMES if hasattr(body, names.blocks)), None)
     if names is None:
@@ -113,51 +113,51 @@ def _watched(model: Model, trace: Trace) -> Iterator[None]:
     attentions = [getattr(block, names.attention) for block in blocks]
     with ExitStack() as hooks:
 
-        def watch(module: Any, spot: Spot) -> None:
-            hooks.callback(module.register_forward_hook(partial(_see_output, trace, spot)).remove)
+        def watch(module: Any, point: TracePoint) -> None:
+            hooks.callback(module.register_forward_hook(partial(_record_output, trace, point)).remove)
 
-        hooks.callback(blocks[0].register_forward_pre_hook(partial(_see_input, trace)).remove)
+        hooks.callback(blocks[0].register_forward_pre_hook(partial(_record_input, trace)).remove)
         for layer, block in enumerate(blocks):
-            watch(attentions[layer], Spot("attention", layer))
-            watch(getattr(block, names.mlp), Spot("MLP", layer))
-            watch(block, Spot("block", layer))
-        watch(getattr(body, names.final_norm), Spot("final norm"))
-        _watch_queries(attentions, trace, hooks)
+            watch(attentions[layer], TracePoint("attention", layer))
+            watch(getattr(block, names.mlp), TracePoint("MLP", layer))
+            watch(block, TracePoint("block", layer))
+        watch(getattr(body, names.final_norm), TracePoint("final norm"))
+        _record_queries(attentions, trace, hooks)
         yield
 
 
-def _see_input(trace: Trace, _: Any, inputs: tuple[Any, ...]) -> None:
-    trace.see(Spot("embedding"), inputs[0][0])
+def _record_input(trace: Trace, _: Any, inputs: tuple[Any, ...]) -> None:
+    trace.record(TracePoint("embedding"), inputs[0][0])
 
 
-def _see_output(trace: Trace, spot: Spot, _: Any, __: Any, output: Any) -> None:
+def _record_output(trace: Trace, point: TracePoint, _: Any, __: Any, output: Any) -> None:
     hidden = output[0] if isinstance(output, tuple) else output  # (1, length, width)
-    trace.see(spot, hidden[0])
+    trace.record(point, hidden[0])
 
 
-def _watch_queries(attentions: Sequence[Any], trace: Trace, hooks: ExitStack) -> None:
+def _record_queries(attentions: Sequence[Any], trace: Trace, hooks: ExitStack) -> None:
     if hasattr(attentions[0], "_attn"):
         for layer, attention in enumerate(attentions):
-            attention._attn = _seeing_queries(trace, layer, attention._attn)
-            hooks.callback(delattr, attention, "_attn")  # the class's method shows again
+            attention._attn = _recording_queries(trace, layer, attention._attn)
+            hooks.callback(delattr, attention, "_attn")  # reveals the class's method again
         return
     registry: Any = import_module("transformers.modeling_utils").ALL_ATTENTION_FUNCTIONS
     layers, attend = {attention: layer for layer, attention in enumerate(attentions)}, registry["sdpa"]
 
-    def watched(module: Any, *inputs: Any, **options: Any) -> Any:
+    def recorded(module: Any, *inputs: Any, **options: Any) -> Any:
         if module not in layers:  # another model, in another thread
             return attend(module, *inputs, **options)
-        return _seeing_queries(trace, layers[module], partial(attend, module))(*inputs, **options)
+        return _recording_queries(trace, layers[module], partial(attend, module))(*inputs, **options)
 
-    registry["sdpa"] = watched
+    registry["sdpa"] = recorded
     hooks.callback(registry.__setitem__, "sdpa", attend)
 
 
-def _seeing_queries(trace: Trace, layer: int, attend: Callable[..., Any]) -> Callable[..., Any]:
-    """`attend`, whose first input are the queries, (1, heads, length, head_dim)."""
+def _recording_queries(trace: Trace, layer: int, attend: Callable[..., Any]) -> Callable[..., Any]:
+    """Record the first input of `attend`: the queries, (1, heads, length, head_dim)."""
 
     def run(query: Tensor, *inputs: Any, **options: Any) -> Any:
-        trace.see(Spot("queries", layer), query[0].transpose(0, 1))
+        trace.record(TracePoint("queries", layer), query[0].transpose(0, 1))
         return attend(query, *inputs, **options)
 
     return run

@@ -1,8 +1,7 @@
-"""A checkpoint folder, written as a whole or not at all: the last step of everything that makes one.
+"""Writes a checkpoint folder, completely or not at all.
 
-converter ▶ **writing**: tensors go to the disk one at a time as they are added, so memory holds one of them
-at most. All is written into a hidden folder beside the target, which takes the target's name at the end;
-whatever ends the writing before that, the target is as it was.
+Tensors are written one at a time as they are added, so that memory holds one at most. Everything goes into a
+hidden folder beside the target, which is renamed to the target at the end.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from torch import Tensor
 from model_runtime.api import BackendError, InvalidRequest
 
 MAX_SHARD_BYTES = 2_000_000_000
-"""How long a weights file gets, unless a single tensor is longer: short enough to copy and to resume."""
+"""Maximum size of a weights file, unless a single tensor is larger: small enough to copy and to resume."""
 
-HEADER_SPACE = 1 << 18  # bytes before the tensors: room for some 2000 of them, and a whole number of pages
+HEADER_SPACE = 1 << 18  # bytes before the tensors: enough for some 2000 of them, and a whole number of pages
 
 DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -41,15 +40,15 @@ CARRIED = (
     "special_tokens_map.json", "generation_config.json", "chat_template.*",
     "LICENSE*", "LICENCE*", "NOTICE*", "README*",
 )  # fmt: skip
-"""Files that hold for a checkpoint in whatever layout it is."""
+"""Files that stay valid in any layout of a checkpoint."""
 
 
 class CannotWrite(BackendError):
-    """A checkpoint cannot be written there: the place is taken, closed to us, or full."""
+    """A checkpoint cannot be written: the target is not empty, not writable, or the disk is full."""
 
 
 def check_apart(source: Path, target: Path) -> None:
-    """Make sure that a conversion would not write over what it reads.
+    """Refuse to write a checkpoint over its source.
 
     Raises:
         InvalidRequest: both are the same.
@@ -59,7 +58,7 @@ def check_apart(source: Path, target: Path) -> None:
 
 
 class CheckpointWriter:
-    """Takes in a checkpoint's tensors and files; see `checkpoint_writer`, which makes it."""
+    """Writes a checkpoint's tensors and files; made by `checkpoint_writer`."""
 
     def __init__(self, folder: Path, target: Path, max_shard_bytes: int) -> None:
         self._folder = folder
@@ -69,7 +68,7 @@ class CheckpointWriter:
         self._shard_of: dict[str, _Shard] = {}
 
     def add(self, name: str, tensor: Tensor) -> None:
-        """Write `tensor`, of any shape, device and strides, under a name that no other one has."""
+        """Write `tensor`, of any shape, device and strides, under a unique name."""
         assert name not in self._shard_of, f"tensor {name!r} is added twice"
         data = tensor.detach().cpu().contiguous()
         entry = {"dtype": DTYPES[data.dtype], "shape": list(data.shape)}
@@ -80,30 +79,30 @@ class CheckpointWriter:
         self._shard_of[name] = self._shards[-1]
 
     def copy(self, file: Path) -> None:
-        """Take a file along unchanged."""
+        """Copy a file unchanged."""
         with _as_cannot_write(self._target):
             shutil.copyfile(file, self._folder / file.name)
 
     def carry(self, source: Path) -> None:
-        """Take along what in the folder `source` holds for the new checkpoint too: tokenizer, licence."""
+        """Copy the files of the folder `source` that stay valid: tokenizer, generation settings, licence."""
         for file in sorted(source.iterdir()):
             if file.is_file() and any(fnmatch(file.name, pattern) for pattern in CARRIED):
                 self.copy(file)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file the way transformers does."""
+        """Write a JSON file as transformers does."""
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         with _as_cannot_write(self._target):
             (self._folder / name).write_text(text, encoding="utf-8", newline="\n")
 
     def finish(self) -> None:
-        """Name the shards, index them, and let the folder take the target's name."""
+        """Name the shards, write their index, and rename the folder to the target."""
         assert self._shards, "a checkpoint without tensors"
         with _as_cannot_write(self._target):
             self._shards[-1].close()
             self._name_shards()
             if self._target.exists():
-                self._target.rmdir()  # empty, or this raises; Windows renames onto nothing that exists
+                self._target.rmdir()  # raises unless empty; Windows cannot rename onto a folder
             self._folder.rename(self._target)
 
     def discard(self) -> None:
@@ -113,7 +112,7 @@ class CheckpointWriter:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _name_shards(self) -> None:
-        """A shard's name tells how many there are, so it comes last."""
+        """Name the shards, which is possible only when their number is known."""
         count = len(self._shards)
         names = {shard: f"model-{n:05}-of-{count:05}.safetensors" for n, shard in enumerate(self._shards, 1)}
         if count == 1:
@@ -134,10 +133,10 @@ class CheckpointWriter:
 
 
 class _Shard:
-    """A safetensors file that grows tensor by tensor; `length` is what they take, in bytes.
+    """A safetensors file that grows tensor by tensor; `length` is their size in bytes.
 
-    The format puts a header before the tensors that only the last one completes: room is left for it, and
-    what it does not fill is blanks, as the format allows (https://github.com/huggingface/safetensors#format).
+    The header comes before the tensors but is known only after them: space is reserved for it and padded with
+    blanks, as the format allows (https://github.com/huggingface/safetensors#format).
     """
 
     def __init__(self, path: Path) -> None:
@@ -149,7 +148,7 @@ class _Shard:
         self._file.seek(HEADER_SPACE)
 
     def takes(self, name: str, entry: Mapping[str, Any], data: Tensor, limit: int) -> bool:
-        """Whether there is room for a tensor, and it would lie at a multiple of its elements' size."""
+        """Whether there is room for a tensor, and it would be aligned to its elements' size."""
         return (
             (self.length == 0 or self.length + data.nbytes <= limit)
             and self.length % data.element_size() == 0
@@ -157,7 +156,7 @@ class _Shard:
         )
 
     def append(self, name: str, entry: Mapping[str, Any], data: Tensor) -> None:
-        """Write a contiguous tensor after the others."""
+        """Append a contiguous tensor."""
         end = self.length + data.nbytes
         self._file.write(data.reshape(-1).view(torch.uint8).numpy().data)
         self._header[name] = {**entry, "data_offsets": [self.length, end]}
@@ -165,7 +164,7 @@ class _Shard:
         self.length = end
 
     def close(self) -> None:
-        """Fill in the header, and wait until the disk has it all: a full one may only say so now."""
+        """Write the header and sync to disk, where a full disk may be reported only now."""
         header = json.dumps(self._header).encode().ljust(HEADER_SPACE - 8)
         assert len(header) == HEADER_SPACE - 8
         self._file.seek(0)
@@ -175,13 +174,13 @@ class _Shard:
         self._file.close()
 
     def abandon(self) -> None:
-        """Let go of the file: one that is open cannot be removed on Windows."""
-        with suppress(OSError):  # what is still in its buffer finds no room either, and is not wanted
+        """Close the file without finishing it; Windows cannot remove open files."""
+        with suppress(OSError):  # flushing its buffer may fail, too
             self._file.close()
 
 
 def _header_length(name: str, entry: Mapping[str, Any]) -> int:
-    """The most bytes that a tensor's entry takes in the header, its offsets not yet known."""
+    """The most bytes that a tensor's header entry can take, whatever its offsets."""
     longest = 1 << 63
     return len(json.dumps({name: {**entry, "data_offsets": [longest, longest]}}))
 
@@ -192,16 +191,16 @@ def checkpoint_writer(
 ) -> Iterator[CheckpointWriter]:
     """Write a checkpoint into the folder `target`, which must not exist yet, or be empty.
 
-    When the block ends, the whole checkpoint is there; when it raises, nothing is. A run that is killed
-    leaves a hidden folder beside the target, which the next run removes. Of two runs to the same target at
-    the same time, the one that began first fails. `expected_bytes` are looked for on the disk beforehand.
+    When the block ends, the complete checkpoint is there; if it raises, nothing is. A process that is killed
+    leaves a hidden folder beside the target, which the next run removes. Of two simultaneous runs with the
+    same target, the first one fails. The disk must have `expected_bytes` free.
 
     Raises:
-        CannotWrite: the place is taken, closed to us, or full.
+        CannotWrite: the target is not empty, not writable, or the disk is full.
     """
     target = target.resolve()
     with _as_cannot_write(target):
-        _check_place(target)
+        _check_target(target)
         folder = _begin(target, expected_bytes)
     writer = CheckpointWriter(folder, target, max_shard_bytes)
     try:
@@ -212,7 +211,7 @@ def checkpoint_writer(
         raise
 
 
-def _check_place(target: Path) -> None:
+def _check_target(target: Path) -> None:
     if target.is_dir() and any(target.iterdir()):
         raise CannotWrite(f"{target} exists and is not empty: name a new folder, or remove this one")
     if target.is_dir() and os.path.ismount(target):
@@ -222,7 +221,7 @@ def _check_place(target: Path) -> None:
 
 
 def _begin(target: Path, expected_bytes: int) -> Path:
-    """An empty hidden folder beside `target`, after what killed runs left there is removed."""
+    """Make an empty hidden folder beside `target`, and remove those of killed runs."""
     target.parent.mkdir(parents=True, exist_ok=True)
     leftover = re.compile(re.escape(f".{target.name}.partial-") + "[0-9a-f]{8}")
     for path in target.parent.iterdir():

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model_runtime.checkpoints.reading import CheckpointFolder
-from model_runtime.checkpoints.writing import DTYPES, HEADER_SPACE, CannotWrite, checkpoint_writer
+from model_runtime.checkpoints.folder import CheckpointFolder
+from model_runtime.checkpoints.writer import DTYPES, HEADER_SPACE, CannotWrite, checkpoint_writer
 
 
 def write(target: Path, tensors: dict[str, Tensor], **options: int) -> Path:
@@ -202,7 +202,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path: P
 FILLS_UP = """
 import resource, sys, torch
 from pathlib import Path
-from model_runtime.checkpoints.writing import CannotWrite, checkpoint_writer
+from model_runtime.checkpoints.writer import CannotWrite, checkpoint_writer
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:
