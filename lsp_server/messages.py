@@ -39,10 +39,12 @@ class ClientFacts:
     roots: tuple[str, ...] = ()
     options: object = None
     copilot: bool = False
+    process_id: int | None = None
 
     @classmethod
     def decode(cls, params: object) -> ClientFacts:
         """From the parameters of ``initialize``."""
+        process_id = field(params, "processId", object, None)
         capabilities = field(params, "capabilities", dict, {})
         offered = field(field(capabilities, "general", dict, {}), "positionEncodings", list, [])
         workspace = field(capabilities, "workspace", dict, {})
@@ -63,6 +65,7 @@ class ClientFacts:
             source=_experimental(capabilities, "fimbleSource"),
             roots=_roots(params),
             options=field(params, "initializationOptions", object, None),
+            process_id=process_id if type(process_id) is int else None,
         )
 
 

@@ -38,7 +38,7 @@ class LanguageServer:
 
     `write` sends bytes. `settings` hold where the editor sets nothing. `backends` may be shared with other
     servers. `metrics` opens what counts; without it nothing is counted. With `copilot` the editor's client is
-    one of Copilot's.
+    one of Copilot's. `editor` is told the id of the editor's process, if the editor tells it.
     """
 
     def __init__(
@@ -49,11 +49,13 @@ class LanguageServer:
         metrics: Callable[[], Metrics] | None = None,
         *,
         copilot: bool = False,
+        editor: Callable[[int], None] | None = None,
     ) -> None:
         self._settings = settings
         self._backends = backends
         self._metrics = metrics
         self._copilot = copilot
+        self._editor = editor
         self._client: ClientFacts | None = None
         self._workspace: Workspace | None = None
         self._state: Literal["new", "running", "shut down"] = "new"
@@ -91,6 +93,8 @@ class LanguageServer:
         client = ClientFacts.decode(params)
         client = self._client = copilot_client(client) if self._copilot else client
         self._state = "running"
+        if self._editor is not None and client.process_id is not None:
+            self._editor(client.process_id)
         capabilities: dict[str, object] = {
             "positionEncoding": client.encoding,
             "textDocumentSync": {"openClose": True, "change": _INCREMENTAL, "save": True},

@@ -102,6 +102,7 @@ ROOMS = {
 """What each room may import besides itself; a folder is one room, and so is a file on its own."""
 
 LAYERS = (
+    ("lsp_server.__main__",),
     ("lsp_server.cli",),
     (
         "lsp_server.commands.bench",
@@ -127,8 +128,9 @@ LAYERS = (
         "lsp_server.terminal.status_line",
     ),
     ("lsp_server.terminal.characters", "lsp_server.terminal.completer"),
-    ("lsp_server.client",),
-    ("lsp_server.serving",),
+    ("lsp_server.client", "lsp_server.event_loop"),
+    ("lsp_server.isolation", "lsp_server.serving"),
+    ("lsp_server.editor_process",),
     ("lsp_server.server",),
     ("lsp_server.workspace",),
     ("lsp_server.copilot",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +75,7 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     # Imported here, since `fimble serve` has no use for it and editors wait for its start.
     from lsp_server.bench_figures import BenchFigures
     from lsp_server.bench_plot import check_plot, draw
+    from lsp_server.event_loop import run
     from lsp_server.machine import this_machine
     from lsp_server.typist import TypingSession
 
@@ -103,7 +103,7 @@ def _bench(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
             quick=arguments.quick,
             progress=lambda share, what: show((1 - _SESSION_SHARE) * share, what),
         )
-        keys = asyncio.run(_typed(session, document, open_backend(options), settings, show))
+        keys = run(_typed(session, document, open_backend(options), settings, show))
     figures = BenchFigures(
         __version__, machine, speed, arguments.file or _FILE.name, arguments.seed, tuple(keys)
     )
@@ -141,10 +141,8 @@ async def _typed(
     def typed(share: float) -> None:
         show(1 - _SESSION_SHARE + _SESSION_SHARE * share, f"typing: {len(watch.keys)} keys")
 
-    try:
-        show(1 - _SESSION_SHARE, "loading the model")
-        await backend.load()
-        await replay(session, assistant, watch, skip_idle=True, progress=typed)
-    finally:  # also after Ctrl-C: a thread in the midst of a step must not outlive us
-        await backend.close()
+    show(1 - _SESSION_SHARE, "loading the model")
+    await backend.load()
+    await replay(session, assistant, watch, skip_idle=True, progress=typed)
+    await backend.close()  # but not after Ctrl-C, which would have to wait for a model that is loading
     return watch.keys

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import json
 import sys
@@ -62,7 +61,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _complete(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
-    from lsp_server.places import completion_request, place_at  # these take time that editors would wait for
+    # These take time that editors would wait for.
+    from lsp_server.event_loop import run
+    from lsp_server.places import completion_request, place_at
     from lsp_server.trim import Trim
 
     document, position = _cursor(arguments)
@@ -73,7 +74,7 @@ def _complete(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     backend = open_backend(settings.model_options)
     out = None if arguments.json else sys.stdout
 
-    async def run() -> None:
+    async def work() -> None:
         record = await complete(backend, request, trim, out)
         await backend.close()  # but not after Ctrl-C, which would have to wait for a model that is loading
         if arguments.json:
@@ -81,7 +82,7 @@ def _complete(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
         elif sys.stdout.isatty():
             print()
 
-    asyncio.run(run())
+    run(work())
     sys.stdout.flush()
     return 0
 
