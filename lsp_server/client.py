@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from lsp_server.isolation import isolated_python
 from lsp_server.jsonrpc import NotificationHandler, Peer, RpcError
 from lsp_server.transport import FramingError, framed, read_message
 
@@ -20,8 +20,7 @@ _log = logging.getLogger(__name__)
 _QUITTING_SECONDS: Final = 10
 _ERRORS_KEPT: Final = 4096
 
-# The child imports what we have imported, and nothing that happens to lie in the folder where we are.
-_SERVE: Final = "import sys; sys.path[:] = {path!r}; from lsp_server.cli import main; sys.exit(main())"
+_RUN: Final = "from lsp_server.__main__ import run; run()"
 
 
 class ServerGone(Exception):
@@ -106,7 +105,7 @@ class ChildServer(Connection):
         Raises:
             ServerGone: the process can't be started.
         """
-        command = [sys.executable, "-c", _SERVE.format(path=sys.path), "serve", *options]
+        command = isolated_python(_RUN, "serve", *options)
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
