@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, Final
@@ -15,13 +14,13 @@ from typing import Any, Final
 from pygls.client import JsonRPCClient
 from pygls.exceptions import JsonRpcException
 
+from lsp_server.isolation import isolated_python
 from lsp_server.protocol import StrictProtocol, converter
 
 _QUITTING_SECONDS: Final = 10
 _ERRORS_KEPT: Final = 4096
 
-# The child imports what we have imported, and nothing that happens to lie in the folder where we are.
-_SERVE: Final = "import sys; sys.path[:] = {path!r}; from lsp_server.cli.main import main; sys.exit(main())"
+_RUN: Final = "from lsp_server.__main__ import run; run()"
 
 
 class ServerGone(Exception):
@@ -108,7 +107,7 @@ class ChildServer(Connection):
         Raises:
             ServerGone: the process can't be started.
         """
-        command = [sys.executable, "-c", _SERVE.format(path=sys.path), "serve", *options]
+        command = isolated_python(_RUN, "serve", *options)
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)

@@ -15,10 +15,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LSP_SERVER = """
-    cli         server bench terminal statistics completion trimming client document files languages settings
+    cli         server bench terminal statistics completion client document files languages settings isolation
     bench       client document files
     terminal    client completion protocol document files languages settings
-    client      protocol
+    client      protocol isolation
     server      protocol completion context statistics document settings
     completion  protocol context statistics trimming document settings
     statistics
@@ -26,6 +26,7 @@ LSP_SERVER = """
     context     document languages
     trimming    languages
     files
+    isolation
     document
     languages
     settings

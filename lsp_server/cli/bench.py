@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -81,6 +80,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def _bench(arguments: argparse.Namespace, _: OpenBackend) -> int:
     # Imported here, since `fimble serve` has no use for it and editors wait for its start.
     from lsp_server.bench import BenchFigures, TypingSession, check_plot, draw, this_machine
+    from lsp_server.cli.event_loop import run
     from lsp_server.client import ServerGone
 
     characters = arguments.characters
@@ -100,7 +100,7 @@ def _bench(arguments: argparse.Namespace, _: OpenBackend) -> int:
         show = _shows(bar)
         # The server has its model in a process of its own, which has ended when ours is opened.
         try:
-            watch = asyncio.run(_typed(session, document, path, chosen_model(arguments), show))
+            watch = run(_typed(session, document, path, chosen_model(arguments), show))
         except ServerGone as error:
             raise CommandError(f"`fimble serve` has ended: {error}") from error
         speed = measure_speed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import time
@@ -61,16 +60,18 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _complete(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
+    from lsp_server.cli.event_loop import run
+
     document, position = _cursor(arguments)
     settings = chosen_settings(arguments)
     backend = open_backend(settings.model_options)
 
-    async def run() -> Record:
+    async def work() -> Record:
         record = await complete(backend, document, position, settings, arguments.seed)
         await backend.close()  # but not after Ctrl-C, which would have to wait for a model that is loading
         return record
 
-    record = asyncio.run(run())
+    record = run(work())
     if arguments.json:
         print(record.to_json())
     elif record.text:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from lsp_server.cli.options import Commands, add_model_options, chosen_settings
+from lsp_server.isolation import isolated_python
 from model_runtime.api import Backend, BackendError, CompletionRequest, OpenBackend
 
 _OLDEST, _NEWEST = (3, 10), (3, 13)
@@ -45,14 +46,16 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _doctor(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
-    async def run() -> bool:
+    from lsp_server.cli.event_loop import run
+
+    async def work() -> bool:
         well = True
         async for finding in examine(open_backend(chosen_settings(arguments).model_options)):
             print(finding, flush=True)
             well = well and finding.status != "fail"
         return well
 
-    return 0 if asyncio.run(run()) else 1
+    return 0 if run(work()) else 1
 
 
 @dataclass(frozen=True)
@@ -117,14 +120,16 @@ async def _probe() -> dict[str, Any]:
     Raises:
         ValueError: it can't be imported; the message is the last line that it printed.
     """
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _PROBE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(*isolated_python(_PROBE), stdout=pipe, stderr=pipe)
     try:
         out, errors = await asyncio.wait_for(child.communicate(), _PROBE_SECONDS)
     except asyncio.TimeoutError:
-        child.kill()
         raise ValueError(f"no answer within {_PROBE_SECONDS} s") from None
+    finally:
+        if child.returncode is None:  # after Ctrl-C, too
+            child.kill()
+            await child.wait()
     if child.returncode != 0:
         last_lines = errors.decode(errors="replace").strip().splitlines()[-1:]
         raise ValueError("".join(last_lines) or f"exit status {child.returncode}")
@@ -151,5 +156,4 @@ async def _model(backend: Backend) -> AsyncIterator[Finding]:
         yield Finding("ok", "completion", f"{text!r} in {took * 1000:.0f} ms")
     except (BackendError, ImportError, OSError) as error:
         yield Finding("fail", "model", str(error))
-    finally:
-        await backend.close()
+    await backend.close()  # but not after Ctrl-C, which would have to wait for a model that is loading

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import sys
 
@@ -39,16 +38,17 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def _serve(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     gc.disable()  # an editor waits; LSP's types are many objects to look through, and none of them is garbage
+    from lsp_server.cli.event_loop import run
     from lsp_server.server import serve_stdio, serve_tcp
 
     gc.freeze()
     gc.enable()
     settings, copilot = chosen_settings(arguments), arguments.copilot
     if arguments.tcp is None:
-        return asyncio.run(serve_stdio(settings, open_backend, copilot=copilot))
+        return run(serve_stdio(settings, open_backend, copilot=copilot))
     host, port = parse_address(arguments.tcp)
     try:
-        asyncio.run(serve_tcp(host, port, settings, open_backend, _say_address, copilot=copilot))
+        run(serve_tcp(host, port, settings, open_backend, _say_address, copilot=copilot))
     except OSError as error:
         raise CommandError(f"can't listen on {host}:{port} ({error.strerror}): choose another") from error
     return 0

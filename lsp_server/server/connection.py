@@ -34,7 +34,7 @@ class LanguageServer(JsonRPCServer):
 
     `write` sends bytes. `settings` hold where the editor sets nothing. `backends` may be shared with other
     servers. `metrics` opens what counts; without it nothing is counted. With `copilot` the editor's client is
-    one of Copilot's.
+    one of Copilot's. `editor` is told the id of the editor's process, if the editor names it.
     """
 
     protocol: StrictProtocol
@@ -47,6 +47,7 @@ class LanguageServer(JsonRPCServer):
         metrics: Callable[[], Metrics] | None = None,
         *,
         copilot: bool = False,
+        editor: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(StrictProtocol, converter)
         self.protocol.write_to(write)
@@ -55,6 +56,7 @@ class LanguageServer(JsonRPCServer):
         self._backends = backends
         self._metrics = metrics
         self._copilot = copilot
+        self._editor = editor
         self._client: ClientFacts | None = None
         self._workspace: Workspace | None = None
         self._state: Literal["new", "running", "shut down"] = "new"
@@ -100,6 +102,8 @@ class LanguageServer(JsonRPCServer):
         client = ClientFacts.of(params)
         client = self._client = client.as_copilots() if self._copilot else client
         self._state = "running"
+        if self._editor is not None and client.process_id is not None:
+            self._editor(client.process_id)
         capabilities = types.ServerCapabilities(
             position_encoding=client.encoding,
             text_document_sync=types.TextDocumentSyncOptions(

@@ -1,28 +1,25 @@
 """Runs language servers until they end: one on stdio, or one for each client of a TCP port.
 
 cli ▶ **serving** ▶ server. Here the models are opened and closed: editors that ask for the same one share it.
+Those that are open at the end are left to the process's end, since editors do not wait for them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING
 
 from lsp_server.protocol import Stdio
 from lsp_server.server.connection import LanguageServer
+from lsp_server.server.editor_process import EditorProcess
 from lsp_server.settings import Settings
 from model_runtime import data_folder
 from model_runtime.api import Backend, ModelOptions, OpenBackend
 
 if TYPE_CHECKING:
     from lsp_server.statistics import Metrics
-
-_CLOSING_SECONDS: Final = 0.2
 
 
 class BackendPool:
@@ -54,14 +51,6 @@ class BackendPool:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    async def close(self) -> None:
-        """Close them all, as far as that can be done while an editor waits."""
-        closing = asyncio.gather(
-            *(backend.close() for backend in self._backends.values()), return_exceptions=True
-        )
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(closing, _CLOSING_SECONDS)
-
 
 def open_metrics() -> Metrics:
     """Metrics that are written to this machine's folder for them."""
@@ -71,19 +60,18 @@ def open_metrics() -> Metrics:
     return Metrics(CountStore(data_folder() / FILE_NAME))
 
 
-async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot: bool = False) -> NoReturn:
-    """Serve the one editor at the other end of stdin and stdout, then end the process as LSP asks.
+async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot: bool = False) -> int:
+    """Serve the one editor at the other end of stdin and stdout; the exit status that LSP asks for.
 
     With `copilot` its client is one of Copilot's.
     """
     stdio = Stdio.claim()
     backends = BackendPool(open_backend)
-    server = LanguageServer(stdio.write, settings, backends, open_metrics, copilot=copilot)
-    status = await server.run(await stdio.reader())
-    await backends.close()
-    # An editor is waiting, and a thread that loads, or taking torch down in order, would take seconds.
-    sys.stderr.flush()
-    os._exit(status)
+    editor = EditorProcess(sole=True)
+    server = LanguageServer(
+        stdio.write, settings, backends, open_metrics, copilot=copilot, editor=editor.watch
+    )
+    return await editor.serve(server.run(await stdio.reader()))
 
 
 async def serve_tcp(
@@ -104,21 +92,41 @@ async def serve_tcp(
         OSError: the address cannot be listened on.
     """
     backends = BackendPool(open_backend)
+    connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        editor = EditorProcess()
         try:
             # Metrics of its own: each editor's settings say whether anything is counted.
-            server = LanguageServer(writer.write, settings, backends, open_metrics, copilot=copilot)
-            await server.run(reader)
+            server = LanguageServer(
+                writer.write,
+                settings,
+                backends,
+                open_metrics,
+                copilot=copilot,
+                editor=editor.watch if _is_local(writer) else None,
+            )
+            await editor.serve(server.run(reader))
         finally:
             writer.close()
 
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(serve(reader, writer))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+
+    listener = await asyncio.start_server(connected, host, port)
+    listening(*listener.sockets[0].getsockname()[:2])
     try:
-        listener = await asyncio.start_server(serve, host, port)
-        listening(*listener.sockets[0].getsockname()[:2])
-        try:
-            await asyncio.get_running_loop().create_future()  # for ever
-        finally:
-            listener.close()  # without waiting for its clients, who might stay
+        await asyncio.get_running_loop().create_future()  # for ever
     finally:
-        await backends.close()
+        listener.close()
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+def _is_local(connection: asyncio.StreamWriter) -> bool:
+    """Whether the client is on this machine: then both ends have the same address."""
+    ours, theirs = (connection.get_extra_info(name) for name in ("sockname", "peername"))
+    return ours is not None and theirs is not None and ours[0] == theirs[0]

@@ -74,7 +74,8 @@ def normalized(name: str) -> str:
 
 def _download(packages: Iterable[Package], folder: Path, from_source: bool) -> None:
     kind = "--no-binary=:all:" if from_source else "--only-binary=:all:"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", kind, "--dest", str(folder)]
+    pip = [sys.executable, "-I", "-m", "pip"]  # -I: no `pip.py` or `json.py` of the current folder
+    command = [*pip, "download", "--quiet", "--no-deps", kind, "--dest", str(folder)]
     subprocess.run([*command, *(f"{p.name}=={p.version}" for p in packages)], check=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.lsp_server.fakes import Editor
 
@@ -23,8 +24,11 @@ class Child:
         self.editor = Editor(process.stdout, process.stdin.write)
 
     @classmethod
-    async def start(cls, *arguments: str, module: str = "lsp_server") -> Child:
-        """Start `fimble serve` with `arguments`; what `module` runs takes the place of `fimble`."""
+    async def start(cls, *arguments: str, module: str = "lsp_server", **how: Any) -> Child:
+        """Start `fimble serve` with `arguments`; what `module` runs takes the place of `fimble`.
+
+        `how` is for `asyncio.create_subprocess_exec`.
+        """
         pipe = asyncio.subprocess.PIPE
         return cls(
             await asyncio.create_subprocess_exec(
@@ -33,6 +37,7 @@ class Child:
                 stdout=pipe,
                 stderr=pipe,
                 cwd=ROOT,
+                **how,
             )
         )
 

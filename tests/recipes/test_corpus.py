@@ -62,6 +62,23 @@ def test_archives_that_exist_are_not_fetched_again(tmp_path: Path) -> None:
     assert fetch(packages, tmp_path) == dict(zip(packages, (wheel, source), strict=True))
 
 
+def test_the_pip_that_fetches_is_not_one_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, archives = tmp_path / "here", tmp_path / "archives"
+    here.mkdir()
+    ran = "open('ran', 'w').close(); raise SystemExit('this was not to be run')"
+    for name in ("pip.py", "json.py", "logging.py"):
+        (here / name).write_text(ran)
+    wheel = write_wheel(tmp_path, "pack", "MIT", {})
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    package = Package("pack", "1.0")
+    assert fetch([package], archives) == {package: archives / wheel.name}
+    assert not (here / "ran").exists()
+
+
 def test_an_sdist_gives_the_same_files_as_a_wheel(tmp_path: Path) -> None:
     files = {"b.py": module(1), "a.py": module(2), "tests/test_a.py": module(3)}
     wheel = write_wheel(tmp_path, "pack", "MIT", files)

@@ -55,7 +55,7 @@ async def test_a_server_in_a_child_process_is_started_asked_and_ended(checkpoint
 async def test_what_lies_in_the_folder_where_it_is_started_is_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("json.py", "lsp_server.py", "random.py"):
+    for name in ("json.py", "linecache.py", "lsp_server.py", "random.py", "typing.py"):
         (tmp_path / name).write_text("raise SystemExit('imported')\n")
     monkeypatch.chdir(tmp_path)
     server = await ChildServer.start()
