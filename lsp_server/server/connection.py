@@ -7,6 +7,7 @@ editor. What the two agree on in ``initialize`` makes a `Workspace`, which answe
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
 _POPS_UP: Final = (".", "(", "[", "{")
 """Characters after which a pop-up comes; it comes after those of words anyway."""
 
+_log = logging.getLogger(__name__)
+
 
 class LanguageServer(JsonRPCServer):
     """Serves one editor on one connection.
 
     `write` sends bytes. `settings` hold where the editor sets nothing. `backends` may be shared with other
     servers. `metrics` opens what counts; without it nothing is counted. With `copilot` the editor's client is
-    one of Copilot's.
+    one of Copilot's. `editor` is told the id of the editor's process, if the editor tells it.
     """
 
     protocol: StrictProtocol
@@ -47,6 +50,7 @@ class LanguageServer(JsonRPCServer):
         metrics: Callable[[], Metrics] | None = None,
         *,
         copilot: bool = False,
+        editor: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(StrictProtocol, converter)
         self.protocol.write_to(write)
@@ -55,6 +59,7 @@ class LanguageServer(JsonRPCServer):
         self._backends = backends
         self._metrics = metrics
         self._copilot = copilot
+        self._editor = editor
         self._client: ClientFacts | None = None
         self._workspace: Workspace | None = None
         self._state: Literal["new", "running", "shut down"] = "new"
@@ -69,6 +74,10 @@ class LanguageServer(JsonRPCServer):
         finally:
             await self._stop()
         return 0 if self._state == "shut down" else 1
+
+    def report_server_error(self, error: Exception, source: object) -> None:
+        """Log that a message of ours could not be sent; pygls would log what it says."""
+        _log.error("a message could not be sent: %s", type(error).__name__)
 
     def _register(self) -> None:
         @self.feature(types.INITIALIZE)
@@ -100,6 +109,8 @@ class LanguageServer(JsonRPCServer):
         client = ClientFacts.of(params)
         client = self._client = client.as_copilots() if self._copilot else client
         self._state = "running"
+        if self._editor is not None and client.process_id is not None:
+            self._editor(client.process_id)
         capabilities = types.ServerCapabilities(
             position_encoding=client.encoding,
             text_document_sync=types.TextDocumentSyncOptions(
