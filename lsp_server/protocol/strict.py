@@ -103,6 +103,7 @@ class StrictProtocol(JsonRPCProtocol):
             raise
         finally:
             self._request_futures.pop(id_, None)
+            self._result_types.pop(id_, None)
 
     def hang_up(self, error: Exception) -> None:
         """The other side has gone: whoever waits for an answer gets `error`."""
@@ -171,7 +172,6 @@ class StrictProtocol(JsonRPCProtocol):
         future = self._request_futures.get(msg_id) if isinstance(msg_id, (int, str)) else None
         if not isinstance(future, Future) or future.done():
             return  # an answer to what nobody waits for any more
-        self._result_types.pop(msg_id, None)
         match error:
             case None:
                 future.set_result(result)

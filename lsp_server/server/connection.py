@@ -7,6 +7,7 @@ editor. What the two agree on in ``initialize`` makes a `Workspace`, which answe
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
 _POPS_UP: Final = (".", "(", "[", "{")
 """Characters after which a pop-up comes; it comes after those of words anyway."""
 
+_log = logging.getLogger(__name__)
+
 
 class LanguageServer(JsonRPCServer):
     """Serves one editor on one connection.
 
     `write` sends bytes. `settings` hold where the editor sets nothing. `backends` may be shared with other
     servers. `metrics` opens what counts; without it nothing is counted. With `copilot` the editor's client is
-    one of Copilot's. `editor` is told the id of the editor's process, if the editor names it.
+    one of Copilot's. `editor` is told the id of the editor's process, if the editor tells it.
     """
 
     protocol: StrictProtocol
@@ -71,6 +74,10 @@ class LanguageServer(JsonRPCServer):
         finally:
             await self._stop()
         return 0 if self._state == "shut down" else 1
+
+    def report_server_error(self, error: Exception, source: object) -> None:
+        """Log that a message of ours could not be sent; pygls would log what it says."""
+        _log.error("a message could not be sent: %s", type(error).__name__)
 
     def _register(self) -> None:
         @self.feature(types.INITIALIZE)

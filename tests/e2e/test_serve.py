@@ -180,6 +180,23 @@ def test_what_a_library_prints_does_not_get_between_the_messages() -> None:
     assert b"noise" in run.stderr
 
 
+async def test_no_text_of_the_users_is_logged_where_much_is() -> None:
+    async with await Child.start("--debug", module="tests.e2e.knowing") as child:
+        await child.editor.start()
+        child.editor.open("def area(")
+        [item] = (await child.editor.request(INLINE, at(0, 9, partialResultToken="t")))["items"]
+        assert "width" in item["insertText"]
+        assert await child.editor.error(INLINE, {"textDocument": "def area("}) == ErrorCode.INVALID_PARAMS
+        child.editor.notify("textDocument/didChange", {"textDocument": A, "contentChanges": ["def area("]})
+        child.editor.send(b'{"def area(')
+        assert await child.quit() == 0
+        assert child.process.stderr is not None
+        log = await child.process.stderr.read()
+    assert b"didChange" in log
+    assert b"area" not in log
+    assert b"width" not in log
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send on Windows")
 async def test_an_interrupt_ends_the_server_quietly() -> None:
     import signal

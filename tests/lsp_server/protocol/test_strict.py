@@ -103,7 +103,9 @@ async def test_an_object_in_a_message_that_looks_like_a_message_is_none() -> Non
 @pytest.mark.parametrize(
     "answer", [{"result": 3}, {"result": [{"maxTokens": 7}, 3]}, {"error": {}}, {"error": 3}]
 )
-async def test_an_answer_that_makes_no_sense_costs_that_answer(answer: dict[str, object]) -> None:
+async def test_an_answer_that_makes_no_sense_costs_that_answer(
+    answer: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         editor.answers_questions = False
         await editor.start(capabilities={"workspace": {"configuration": True}})
@@ -115,6 +117,7 @@ async def test_an_answer_that_makes_no_sense_costs_that_answer(answer: dict[str,
         assert (await editor.request(INLINE, at(0, 0)))["items"]
         await editor.seen("window/logMessage")  # the model is loaded, as soon as the settings are known
         assert not editor.answers_to(None)
+    assert not caplog.records
 
 
 async def test_headers_are_read_as_http_has_them() -> None:
@@ -132,10 +135,19 @@ async def test_headers_are_read_as_http_has_them() -> None:
     assert answer["error"]["code"] == ErrorCode.METHOD_NOT_FOUND
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000, b"Content-Length: 9\r\n\r\n{"])
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000])
 async def test_what_is_not_the_protocol_ends_the_connection(data: bytes) -> None:
     both = EditorAndServer(FakeBackend())
     async with both:
+        both.feed(data)
+        assert await both.status() == 1
+
+
+@pytest.mark.parametrize("data", [b"Content-Len", b"Content-Length: 9\r\n", b"Content-Length: 9\r\n\r\n{"])
+async def test_an_editor_that_dies_in_the_middle_of_a_message_ends_the_server(data: bytes) -> None:
+    both = EditorAndServer(FakeBackend())
+    async with both as editor:
+        await editor.start()
         both.feed(data)
         both.hang_up()
         assert await both.status() == 1
