@@ -9,17 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import psutil
 import pytest
-from lsp_server.transport import framed
 
 from tests.e2e.child import FIMBLE, ROOT, Child
 from tests.e2e.knowing import TARGET
 from tests.lsp_server.fakes import Editor
+from tests.lsp_server.wire import framed
 
 A = {"uri": "file:///a.py"}
 INLINE = "textDocument/inlineCompletion"
@@ -39,12 +39,12 @@ def interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments: str) -> subprocess.Popen[bytes]:
+def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start `fimble` with `arguments`."""
     pipe = subprocess.PIPE
     listen = interruptible if sys.platform != "win32" else None
     return subprocess.Popen(
-        [*FIMBLE, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=listen
+        [*FIMBLE, *arguments], cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=listen
     )
 
 
@@ -66,6 +66,12 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def has_torch(process: psutil.Process) -> bool:
+    """Whether it, or a child of it, has begun to load torch."""
+    family = [process, *process.children()]
+    return any("libtorch" in one.path for member in family for one in member.memory_maps())
+
+
 def speak(process: subprocess.Popen[bytes], method: str, id_: int | None = None, **params: object) -> None:
     """Send an LSP message to a server whose answers nobody reads."""
     assert process.stdin is not None
@@ -85,10 +91,10 @@ def editor_process() -> Iterator[subprocess.Popen[bytes]]:
 
 @posix
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
-def test_a_signal_ends_a_completion_that_is_being_written(number: int, status: int) -> None:
-    with start("complete", "lsp_server/document.py:60", "--raw", "--max-tokens=500") as process:
-        assert process.stdout is not None
-        assert process.stdout.read(1)
+def test_a_signal_ends_a_command_whose_model_is_computing(tmp_path: Path, number: int, status: int) -> None:
+    environment = {**os.environ, "FIMBLE_DATA_DIR": str(tmp_path)}
+    with start("eval", "--suite=single-line", "--sample=500", env=environment) as process:
+        until(lambda: any(file.stat().st_size for file in tmp_path.rglob("*.jsonl")))
         assert ends(process, number) == (status, b"")
 
 
@@ -99,7 +105,7 @@ def test_a_signal_ends_a_command_whose_model_is_loading(
     command: tuple[str, ...], number: int, status: int
 ) -> None:
     with start(*command) as process:
-        until(lambda: any("libtorch" in one.path for one in psutil.Process(process.pid).memory_maps()))
+        until(lambda: has_torch(psutil.Process(process.pid)))
         assert ends(process, number) == (status, b"")
 
 
@@ -140,7 +146,7 @@ def test_a_signal_ends_a_server_whose_answers_nobody_reads(number: int, status: 
 
 
 def test_a_reader_who_wants_nothing_is_no_error() -> None:
-    with start("complete", "lsp_server/document.py:60", "--raw") as process:
+    with start("complete", "lsp_server/document.py:60") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
