@@ -1,8 +1,4 @@
-"""What the words on the command line mean: places in files, addresses, texts.
-
-cli ▶ **arguments**. Whatever is wrong with one is a `CommandError`, whose message is one line that says what
-to do instead.
-"""
+"""Parses arguments of the command line: positions in files and addresses."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ _LOOPBACK: Final = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Location:
-    """FILE:LINE:COL as given, counting from 1; without a column it means the line's end."""
+    """FILE:LINE:COL as given, counting from 1; without a column it is the line's end."""
 
     file: str
     line: int
@@ -33,7 +29,7 @@ class Location:
         """Read FILE:LINE or FILE:LINE:COL."""
         match = _LOCATION.fullmatch(text)
         if match is None:
-            raise CommandError(f"{text!r} says no line: write FILE:LINE or FILE:LINE:COL, as in app.py:12:5")
+            raise CommandError(f"{text!r} names no line: write FILE:LINE or FILE:LINE:COL, as in app.py:12:5")
         line = int(match["line"])
         column = None if match["column"] is None else int(match["column"])
         if line == 0 or column == 0:
@@ -41,7 +37,7 @@ class Location:
         return cls(match["file"], line, column)
 
     def open(self) -> tuple[Document, Position]:
-        """The file, and this place in it."""
+        """The file, and the position in it."""
         text = read_text(self.file)
         language = language_of(self.file, text)
         document = Document(text, uri=_uri(self.file), language=language, encoding="utf-32")
@@ -58,10 +54,10 @@ class Location:
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """HOST:PORT, where ``:PORT`` and ``PORT`` mean this machine only."""
+    """Host and port of HOST:PORT; ``:PORT`` and ``PORT`` are on this machine only."""
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise CommandError(f"--tcp {text!r} is no address: write PORT or HOST:PORT, as in 127.0.0.1:9257")
+        raise CommandError(f"--tcp {text!r} is not an address: write PORT or HOST:PORT, as in 127.0.0.1:9257")
     return host.strip("[]") or _LOOPBACK, int(port)
 
 

@@ -26,7 +26,7 @@ keys:
   Ctrl-Z, Ctrl-Y      undo, redo
   Ctrl-S              save
   F2                  turn completions off or on
-  F5                  restart the server if it has stopped
+  F5                  restart the server if it has ended
   Ctrl-Q, Ctrl-C      quit"""
 
 

@@ -95,7 +95,7 @@ def test_without_matplotlib_it_is_said_how_to_get_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--plot", "{folder}/a.jpg"], "end its name in .svg or .png"),
+        (["--plot", "{folder}/a.jpg"], "its name must end in .svg or .png"),
         (["--plot", "{folder}/gone/a.svg"], "there is no folder"),
         (["--plot", "{folder}/folder.svg"], "is a folder"),
         (["--characters", "0"], "--characters is 0"),
