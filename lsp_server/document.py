@@ -1,7 +1,6 @@
-"""An open document: text that an editor changes bit by bit, addressed as LSP addresses it.
+"""An open document: its text, incremental edits, and LSP positions.
 
-server ▶ session ▶ **document**: `server` applies the editor's changes, `session` reads what stands before
-and after the cursor.
+The server applies the editor's changes; completions read the text before and after the cursor.
 
 Lines end with ``\\n``, ``\\r\\n`` or ``\\r`` and nothing else: `str.splitlines` also splits at form feeds,
 U+2028 and others, after which every later edit would land on the wrong line.
@@ -20,7 +19,7 @@ _LINE_END: Final = re.compile(r"(\r\n|\n|\r)")
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """A place in a document; `line` counts from 0, `character` in code units of the document's encoding."""
+    """A position as in LSP: `line` from 0, `character` in code units of the document's encoding."""
 
     line: int
     character: int
@@ -28,7 +27,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Range:
-    """What lies between two places; `end` is not part of it."""
+    """The text between two positions; `end` is exclusive."""
 
     start: Position
     end: Position
@@ -36,7 +35,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Edit:
-    """A text that takes the place of what is at `where`, or of everything."""
+    """A replacement of the text at `where`, or of the whole text, by `text`."""
 
     text: str
     where: Range | None = None
@@ -44,18 +43,18 @@ class Edit:
 
 @dataclass(frozen=True)
 class Selection:
-    """The item chosen in an editor's pop-up list: text that is about to take the place of a range."""
+    """The item selected in an editor's pop-up list: `text` would replace the range `where`."""
 
     text: str
     where: Range
 
 
 class Document:
-    """A text as a list of lines, each with its line end; the last line is the one that has none.
+    """A text as a list of lines, each with its line end; the last line has none.
 
     An edit splices the lines it touches, so its cost does not depend on the document's length. Positions
     are clamped as LSP asks: a character past a line's end means the line's end, a line past the last means
-    the end of the text. A position inside a character (between two surrogates, say) means the place
+    the end of the text. A position inside a character (between two surrogates, say) means the position
     before that character.
     """
 
@@ -81,7 +80,7 @@ class Document:
 
     @property
     def line_count(self) -> int:
-        """How many lines there are; an empty text has one, and so has what follows the last line end."""
+        """The number of lines; the empty text has one, and so has what follows the last line end."""
         return len(self._lines)
 
     def line(self, number: int) -> str:
@@ -89,51 +88,51 @@ class Document:
         return _without_line_end(self._lines[number])
 
     def replace(self, text: str, where: Range | None = None) -> Position:
-        """Put `text` in the place of what is at `where`, or of everything; returns where it ends now."""
+        """Replace the text at `where`, or the whole text, by `text`; returns the position of its end."""
         if where is None:
             self._lines = split_lines(text)
             return self._position(len(self._lines) - 1, len(self._lines[-1]))
-        first, first_column = self._place(min(where.start, where.end))
-        last, last_column = self._place(max(where.start, where.end))
+        first, first_column = self._line_and_column(min(where.start, where.end))
+        last, last_column = self._line_and_column(max(where.start, where.end))
         before = self._lines[first][:first_column]
         if first and not first_column and self._lines[first - 1].endswith("\r"):
-            # A line feed that now follows this carriage return makes one line end with it.
+            # A line feed after this carriage return would form one line end with it.
             first -= 1
             before = self._lines[first]
         lines = split_lines(before + text + self._lines[last][last_column:])
         if last + 1 < len(self._lines):
-            lines.pop()  # what follows the last line end is the next line, which is there already
+            lines.pop()  # the last one is the next line, which is there already
         self._lines[first : last + 1] = lines
         return self._position_from(first, len(before) + len(text))
 
     def offset_at(self, position: Position) -> int:
-        """How many characters stand before `position`."""
-        line, column = self._place(position)
+        """The number of characters before `position`."""
+        line, column = self._line_and_column(position)
         return sum(map(len, self._lines[:line])) + column
 
     def position_at(self, offset: int) -> Position:
-        """The position that `offset` characters stand before, clamped to the text."""
+        """The position after `offset` characters, clamped to the text."""
         return self._position_from(0, max(offset, 0))
 
     def clamp(self, position: Position) -> Position:
-        """The position in the text that `position` means."""
-        return self._position(*self._place(position))
+        """`position`, clamped to the text."""
+        return self._position(*self._line_and_column(position))
 
     def text_in(self, where: Range) -> str:
-        """What stands in a range."""
-        (first, start), (last, end) = self._place(where.start), self._place(where.end)
+        """The text in a range."""
+        (first, start), (last, end) = self._line_and_column(where.start), self._line_and_column(where.end)
         if first == last:
             return self._lines[first][start:end]
         return "".join([self._lines[first][start:], *self._lines[first + 1 : last], self._lines[last][:end]])
 
     def prefix(self, position: Position, limit: int) -> str:
-        """What stands before `position`: everything, or the nearest `limit` to twice `limit` characters.
+        """The text before `position`: all of it, or the last `limit` to twice `limit` characters.
 
-        Where it is cut, it begins at a line's start (if there is one near by), and at the same one while the
-        user types on, until another `limit` characters have come: a window that slid with every key would
-        make all that a model has computed for it worthless.
+        If it is cut, it begins at the start of a line (if there is one near), and at the same one while the
+        user types, for another `limit` characters: a window that moved with every key would make the KV cache
+        useless.
         """
-        number, column = self._place(position)
+        number, column = self._line_and_column(position)
         before = sum(map(len, self._lines[:number])) + column
         wanted = before - max(0, before // limit - 1) * limit
         pieces = [self._lines[number][:column]]
@@ -146,8 +145,8 @@ class Document:
         return text if wanted == before else text[text.find("\n", 0, limit // 2) + 1 :]
 
     def suffix(self, position: Position, limit: int) -> str:
-        """What stands after `position`, at most `limit` characters."""
-        number, column = self._place(position)
+        """The text after `position`, at most `limit` characters."""
+        number, column = self._line_and_column(position)
         pieces = [self._lines[number][column : column + limit]]
         room = limit - len(pieces[0])
         for line in self._lines[number + 1 : number + 1 + room]:
@@ -158,28 +157,28 @@ class Document:
         return "".join(pieces)
 
     def rest_of_line(self, position: Position) -> str:
-        """What stands after `position` on its line, without the line end."""
-        number, column = self._place(position)
+        """The text after `position` on its line, without the line end."""
+        number, column = self._line_and_column(position)
         return self.line(number)[column:]
 
     def word_before(self, position: Position) -> tuple[Position, str]:
-        """The word, or the part of one, that ends at `position`, and where it begins."""
-        number, column = self._place(position)
+        """The start and text of the word, or part of a word, that ends at `position`."""
+        number, column = self._line_and_column(position)
         before = self.line(number)[:column]
         start = len(before)
         while start and (before[start - 1].isalnum() or before[start - 1] == "_"):
             start -= 1
         return self._position(number, start), before[start:]
 
-    def _place(self, position: Position) -> tuple[int, int]:
-        """The line and the column in characters that `position` means in the text as it is."""
+    def _line_and_column(self, position: Position) -> tuple[int, int]:
+        """The line and the column in characters of `position`, clamped to the text."""
         if position.line >= len(self._lines):
             return len(self._lines) - 1, len(self._lines[-1])
         line = self.line(position.line)
         return position.line, column_at(line, position.character, self.encoding)
 
     def _position_from(self, number: int, offset: int) -> Position:
-        """The position that `offset` characters stand before, counted from the start of line `number`."""
+        """The position `offset` characters after the start of line `number`."""
         last = len(self._lines) - 1
         while number < last and offset >= len(self._lines[number]):
             offset -= len(self._lines[number])
@@ -210,7 +209,7 @@ def _without_line_end(line: str) -> str:
 
 
 def column_at(line: str, units: int, encoding: PositionEncoding) -> int:
-    """The character of `line` that code unit number `units` belongs to."""
+    """The index of the character of `line` that contains code unit `units`."""
     if encoding == "utf-32" or line.isascii():
         return min(units, len(line))
     for column, character in enumerate(line):

@@ -1,4 +1,4 @@
-"""Text files that the user names on the command line: what is wrong with one is said in one line."""
+"""Reads and writes the files that are named on the command line, with one-line errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class CommandError(Exception):
-    """The command can't be carried out as it was given."""
+    """The user gave a command that can't be carried out; the message is one line."""
 
 
 def read_text(name: str) -> str:
@@ -22,7 +22,7 @@ def read_text(name: str) -> str:
     except FileNotFoundError:
         raise CommandError(f"there is no file {name}") from None
     except (IsADirectoryError, PermissionError) as error:
-        if Path(name).is_dir():  # Windows says that permission is denied
+        if Path(name).is_dir():  # a folder is a PermissionError on Windows
             raise CommandError(f"{name} is a folder: name a file in it") from None
         raise CommandError(f"{name} can't be read: {error.strerror}") from None
     except OSError as error:
@@ -44,27 +44,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """See, before work whose result goes into the file `path`, that it can be written, as far as can be told.
+    """Check before a long computation that its result can be written to `path`, as far as can be told.
 
     Raises:
-        CommandError: it can not.
+        CommandError: it can't.
     """
     with write_errors(path):
         if path.is_dir():
             raise CommandError(f"{path} is a folder: name a file in it")
         if not path.parent.is_dir():
-            raise CommandError(f"there is no folder {path.parent} to write {path.name} into: make it first")
+            raise CommandError(f"there is no folder {path.parent} to write {path.name} into: create it first")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Say in one line that the file `path` can't be written, where that fails within the block.
-
-    Raises:
-        CommandError: it did.
-    """
+    """Turn an OSError within the block, which writes `path`, into a CommandError."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,6 @@
-"""Languages: how editors and files name them, and what the server has to know of each, in one table.
+"""The table of languages: ids, file names, comments and strings, and families.
 
-{arguments, terminal, context, definitions, trimming} ▶ **languages**. The ids are those of LSP's
-`TextDocumentItem.languageId` and, where it has none, those of VS Code and its extensions.
+Ids are those of LSP's `TextDocumentItem.languageId` or, if it has none, those of VS Code and its extensions.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Final
 class Marks:
     """How a language writes comments and strings.
 
-    `comment` begins one that ends with its line, `block` are the marks around one that does not; `quotes` are
-    those of strings that end on their line, `long_quotes` those of others.
+    `comment` begins a line comment, `block` has the marks around a block comment; `quotes` are those of
+    single-line strings, `long_quotes` those of multi-line strings.
     """
 
     comment: str = ""
@@ -30,14 +29,14 @@ class Language:
     """A language that files are written in.
 
     Args:
-        id: LSP's name of it.
-        suffixes: what its files' names end with, in lower case, separated by blanks as all that follows.
-        names: whole names of its files.
-        interpreters: the programs that a `#!` line names for it.
-        aliases: what some editors call it in place of LSP's id.
-        marks: how it writes comments and strings; None where trimming has not been taught that.
-        family: languages of one family are shown to each other's completions; "" for one of its own.
-        typed_functions: a function begins with its type, and with no keyword, as in C.
+        id: the LSP id.
+        suffixes: file name suffixes in lower case, separated by blanks, as in the next three.
+        names: whole file names.
+        interpreters: programs named in a `#!` line.
+        aliases: other ids that some editors use.
+        marks: how it writes comments and strings; None if unknown.
+        family: code of the same family may be context for a completion; "" for a family of its own.
+        typed_functions: a function begins with its type instead of a keyword, as in C.
     """
 
     id: str
@@ -73,7 +72,7 @@ LANGUAGES: Final = (
     Language("clojure", ".clj .cljs .cljc .edn", interpreters="bb clojure", marks=_SEMICOLON),
     Language("cmake", ".cmake", "CMakeLists.txt"),
     Language("coffeescript", ".coffee", "Cakefile", "coffee"),
-    # Headers too, be they C's: so do VS Code and Neovim.
+    # Headers too, even C's, as in VS Code and Neovim.
     Language("cpp", ".cpp .cc .cxx .c++ .cppm .ixx .h .hpp .hh .hxx .h++ .inl .ipp .tpp .ino",
              marks=_SLASHES, family="c", typed_functions=True),
     Language("crystal", ".cr", interpreters="crystal"),
@@ -171,21 +170,18 @@ _FAMILIES: Final = {
 
 
 def language_of(name: str, text: str = "") -> str:
-    """The id of the language that the file `name` is written in; "" where nothing tells it.
-
-    Where its name does not, the `#!` line that `text` begins with may.
-    """
+    """The language id of the file `name`, by its name or the `#!` line of its `text`; "" if unknown."""
     path = PurePath(name)
     return _BY_NAME.get(path.name) or _BY_SUFFIX.get(path.suffix.lower()) or _of_script(text)
 
 
 def family_of(language: str) -> str:
-    """What languages, by their ids, have in common whose code is worth showing to each other."""
+    """The family of a language by its id; code of one family may be context for each other."""
     return _FAMILIES.get(language, language)
 
 
 def _of_script(text: str) -> str:
-    """The language of a script by its first line, such as ``#!/usr/bin/env -S python3 -u``."""
+    """The language id by the first line of a script, such as ``#!/usr/bin/env -S python3 -u``."""
     line = text.partition("\n")[0]
     words = [word.rpartition("/")[2] for word in line.removeprefix("#!").split()]
     programs = (word for word in words if word != "env" and not word.startswith("-") and "=" not in word)

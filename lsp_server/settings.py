@@ -1,8 +1,7 @@
-"""What a user can set, checked where it comes in.
+"""The user's settings, and their validation.
 
-workspace ▶ **settings**. An editor sends them as ``initializationOptions`` and as its configuration's section
-``fimble``, with the names below in camelCase; the command line sets the same ones. A mistake in one of them
-costs that one: the user is told, and its default stands.
+An editor sends them as ``initializationOptions`` and in its configuration section ``fimble``, with the names
+below in camelCase; the command line sets the same ones. An invalid setting is reported and keeps its default.
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ from model_runtime.api import Device, Dtype, ModelOptions, Quantize
 
 @dataclass(frozen=True)
 class Settings:
-    """How completions are made.
+    """The settings, as `_RULES` describes them.
 
-    `model` is a checkpoint's folder, or None for the default model. `latency_budget_ms` is the time after
-    which a completion is shown as far as it has come, counted from when the model is loaded; None sets no
-    limit. `temperature` 0 is greedy decoding, where `top_k` and `top_p` have no effect; `top_k` 0 and `top_p`
-    1 are off.
+    `model` None is the default model. `latency_budget_ms` counts from when the model is loaded. `temperature`
+    0 is greedy decoding, which ignores `top_k` and `top_p`.
     """
 
     model: str | None = None
@@ -40,16 +37,16 @@ class Settings:
 
     @property
     def model_options(self) -> ModelOptions:
-        """Those of the settings that say which model to open, and where it runs."""
+        """Which model to open, and where it runs."""
         return ModelOptions(self.model, self.device, self.dtype, self.quantize)
 
 
 def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[str]]:
-    """`defaults` with what an editor's `options` set, and one line for each mistake in them."""
+    """`defaults` overridden by an editor's `options`, and one line for each mistake in them."""
     if options is None:
         return defaults, []
     if not isinstance(options, Mapping):
-        return defaults, [f"the settings are {_shown(options)}, but have to be an object"]
+        return defaults, [f"the settings are {_shown(options)}, but must be an object"]
     known = {_camel(name): name for name in _RULES}
     values: dict[str, Any] = {}
     mistakes = []
@@ -60,48 +57,48 @@ def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[s
         elif rule.accepts(value):
             values[known[key]] = value
         else:
-            mistakes.append(f"the setting `{key}` is {_shown(value)}, but has to be {rule.words}")
+            mistakes.append(f"the setting `{key}` is {_shown(value)}, but must be {rule.words}")
     return replace(defaults, **values), mistakes
 
 
 def setting_names() -> list[str]:
-    """What an editor can set."""
+    """The names of the settings, as editors send them."""
     return [_camel(name) for name in _RULES]
 
 
 def settings_schema() -> dict[str, dict[str, object]]:
-    """Each setting as a JSON schema with its default and its description, which is Markdown.
+    """The JSON schema of each setting, with its default and its description in Markdown.
 
-    Editors' clients are made from it, so that what is said of a setting is said here only.
+    The settings pages of editor clients and the documentation are made from it.
     """
     return {
-        _camel(name): {**rule.schema, "default": getattr(Settings, name), "description": rule.about}
+        _camel(name): {**rule.schema, "default": getattr(Settings, name), "description": rule.description}
         for name, rule in _RULES.items()
     }
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """What a setting's value has to be: a test, words and a JSON schema for it; and what it is `about`."""
+    """How a value is checked, what it must be in words and as a JSON schema, and the description."""
 
     accepts: Callable[[Any], bool]
     words: str
     schema: Mapping[str, object]
-    about: str
+    description: str
 
 
-def _one_of(kind: Any, about: str) -> _Rule:
+def _one_of(kind: Any, description: str) -> _Rule:
     choices = get_args(kind)
     return _Rule(
         lambda value: isinstance(value, str) and value in choices,
         "one of " + ", ".join(f'"{name}"' for name in choices),
         {"type": "string", "enum": list(choices)},
-        about,
+        description,
     )
 
 
-def _switch(about: str) -> _Rule:
-    return _Rule(lambda value: isinstance(value, bool), "true or false", {"type": "boolean"}, about)
+def _switch(description: str) -> _Rule:
+    return _Rule(lambda value: isinstance(value, bool), "true or false", {"type": "boolean"}, description)
 
 
 def _is_number(value: object) -> bool:
@@ -117,54 +114,56 @@ _RULES: Final[Mapping[str, _Rule]] = {
         lambda value: value is None or (isinstance(value, str) and value != ""),
         "a folder, or null for the default model",
         {"type": ["string", "null"], "minLength": 1},
-        "a checkpoint's folder, a GGUF file, or a name of `fimble models`; `null` is the default model",
+        "the folder of a checkpoint, a GGUF file, or a name listed by `fimble models`; `null` is the default "
+        "model",
     ),
-    "device": _one_of(Device, '`"cpu"`, `"cuda"` or `"mps"`; `"auto"` takes the quickest that is there'),
+    "device": _one_of(
+        Device, 'where the model runs: `"cpu"`, `"cuda"` or `"mps"`; `"auto"` is the fastest available'
+    ),
     "dtype": _one_of(
         Dtype,
-        '`"fp32"`, `"fp16"` or `"bf16"`; `"auto"` is fp32 on the CPU, half precision elsewhere',
+        'precision: `"fp32"`, `"fp16"` or `"bf16"`; `"auto"` is fp32 on the CPU and half precision elsewhere',
     ),
     "quantize": _one_of(
         Quantize,
-        'whether matrices are int8: `"none"` or `"int8"`; `"auto"` is int8 on x86 CPUs, unless `dtype` is '
-        "set: quicker for all but tiny models, a quarter of the memory, and the same bits whatever was "
-        "computed before",
+        'weight quantization: `"none"` or `"int8"`; `"auto"` is int8 on x86 CPUs unless `dtype` is set. int8 '
+        "takes a quarter of the memory and is faster for all but tiny models",
     ),
     "max_tokens": _Rule(
         lambda value: _is_count(value) and value > 0,
         "a whole number, at least 1",
         {"type": "integer", "minimum": 1},
-        "the most tokens in one completion",
+        "the maximum number of tokens in a completion",
     ),
     "latency_budget_ms": _Rule(
         lambda value: value is None or (_is_number(value) and value > 0),
         "a number of milliseconds above 0, or null for no limit",
         {"type": ["number", "null"], "exclusiveMinimum": 0},
-        "after so many milliseconds a completion is shown as far as it is whole, and goes on in the "
-        "background; `null` sets no limit",
+        "after this many milliseconds, the complete part of a completion is shown while the rest is "
+        "generated in the background; `null` is no limit",
     ),
     "temperature": _Rule(
         lambda value: _is_number(value) and value >= 0,
         "a number, at least 0",
         {"type": "number", "minimum": 0},
-        "0 always takes the likeliest token; above it tokens are drawn",
+        "sampling temperature; 0 always takes the most likely token",
     ),
     "top_k": _Rule(
         _is_count,
         "a whole number, at least 0",
         {"type": "integer", "minimum": 0},
-        "draw among the k likeliest; 0 is off",
+        "sample from the k most likely tokens; 0 is off",
     ),
     "top_p": _Rule(
         lambda value: _is_number(value) and 0 < value <= 1,
         "a number above 0, at most 1",
         {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-        "draw among the likeliest that make up this probability; 1 is off",
+        "sample from the most likely tokens with this total probability; 1 is off",
     ),
     "multiline": _switch("whether completions may have several lines"),
     "metrics": _switch(
-        "whether `fimble stats` has something to show: counts, on this machine only, without code or file "
-        "names"
+        "whether to count completions for `fimble stats`; counts stay on this machine and hold neither code "
+        "nor file names"
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What `fimble bench` has measured, for a program to read and for a person; `plot` draws the same."""
+"""The results of `fimble bench`, as a JSON record and as a table. `plot` draws them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_runtime.api import ContextSpeed, Speed, Usage
 
 @dataclass(frozen=True)
 class BenchFigures:
-    """A machine, the speed of a model on it, and a typing session that the model has completed."""
+    """A machine, a model's speed on it, and a simulated typing session with its completions."""
 
     version: str
     machine: Machine
@@ -25,20 +25,19 @@ class BenchFigures:
 
     @property
     def waits(self) -> list[float]:
-        """Milliseconds from each key to text."""
+        """Milliseconds from each key to ghost text."""
         return waits(self.keys)
 
     @property
     def typing(self) -> TypingSummary:
-        """The session in figures."""
+        """Summary of the typing session."""
         return summarize(self.keys, self.usage)
 
     @property
     def context(self) -> ContextSpeed:
-        """The speed at 512 tokens, or at the longest context that was measured below that."""
-        return [each for each in self.speed.contexts if each.tokens <= 512 or each is self.speed.contexts[0]][
-            -1
-        ]
+        """The speed at the longest measured context up to 512 tokens."""
+        shortest, *longer = self.speed.contexts
+        return [shortest, *(each for each in longer if each.tokens <= 512)][-1]
 
     def record(self) -> dict[str, Any]:
         """What ``--json`` prints."""
@@ -69,13 +68,13 @@ class BenchFigures:
         }
 
     def table(self) -> Iterator[str]:
-        """The figures for a person, line by line."""
+        """The lines of the table."""
         model = self.speed.model
         parameters = f"{model.parameters / 1e6:,.1f}M parameters"
         yield f"{model.name} ({model.family}, {parameters}) on {model.device} in {model.dtype}"
         yield f"{self.machine}, fimble {self.version}"
         if self.machine.load is not None and self.machine.load > 0.5:
-            yield f"The machine was busy (load {self.machine.load:.1f}): on a quiet one figures are better."
+            yield f"The machine was busy (load {self.machine.load:.1f}): an idle one gives better figures."
         yield ""
         yield from self._speed()
         yield ""
@@ -98,7 +97,7 @@ class BenchFigures:
             how = f"{speed.step_bytes / 1e6:,.1f} MB of weights ÷ {bandwidth:.1f} GB/s = {limit:.2f} ms"
             yield _row("", "share of the bandwidth limit", f"{share:.0%}", how)
             if share > 1:
-                yield _row("", "", "", "more than memory gives: the weights stay in the processor's cache")
+                yield _row("", "", "", "above 100 %: the weights stay in the processor's cache")
 
     def _with(self, threads: int) -> str:
         return f", {_count(threads, 'thread')}" if self.speed.model.device == "cpu" else ""

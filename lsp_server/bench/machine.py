@@ -1,7 +1,4 @@
-"""What a figure was measured on: the processor, its memory, the system. Standard library alone.
-
-Figures without their machine say nothing, so whatever is measured is printed with this.
-"""
+"""Describes the machine that a measurement was made on: processor, memory and system."""
 
 from __future__ import annotations
 
@@ -13,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_TELLING: Final = (
+_RELEVANT: Final = (
     *("sse4_2", "f16c", "fma", "avx", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"),
     *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve", "bf16"),
 )
-"""Instruction sets that matrix products are written for."""
+"""Instruction sets that matter for matrix products."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine in words and figures; None and nothing are what it does not tell.
+    """A machine; what is unknown is None or empty.
 
-    `cores` are those that this process may use, `memory` is in bytes, `load` is the mean number of processes
-    that wanted a core in the last minute.
+    `cores` are those that this process may use, `memory` is in bytes, `load` is the load average of the last
+    minute.
     """
 
     processor: str
@@ -37,19 +34,19 @@ class Machine:
     load: float | None
 
     def __str__(self) -> str:
-        """In one line."""
+        """A line of text."""
         memory = "" if self.memory is None else f", {self.memory / 2**30:.0f} GiB"
         cores = f"{self.cores} core{'s'[: self.cores != 1]}"
         return f"{self.processor}, {cores}{memory}, {self.system}"
 
 
 def this_machine() -> Machine:
-    """The machine that this runs on, as it is now."""
+    """The machine that this runs on."""
     name, flags = _processor()
     return Machine(
         processor=name or platform.processor() or platform.machine() or "unknown processor",
         cores=_cores(),
-        instructions=tuple(flag for flag in _TELLING if flag in flags),
+        instructions=tuple(flag for flag in _RELEVANT if flag in flags),
         memory=_memory(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -58,7 +55,7 @@ def this_machine() -> Machine:
 
 
 def load() -> float | None:
-    """The load average of the last minute; None on a system that has none."""
+    """The load average of the last minute; None on Windows."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 

@@ -1,6 +1,6 @@
-"""Draws what `fimble bench` has measured: latency over context length, and the typing session's waits.
+"""Draws the results of `fimble bench`: latency over context length, and waits while typing.
 
-matplotlib is an extra, and is imported when it is needed.
+matplotlib is an optional dependency (the extra `plot`), so it is imported when needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lsp_server.files import CommandError, check_writable, write_errors
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ENDINGS: Final = (".svg", ".png")
+SUFFIXES: Final = (".svg", ".png")
 
 _INK, _SOFT, _GRID = "#1f2933", "#66727f", "#e4e8ec"
 _BLUE, _PALE, _AMBER = "#2563a8", "#a9c1dc", "#c2571a"
@@ -25,16 +25,16 @@ _BINS: Final = 40
 
 
 def check_plot(path: Path, find: Callable[[str], object] = find_spec) -> None:
-    """See, before anything is measured, that a picture can be drawn at `path`; `find` finds libraries.
+    """Check before anything is measured that `path` can be drawn; `find` finds libraries.
 
     Raises:
-        CommandError: it can not; the message says what to do.
+        CommandError: it can't; the message says what to do.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise CommandError(f"--plot {str(path)!r} is no picture: end its name in .svg or .png")
+    if path.suffix.lower() not in SUFFIXES:
+        raise CommandError(f"--plot {str(path)!r} is not an image: its name must end in .svg or .png")
     check_writable(path)
     if find("matplotlib") is None:
-        raise CommandError("--plot draws with matplotlib, which is not here: pip install 'fimble[plot]'")
+        raise CommandError("--plot needs matplotlib: pip install 'fimble[plot]'")
 
 
 def draw(figures: BenchFigures, path: Path) -> None:
@@ -43,7 +43,7 @@ def draw(figures: BenchFigures, path: Path) -> None:
     Raises:
         CommandError: it can't be written.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it tells of every folder it can't cache in
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs every folder it can't cache in
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -70,7 +70,7 @@ def _prefill(axes: Axes, figures: BenchFigures) -> None:
     _note(axes, f"{last.prefill_tokens_per_second:,.0f} tokens/s", (last.tokens, last.prefill_ms))
     axes.set_ylim(0, 1.2 * max(times))
     _context_axis(axes, tokens)
-    _finish(axes, "A prompt computed from nothing", "context length, tokens", "milliseconds")
+    _finish(axes, "Prefill of a whole prompt", "context length, tokens", "milliseconds")
 
 
 def _decode(axes: Axes, figures: BenchFigures) -> None:
@@ -95,17 +95,17 @@ def _decode(axes: Axes, figures: BenchFigures) -> None:
         top = max(top, limit)
     axes.set_ylim(0, 1.25 * top)
     _context_axis(axes, tokens)
-    _finish(axes, "A token more", "context length, tokens", "milliseconds (p50)")
+    _finish(axes, "Decoding a token", "context length, tokens", "milliseconds (p50)")
 
 
 def _typing(axes: Axes, figures: BenchFigures) -> None:
     times, found = figures.waits, figures.typing.first_text_ms
-    title = f"From a key to text: {figures.typing.keys} keystrokes in {Path(figures.file).name}"
+    title = f"From a key to ghost text: {figures.typing.keys} keystrokes in {Path(figures.file).name}"
     _finish(axes, title, "milliseconds", "keystrokes")
     if found is None:
         axes.text(0.5, 0.5, "no text was shown", transform=axes.transAxes, ha="center", color=_SOFT)
         return
-    # A few that took very long would press all others into one bar: the last bar, a pale one, is theirs.
+    # Outliers would squeeze all others into one bar, so they share the last, pale one.
     end = max(1.5 * found.p95, 1.0)
     late = sum(time > end for time in times)
     axes.hist(times, bins=_BINS, range=(0, end), color=_BLUE, rwidth=0.9)

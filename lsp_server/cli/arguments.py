@@ -1,7 +1,4 @@
-"""What the words on the command line mean: files, places in them, addresses.
-
-Whatever is wrong with one is a `CommandError`, whose message is one line that says what to do instead.
-"""
+"""Parses arguments of the command line: files, positions in them, and addresses."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _LOOPBACK: Final = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Location:
-    """FILE:LINE:COL as given, counting from 1; without a column it means the line's end."""
+    """FILE:LINE:COL as given, counting from 1; without a column it is the line's end."""
 
     file: str
     line: int
@@ -32,7 +29,7 @@ class Location:
         """Read FILE:LINE or FILE:LINE:COL."""
         match = _LOCATION.fullmatch(text)
         if match is None:
-            raise CommandError(f"{text!r} says no line: write FILE:LINE or FILE:LINE:COL, as in app.py:12:5")
+            raise CommandError(f"{text!r} names no line: write FILE:LINE or FILE:LINE:COL, as in app.py:12:5")
         line = int(match["line"])
         column = None if match["column"] is None else int(match["column"])
         if line == 0 or column == 0:
@@ -40,7 +37,7 @@ class Location:
         return cls(match["file"], line, column)
 
     def open(self) -> tuple[Document, Position]:
-        """The file, and this place in it."""
+        """The file, and the position in it."""
         document = read_document(self.file)
         if self.line > document.line_count:
             has = _count(document.line_count, "line")
@@ -62,10 +59,10 @@ def read_document(name: str) -> Document:
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """HOST:PORT, where ``:PORT`` and ``PORT`` mean this machine only."""
+    """Host and port of HOST:PORT; ``:PORT`` and ``PORT`` are on this machine only."""
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise CommandError(f"--tcp {text!r} is no address: write PORT or HOST:PORT, as in 127.0.0.1:9257")
+        raise CommandError(f"--tcp {text!r} is not an address: write PORT or HOST:PORT, as in 127.0.0.1:9257")
     return host.strip("[]") or _LOOPBACK, int(port)
 
 

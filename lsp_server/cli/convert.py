@@ -1,4 +1,4 @@
-"""``fimble convert``: a checkpoint in another layout."""
+"""``fimble convert``: writes a checkpoint in another format."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from model_runtime.api import OpenBackend
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble convert``."""
-    parser = commands.add_parser("convert", help="write a checkpoint in another layout")
+    parser = commands.add_parser("convert", help="write a checkpoint in another format")
     parser.description = (
         "Write the checkpoint SRC as a new folder DST that transformers, vLLM and others load. "
-        "Weights are only moved about, never rounded, and never in memory all at once."
+        "Weights are only reordered, never rounded, and never all in memory at once."
     )
     parser.add_argument(
-        "source", metavar="SRC", help="a checkpoint's folder, a GGUF file, or a name of `fimble models`"
+        "source", metavar="SRC", help="folder of a checkpoint, GGUF file or name listed by `fimble models`"
     )
-    parser.add_argument("target", type=Path, metavar="DST", help="a folder that is not there yet")
+    parser.add_argument("target", type=Path, metavar="DST", help="a folder that doesn't exist yet")
     parser.add_argument(
         "--to",
         choices=("gptj", "hf"),
@@ -31,7 +31,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "--mp-num",
         type=int,
         metavar="N",
-        help="into how many groups SRC divides its attention (default: what its shape tells)",
+        help="number of groups in the attention weights of SRC (default: by their shape)",
     )
     parser.set_defaults(command=_convert)
     return parser

@@ -1,4 +1,4 @@
-"""``fimble eval``: how often a model knows what stood in code before it was taken away."""
+"""``fimble eval``: how often a model restores code that was removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _DESCRIPTION = """\
-Ask a model for what was taken away from code, as an editor asks, and count how often it writes it.
+Remove parts of code, ask a model for them as an editor does, and count how often it gives them back.
 
 suites:
   single-line, multi-line, random-span   HumanEval-infilling: what is missing in the middle of a function
@@ -27,16 +27,15 @@ suites:
                                          has never seen; needs --held-out
   left-to-right                          HumanEval: a function's body, with nothing after it
 
-An answer counts in two ways: by its first line that is not empty, and as a whole. Beside the model stand
-two answerers that are none: `floor` always gives the commonest answer, `copies` copies a line that stood
-elsewhere in the file.
+An answer is scored by its first line that is not empty, and as a whole. Two baselines are scored with the
+model: `floor` always gives the most common answer, `copies` copies another line of the file.
 
-Nothing that a model writes is run, unless you say --run-tests: then the programs that it completed are run
-against the tests of HumanEval, each in a process of its own, in a temporary folder, for at most 10 seconds
-and, but on Windows, in 1 GiB of memory. That guards against accidents, not against malice. Where a single
-line is missing, the first line of an answer is run, and nothing that follows it.
+Code that a model writes is run only with --run-tests: then the completed programs are run against the tests
+of HumanEval, each in its own process, in a temporary folder, for at most 10 seconds and, except on Windows,
+in 1 GiB of memory. That guards against accidents, not against malice. If a single line is missing, only the
+first line of an answer is run.
 
-Answers are kept: the same command goes on where it was interrupted, or asks only for what is new."""
+Answers are kept: the same command resumes after an interruption, and asks only for what is new."""
 
 _HELD_OUT = Path("runs") / "heldout.jsonl"
 
@@ -45,7 +44,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble eval``."""
     parser = commands.add_parser(
         "eval",
-        help="how often a model knows the answer: infilling, lines of code, HumanEval",
+        help="measure how often a model completes code correctly",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.description = _DESCRIPTION
@@ -53,22 +52,26 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "--suite",
         action="append",
         choices=get_args(Suite),
-        help="only this one; may be repeated (default: all; those of HumanEval where nothing is held out)",
+        help="only this suite; may be repeated (default: all; without --held-out, those of HumanEval)",
     )
     parser.add_argument(
         "--held-out",
         metavar="FILE",
         type=Path,
-        help=f"where lines come from: the recipe's heldout.jsonl (default: {_HELD_OUT.as_posix()}, if there)",
+        help=f"heldout.jsonl of the training recipe (default: {_HELD_OUT.as_posix()}, if it exists)",
     )
-    parser.add_argument("--sample", type=int, metavar="N", help="ask N tasks of each suite, drawn by --seed")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draw other tasks (default: 0)")
-    parser.add_argument("--run-tests", action="store_true", help="run what the model wrote against tests")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N random tasks of each suite")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of --sample (default: 0)")
+    parser.add_argument("--run-tests", action="store_true", help="run the model's code against tests")
     parser.add_argument(
-        "--against", action="append", default=[], metavar="MODEL", help="ask another model the same"
+        "--against",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="also evaluate MODEL; may be repeated",
     )
-    parser.add_argument("--fresh", action="store_true", help="forget what was answered before")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
+    parser.add_argument("--fresh", action="store_true", help="ignore kept answers")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the results to FILE")
     add_model_options(parser)
     parser.set_defaults(command=_eval)
     return parser
@@ -78,7 +81,7 @@ def _eval(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
     from rich.console import Console
 
     if arguments.sample is not None and arguments.sample < 1:
-        raise CommandError(f"--sample is {arguments.sample}: ask at least 1 task")
+        raise CommandError(f"--sample is {arguments.sample}: it must be at least 1")
     if arguments.json:
         check_writable(arguments.json)
     held_out = arguments.held_out or (_HELD_OUT if _HELD_OUT.is_file() else None)
@@ -118,7 +121,7 @@ def record(found: Evaluation) -> dict[str, Any]:
 
 
 def table(found: Evaluation) -> Table:
-    """The figures for a person: a row for each who answered, suite by suite."""
+    """The results as a table: a row for each model and baseline, suite by suite."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""``fimble models``: which models there are, here and to be had, and `pull` to bring one."""
+"""``fimble models``: lists models, and downloads one with `pull`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from model_runtime.api import ModelEntry, OpenBackend
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble models`` and ``fimble models pull``."""
-    parser = commands.add_parser("models", help="which models can be used, and bring one to this machine")
-    parser.description = "List the models that fimble knows: what is on this machine, and what fits it."
+    parser = commands.add_parser("models", help="list the models, or download one")
+    parser.description = "List the models that fimble knows: which are on this machine, and which fit it."
     parser.add_argument("--json", action="store_true", help="print one record for each model")
     parser.set_defaults(command=_list)
     actions = parser.add_subparsers(metavar="pull NAME")
-    pull = actions.add_parser("pull", help="download a model, or go on with a download")
-    pull.description = "Download a model. Ctrl-C interrupts it; the same command goes on from there."
-    pull.add_argument("name", metavar="NAME", help="a known model, or ORGANISATION/NAME of the hub")
+    pull = actions.add_parser("pull", help="download a model, or resume its download")
+    pull.description = "Download a model. Ctrl-C interrupts it; the same command resumes."
+    pull.add_argument("name", metavar="NAME", help="a listed model, or ORGANISATION/NAME on Hugging Face")
     pull.set_defaults(command=_pull)
     return parser
 
@@ -36,7 +36,7 @@ def _list(arguments: argparse.Namespace, _: OpenBackend) -> int:
     for line in _columns(rows):
         print(line)
     if sys.stdout.isatty():
-        print(f"\nModels are kept in {models_folder()}; `fimble models pull NAME` brings one.")
+        print(f"\nModels are kept in {models_folder()}; `fimble models pull NAME` downloads one.")
     return 0
 
 
@@ -45,7 +45,7 @@ def _pull(arguments: argparse.Namespace, _: OpenBackend) -> int:
         task = bar.add_task(arguments.name, total=None)
         folder = pull_model(arguments.name, lambda done, total: bar.update(task, completed=done, total=total))
     if models_folder() not in folder.parents:
-        print(f"fimble: `{arguments.name}` is part of fimble: there is nothing to download", file=sys.stderr)
+        print(f"fimble: `{arguments.name}` comes with fimble: there is nothing to download", file=sys.stderr)
     print(folder)
     return 0
 
@@ -77,7 +77,7 @@ def _size(size: int | None) -> str:
 
 
 def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Rows as lines, each column as wide as its widest cell."""
+    """The rows as lines with aligned columns."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,4 +1,4 @@
-"""What several commands have in common: which model, where it runs, how it is asked."""
+"""Options that several commands share, the argument parser, and the progress bar."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as all of fimble does."""
+    """An argument parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"fimble: {message} (`{self.prog} --help` explains)\n")
@@ -33,41 +33,38 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, ``--device``, ``--dtype`` and ``--quantize``, which mean the same everywhere."""
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--model", metavar="MODEL", help="a checkpoint's folder, or a name of `fimble models` (default: ours)"
+        "--model", metavar="MODEL", help="folder of a checkpoint, GGUF file or name listed by `fimble models`"
     )
     add_device_options(group)
     group.add_argument(
         "--quantize",
         choices=get_args(Quantize),
         default="auto",
-        help="int8: its matrices in 8 bits; none: in the precision it computes with (auto: int8 on x86 CPUs)",
+        help="quantize the weights (auto: int8 on x86 CPUs)",
     )
 
 
 def add_device_options(group: argparse._ActionsContainer) -> None:
-    """Add ``--device`` and ``--dtype`` alone, for commands that are told their model otherwise."""
-    group.add_argument("--device", choices=get_args(Device), default="auto", help="where it runs")
-    group.add_argument("--dtype", choices=get_args(Dtype), default="auto", help="what it computes with")
+    """Add ``--device`` and ``--dtype`` alone, for commands that get the model as an argument."""
+    group.add_argument("--device", choices=get_args(Device), default="auto", help="where the model runs")
+    group.add_argument("--dtype", choices=get_args(Dtype), default="auto", help="its precision")
 
 
 def chosen_settings(arguments: argparse.Namespace) -> Settings:
-    """What the command line sets, and our defaults for the rest."""
+    """The settings given on the command line, and defaults for the rest."""
     names = {setting.name for setting in dataclasses.fields(Settings)}
     return Settings(**{name: value for name, value in vars(arguments).items() if name in names})
 
 
 def chosen_model(arguments: argparse.Namespace) -> list[str]:
-    """What `add_model_options` was given, as options for another command."""
+    """The options of `add_model_options` as given, to pass to another command."""
     chosen = dataclasses.asdict(chosen_settings(arguments).model_options)
     return [f"--{name}={value}" for name, value in chosen.items() if value is not None]
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress bar on standard error, gone when the work is done: standard output can be piped on.
-
-    What is logged meanwhile is printed above it.
-    """
+    """A progress bar on standard error, which is removed at the end. Log lines are printed above it."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -86,7 +83,7 @@ def progress_bar() -> Iterator[Progress]:
         streams = (each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler))
         logging_there = [handler for handler in streams if handler.stream is stderr]
         for handler in logging_there:
-            handler.setStream(sys.stderr)  # which the bar has replaced by one that makes room
+            handler.setStream(sys.stderr)  # which the bar has replaced to print above it
         try:
             yield bar
         finally:

@@ -1,4 +1,4 @@
-"""``fimble try``: a small editor in the terminal, to see completions without setting an editor up."""
+"""``fimble try``: a small editor in the terminal, to see completions without setting up an editor."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from lsp_server.files import CommandError
 from model_runtime.api import OpenBackend
 
 _DESCRIPTION = """\
-Edit a file in the terminal, with completions as an editor shows them: in grey at the cursor, as they come.
-It speaks to `fimble serve` as any other editor does. Without FILE it opens a few lines to try it on."""
+Edit a file in the terminal, with completions in grey at the cursor, as an editor shows them.
+It talks to `fimble serve` as any other editor does. Without FILE it opens a sample."""
 
 _KEYS = """\
 keys:
-  Tab                 accept the ghost text (indent where there is none)
-  Ctrl-Right          accept a word of it (go to the next word where there is none)
+  Tab                 accept the ghost text (indent if there is none)
+  Ctrl-Right          accept a word of it (move to the next word if there is none)
   Esc                 dismiss it
-  Ctrl-Space, Alt-\\   ask for completions, of which there may be several
-  Alt-], Alt-[        the next one, the previous one
+  Ctrl-Space, Alt-\\   ask for completions (there may be several)
+  Alt-], Alt-[        show the next one, the previous one
   Ctrl-Z, Ctrl-Y      undo, redo
   Ctrl-S              save
-  F2                  completions off, and on again
-  F5                  start the server again, if it has ended
+  F2                  turn completions off or on
+  F5                  restart the server if it has ended
   Ctrl-Q, Ctrl-C      quit"""
 
 
@@ -34,12 +34,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble try``."""
     parser = commands.add_parser(
         "try",
-        help="a small editor in the terminal, to see completions at once",
+        help="edit in the terminal, to see completions at once",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_KEYS,
     )
     parser.description = _DESCRIPTION
-    parser.add_argument("file", metavar="FILE", nargs="?", help="what to edit; made when it is saved")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="the file to edit; created on saving")
     add_model_options(parser)
     parser.set_defaults(command=_try)
     return parser
@@ -49,13 +49,13 @@ def _try(arguments: argparse.Namespace, _: OpenBackend) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CommandError("`fimble try` needs a terminal: `fimble complete FILE:LINE` completes without one")
     if os.environ.get("TERM") == "dumb":
-        raise CommandError("this terminal (TERM=dumb) has no screen to draw on: use another one")
-    # Imported here, since `fimble serve` has no use for it and editors wait for its start.
+        raise CommandError("this terminal (TERM=dumb) can't draw a screen: use another one")
+    # Imported here: `fimble serve` doesn't need it, and has to start fast.
     from lsp_server.client import ChildServer
     from lsp_server.terminal import ScreenUnusable, edit, open_file, sample
 
     file = sample() if arguments.file is None else open_file(arguments.file)
-    logging.disable()  # what is logged would be written over the screen
+    logging.disable()  # log lines would be written over the screen
     try:
         edit(file, functools.partial(ChildServer.start, chosen_model(arguments)))
     except ScreenUnusable as error:

@@ -1,4 +1,4 @@
-"""``fimble verify``: our decoder against transformers' own model of a checkpoint, part by part."""
+"""``fimble verify``: compares our decoder with transformers' model of a checkpoint, part by part."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from model_runtime import verify
 from model_runtime.api import OpenBackend, PartDifference, Verification
 
 _DESCRIPTION = """\
-Compute the same tokens with our decoder and with transformers' own model of the checkpoint, and compare what
-each part of them gives: the embedding; each block's queries and keys (rotated), values, attention, MLP and
-output; the last norm; the logits; and a greedy continuation. Exit status 1 if a part differs by more than
-rounding explains. The two models are in memory one after the other, not together; nothing is downloaded."""
+Run the same tokens through our decoder and through transformers' model of the checkpoint, and compare the
+output of each part: the embedding; each block's queries and keys (rotated), values, attention, MLP and
+output; the last norm; the logits; and a greedy continuation. The exit status is 1 if a part differs by more
+than rounding explains. The models are loaded one after the other; nothing is downloaded."""
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble verify``."""
     parser = commands.add_parser("verify", help="compare our decoder with transformers', part by part")
     parser.description = _DESCRIPTION
-    parser.add_argument("source", metavar="SRC", help="a checkpoint's folder, or a name of `fimble models`")
+    parser.add_argument("source", metavar="SRC", help="folder of a checkpoint, or a listed model")
     parser.add_argument(
         "--tolerance",
         type=float,
         metavar="T",
-        help="the relative difference that passes (default: 1e-4 in fp32, 2e-2 in fp16, 5e-2 in bf16)",
+        help="the largest relative difference allowed (default: 1e-4 in fp32, 2e-2 in fp16, 5e-2 in bf16)",
     )
     parser.add_argument(
-        "--tokens", type=int, default=64, metavar="N", help="how many tokens to compute at most (default: 64)"
+        "--tokens", type=int, default=64, metavar="N", help="maximum number of tokens (default: 64)"
     )
     parser.add_argument(
-        "--prompt-file", metavar="F", help="compute this text (-: standard input; default: some Python)"
+        "--prompt-file",
+        metavar="F",
+        help="text to use (-: standard input; default: some Python)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one record, with every part of every block"
@@ -68,7 +70,7 @@ def _verify(arguments: argparse.Namespace, _: OpenBackend) -> int:
 
 
 def record(result: Verification) -> dict[str, Any]:
-    """What ``--json`` prints; a difference from what is not a number is null."""
+    """What ``--json`` prints; a difference that is not finite is null."""
     return {
         "ok": result.ok,
         **asdict(result),
@@ -79,7 +81,7 @@ def record(result: Verification) -> dict[str, Any]:
 
 
 def table(result: Verification) -> Iterator[str]:
-    """The result for a person, line by line: each part where it is farthest off, then what to make of it."""
+    """The lines of the table: each part where it differs most, then the conclusion."""
     model = f"{result.model} ({result.family}) on {result.device} in {result.dtype}"
     yield f"{model}, {result.tokens} tokens: differences from transformers' own"
     yield _row("PART", "LARGEST", "RELATIVE", "WHERE", "")

@@ -1,12 +1,12 @@
 """A small editor in the terminal: what ``fimble try`` opens.
 
-    screen     the screen and its keys; drawing makes its lines, colours their colours
-    editor     what a key does: to the text, to the ghost text, to the server
-    files      what is edited, read and written back
-    completer  the text at a server, over LSP: a client like any other
-    buffer, ghost, characters, status_line    pure: texts in, texts out
+    screen      the screen layout and key bindings; `drawing` renders the text, `colours` highlights it
+    editor      the editor's commands, on the text, the ghost text and the server
+    files       opens files and saves them
+    completer   the LSP client
+    buffer, ghost, characters, status_line    pure functions of text
 
-It knows nothing of models, and nothing of the server but what it says.
+It uses `fimble serve` over LSP, as any editor does.
 """
 
 from lsp_server.terminal.files import OpenFile, open_file

@@ -1,7 +1,6 @@
-"""The text that is edited: cursor, edits as LSP wants them, and the way back.
+"""The text being edited, with a cursor and undo.
 
-editor ▶ **buffer** ▶ {characters, places, document}. Positions count characters, and UTF-16 code units where
-the server is told of an edit.
+Positions count characters here; edits are reported in UTF-16 code units, as LSP wants them.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
-class Step:
-    """An edit that can be taken back: at `start`, counted in characters, `removed` made place for `inserted`.
+class UndoStep:
+    """An edit that can be undone: at offset `start`, `removed` was replaced by `inserted`.
 
-    `typed` says that a key goes into one step with the key before it.
+    `typed` says that it is a typed key, which may join the step of the key before it.
     """
 
     start: int
@@ -39,25 +38,25 @@ class Step:
     typed: bool
     cursor: Position
 
-    def joined(self, later: Step) -> Step | None:
-        """Both as one step, where a person thinks of them as one: the letters of a word."""
+    def joined(self, later: UndoStep) -> UndoStep | None:
+        """Both as one step if both are letters of one word; else None."""
         end = self.start + len(self.inserted)
         if not (self.typed and later.typed) or later.removed or self.removed or later.start != end:
             return None
         if not later.inserted.strip() and self.inserted.strip():
             return None
-        return Step(self.start, "", self.inserted + later.inserted, True, self.cursor)
+        return UndoStep(self.start, "", self.inserted + later.inserted, True, self.cursor)
 
 
 class Buffer:
-    """A text with a cursor. `edited` is told of every edit, in UTF-16, before it is made."""
+    """A text with a cursor. `edited` is called with every edit, in UTF-16, before it is applied."""
 
     def __init__(self, text: str, cursor: int, edited: Callable[[Edit], None]) -> None:
         self._document = Document(text, encoding="utf-32")
         self._edited = edited
-        self._done: list[Step] = []
-        self._undone: list[Step] = []
-        self._saved: Step | None = None
+        self._done: list[UndoStep] = []
+        self._undone: list[UndoStep] = []
+        self._saved: UndoStep | None = None
         self._goal: int | None = None
         self._line_end = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
         self._indents_with_tabs = text.startswith("\t") or "\n\t" in text
@@ -66,7 +65,7 @@ class Buffer:
 
     @property
     def text(self) -> str:
-        """All of it, with its line ends as they are in the file."""
+        """The whole text, with the file's line ends."""
         return self._document.text
 
     @property
@@ -76,11 +75,11 @@ class Buffer:
 
     @property
     def changed(self) -> bool:
-        """Whether it is other than it was when it was saved."""
+        """Whether there are unsaved changes."""
         return (self._done[-1] if self._done else None) is not self._saved
 
     def saved(self) -> None:
-        """It is saved as it is."""
+        """Record that the text was saved."""
         self._saved = self._done[-1] if self._done else None
 
     def line(self, number: int) -> str:
@@ -89,41 +88,41 @@ class Buffer:
 
     @property
     def before(self) -> str:
-        """What stands before the cursor on its line."""
+        """The text before the cursor on its line."""
         return self.line(self.cursor.line)[: self.cursor.character]
 
     @property
     def after(self) -> str:
-        """What stands after the cursor on its line."""
+        """The text after the cursor on its line."""
         return self.line(self.cursor.line)[self.cursor.character :]
 
     def utf16(self, position: Position) -> Position:
-        """`position` as LSP counts."""
+        """`position` in UTF-16 code units."""
         return Position(position.line, code_units(self.line(position.line)[: position.character], "utf-16"))
 
     def insert(self, text: str, *, over: int = 0, typed: bool = False) -> None:
-        """Put `text` at the cursor, over so many characters after it on its line."""
+        """Insert `text` at the cursor, replacing `over` characters after it on its line."""
         end = Position(self.cursor.line, self.cursor.character + over)
         self._replace(Range(self.cursor, end), _LINE_END.sub(self._line_end, text), typed=typed)
 
-    def next_line_text(self) -> str:
-        """What `enter` puts at the cursor: a line's end and the indentation of the next line."""
+    def new_line(self) -> str:
+        """What `enter` inserts: a line end and the indentation of the new line."""
         return "\n" + indentation_below(self.before)
 
     def enter(self) -> None:
-        """Begin a line, indented as it should be; of one that is empty, no spaces are left behind."""
+        """Begin a new line with the right indentation; spaces on an empty line are removed."""
         line, column = self.cursor.line, self.cursor.character
         start = Position(line, column if self.line(line).strip() else 0)
-        text = self.next_line_text().replace("\n", self._line_end)
+        text = self.new_line().replace("\n", self._line_end)
         self._replace(Range(start, self.cursor), text, typed=True)
 
     def indent(self) -> None:
-        """Insert what the tabulator key stands for here."""
+        """Insert a tab, or spaces up to the next tab stop, as the file is indented."""
         room = TAB_WIDTH - width(self.before) % TAB_WIDTH
         self.insert("\t" if self._indents_with_tabs else " " * room)
 
     def backspace(self) -> None:
-        """Delete the character before the cursor, or a step of indentation."""
+        """Delete the character before the cursor, or one level of indentation."""
         before = self.before
         start = Position(self.cursor.line, step_left(self.line(self.cursor.line), len(before)))
         if before and not before.strip(" "):
@@ -137,32 +136,32 @@ class Buffer:
         self._delete(Range(self.cursor, self._right_of(self.cursor)))
 
     def undo(self) -> bool:
-        """Take the last step back; False where there is none."""
+        """Undo the last step; False if there is none."""
         if not self._done:
             return False
         step = self._done.pop()
         self._undone.append(step)
-        self._exchange(step.start, step.inserted, step.removed)
+        self._replace_at(step.start, step.inserted, step.removed)
         self.cursor = step.cursor
         return True
 
     def redo(self) -> bool:
-        """Make the step again that was taken back last; False where there is none."""
+        """Redo the step undone last; False if there is none."""
         if not self._undone:
             return False
         step = self._undone.pop()
         self._done.append(step)
-        self._exchange(step.start, step.removed, step.inserted)
+        self._replace_at(step.start, step.removed, step.inserted)
         return True
 
     def move_to(self, position: Position) -> None:
-        """Put the cursor somewhere in the text."""
+        """Move the cursor to `position`, clamped to the text."""
         line = min(max(position.line, 0), self.line_count - 1)
         self.cursor = Position(line, min(max(position.character, 0), len(self.line(line))))
         self._goal = None
 
     def move_left(self) -> None:
-        """A character to the left, or to the end of the line above."""
+        """Move a character to the left, or to the end of the line above."""
         line, column = self.cursor.line, self.cursor.character
         if column:
             self.move_to(Position(line, step_left(self.line(line), column)))
@@ -170,11 +169,11 @@ class Buffer:
             self.move_to(self._end_of(line - 1))
 
     def move_right(self) -> None:
-        """A character to the right, or to the start of the line below."""
+        """Move a character to the right, or to the start of the line below."""
         self.move_to(self._right_of(self.cursor))
 
     def move_word_left(self) -> None:
-        """To the start of the word before the cursor."""
+        """Move to the start of the word before the cursor."""
         line, column = self.cursor.line, self.cursor.character
         if column:
             self.move_to(Position(line, word_left(self.line(line), column)))
@@ -182,7 +181,7 @@ class Buffer:
             self.move_left()
 
     def move_word_right(self) -> None:
-        """To the end of the word after the cursor."""
+        """Move to the end of the word after the cursor."""
         line, column = self.cursor.line, self.cursor.character
         if self.after:
             self.move_to(Position(line, word_right(self.line(line), column)))
@@ -190,21 +189,21 @@ class Buffer:
             self.move_right()
 
     def move_vertically(self, lines: int) -> None:
-        """So many lines down, or up; through shorter lines back to the column where it began."""
+        """Move down by `lines`, or up; the column is remembered through shorter lines."""
         goal = width(self.before) if self._goal is None else self._goal
         line = min(max(self.cursor.line + lines, 0), self.line_count - 1)
         self.move_to(Position(line, column_at_cell(self.line(line), goal)))
         self._goal = goal
 
     def move_home(self) -> None:
-        """To the first character of the line that is no space, and from there to its start."""
+        """Move to the first character of the line after its indentation, and from there to its start."""
         line = self.line(self.cursor.line)
         indent = len(line) - len(line.lstrip())
         column = indent if self.cursor.character != indent else 0
         self.move_to(Position(self.cursor.line, column))
 
     def move_end(self) -> None:
-        """To the line's end."""
+        """Move to the end of the line."""
         self.move_to(self._end_of(self.cursor.line))
 
     def _end_of(self, line: int) -> Position:
@@ -221,16 +220,16 @@ class Buffer:
             self._replace(where, "", typed=False)
 
     def _replace(self, where: Range, text: str, *, typed: bool) -> None:
-        """Make an edit that can be taken back."""
+        """Make an edit that can be undone."""
         start, removed = self._document.offset_at(where.start), self._document.text_in(where)
-        step = Step(start, removed, text, typed, self.cursor)
+        step = UndoStep(start, removed, text, typed, self.cursor)
         last = self._done[-1] if self._done else None
         joined = last.joined(step) if last is not None and last is not self._saved else None
         self._done[len(self._done) - (joined is not None) :] = [joined or step]
         self._undone.clear()
         self._apply(where, text)
 
-    def _exchange(self, start: int, old: str, new: str) -> None:
+    def _replace_at(self, start: int, old: str, new: str) -> None:
         document = self._document
         self._apply(Range(document.position_at(start), document.position_at(start + len(old))), new)
 

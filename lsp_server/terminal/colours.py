@@ -1,7 +1,7 @@
-"""The colours of a text, found for the lines that are drawn.
+"""Syntax highlighting with Pygments, for the lines on the screen.
 
-drawing ▶ **colours** ▶ Pygments. A key must not wait for the colours of what can't be seen, so a long text is
-read from the definition above the screen on, or a few screens above it; in a long string that may be wrong.
+Highlighting a long text at every key would be slow, so it begins at the definition above the screen, or a few
+screens above it; inside a long string that may give wrong colours.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pygments.util import ClassNotFound
 
 from lsp_server.terminal.buffer import Buffer
 
-_FURTHEST: Final = 200
+_MAX_LINES_BACK: Final = 200
 _DEFINITION: Final = re.compile(r"\s*(async\s+def|def|class|function|fn|func)\s")
 
 
 class Colours:
-    """Those of a file, whose name says what is in it."""
+    """Highlights a file, whose name tells the language."""
 
     def __init__(self, name: str) -> None:
         try:
@@ -33,8 +33,8 @@ class Colours:
         self._first = 0
         self._lines: list[StyleAndTextTuples] = []
 
-    def see(self, buffer: Buffer, first: int, last: int) -> None:
-        """The lines from `first` to `last` may be drawn."""
+    def prepare(self, buffer: Buffer, first: int, last: int) -> None:
+        """Highlight the lines from `first` to `last`."""
         first, last = max(first, 0), min(last, buffer.line_count - 1)
         if self._key == (buffer.revision, first, last):
             return
@@ -48,13 +48,13 @@ class Colours:
         self._lines = list(split_lines(pieces))
 
     def line(self, number: int) -> StyleAndTextTuples:
-        """One of the lines that may be drawn, as pieces with their styles."""
+        """One of the prepared lines, as pieces with styles."""
         return self._lines[number - self._first]
 
 
 def _start(buffer: Buffer, first: int) -> int:
-    """Where to begin to read, to know what is in line `first`."""
-    furthest = max(first - _FURTHEST, 0)
+    """The line to begin highlighting at, to get line `first` right."""
+    furthest = max(first - _MAX_LINES_BACK, 0)
     if furthest:
         for number in range(first, furthest, -1):
             if _DEFINITION.match(buffer.line(number)):

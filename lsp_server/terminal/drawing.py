@@ -1,7 +1,4 @@
-"""The text as it is drawn: lines with their colours, and the ghost text between them.
-
-screen ▶ **drawing** ▶ {colours, editor, characters}
-"""
+"""Renders the text for prompt_toolkit: highlighted lines, with the ghost text between them."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ GHOST_STYLE = "class:ghost"
 
 
 class TextControl(UIControl):
-    """Draws an editor's text. `height` is how many lines there was room for."""
+    """Draws an editor's text. `height` is the number of lines on the screen."""
 
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
@@ -37,18 +34,18 @@ class TextControl(UIControl):
         return True
 
     def create_content(self, width: int, height: int) -> UIContent:
-        """See `UIControl`. A line is made when it is drawn."""
+        """See `UIControl`. Lines are rendered when they are drawn."""
         self.height = height
         buffer = self._editor.buffer
         cursor = buffer.cursor
         coloured = self._colours
-        coloured.see(buffer, cursor.line - height, cursor.line + height)
+        coloured.prepare(buffer, cursor.line - height, cursor.line + height)
         block = rows_at_cursor(coloured.line(cursor.line), cursor.character, self._editor.ghost)
 
         def line(row: int) -> StyleAndTextTuples:
             if cursor.line <= row < cursor.line + len(block):
-                return as_drawn(block[row - cursor.line])
-            return as_drawn(coloured.line(row if row < cursor.line else row - len(block) + 1))
+                return drawn_line(block[row - cursor.line])
+            return drawn_line(coloured.line(row if row < cursor.line else row - len(block) + 1))
 
         return UIContent(
             get_line=line,
@@ -65,12 +62,12 @@ class TextControl(UIControl):
         line = min(row, editor.buffer.cursor.line) if row <= below else row - self.ghost_rows
         line = min(line, editor.buffer.line_count - 1)
         column = column_at_drawn(editor.buffer.line(line), mouse_event.position.x)
-        editor.pressed()
+        editor.key_pressed()
         editor.move_to(line, column)
         return None
 
     def move_cursor_down(self) -> None:
-        """See `UIControl`: the wheel takes the cursor along."""
+        """See `UIControl`: the mouse wheel moves the cursor."""
         self._editor.move(lambda: self._editor.buffer.move_vertically(1))
 
     def move_cursor_up(self) -> None:
@@ -79,12 +76,12 @@ class TextControl(UIControl):
 
     @property
     def ghost_rows(self) -> int:
-        """How many lines the ghost text adds below the cursor's."""
+        """How many lines the ghost text adds below the cursor's line."""
         return self._editor.ghost.text.count("\n") if self._editor.ghost is not None else 0
 
 
 def rows_at_cursor(line: StyleAndTextTuples, column: int, ghost: Ghost | None) -> list[StyleAndTextTuples]:
-    """The cursor's line with the ghost text in it, which may make it several."""
+    """The cursor's line with the ghost text in it, which may have several lines."""
     if ghost is None:
         return [line]
     rows: StyleAndTextTuples = _cut(line, 0, column)
@@ -99,8 +96,8 @@ def rows_at_cursor(line: StyleAndTextTuples, column: int, ghost: Ghost | None) -
     return list(split_lines(rows))
 
 
-def as_drawn(line: StyleAndTextTuples) -> StyleAndTextTuples:
-    """A line's pieces with tabs as spaces, and nothing that a terminal would obey."""
+def drawn_line(line: StyleAndTextTuples) -> StyleAndTextTuples:
+    """A line's pieces with tabs as spaces, without control characters."""
     shown: StyleAndTextTuples = []
     cell = 0
     for style, text, *_ in line:

@@ -1,8 +1,4 @@
-"""Files that are edited: read as they are, and written back as they were.
-
-commands.try_command ▶ **files** ▶ {arguments, languages}. What can't be edited is told before anything is
-drawn.
-"""
+"""Opens the file to edit, and saves it. What can't be edited is reported before the screen is drawn."""
 
 from __future__ import annotations
 
@@ -16,55 +12,55 @@ from typing import Final
 from lsp_server.files import CommandError, read_text
 from lsp_server.languages import language_of
 
-MOST_BYTES: Final = 1_000_000
+MAX_BYTES: Final = 1_000_000
 
 
 class NotSaved(Exception):
-    """A file can't be written; the message says why."""
+    """The file can't be written; the message says why."""
 
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A text that is edited, and where it goes when it is saved: nowhere yet where `path` is None.
+    """A text to edit, and the `path` to save it to; None if it has none yet.
 
-    `marked` says that the file begins with a byte order mark, which is no part of the text. `cursor` is where
-    the cursor stands at first, in characters.
+    `has_bom` says that the file begins with a byte order mark, which isn't in `text`. `cursor` is the offset
+    at which the cursor starts, in characters.
     """
 
     name: str
     path: Path | None = None
     text: str = ""
-    marked: bool = False
+    has_bom: bool = False
     cursor: int = 0
 
     @property
     def uri(self) -> str:
-        """What a language server calls it."""
+        """The URI for LSP."""
         return f"untitled:{self.name}" if self.path is None else self.path.absolute().as_uri()
 
     @property
     def language(self) -> str:
-        """The language that it is written in, as a language server calls it."""
+        """The language id for LSP."""
         return language_of(self.name, self.text) or "plaintext"
 
     def save(self, text: str) -> None:
-        """Write `text`, in place, so that the file keeps its owner, its mode and its links.
+        """Write `text` in place, so that the file keeps its owner, mode and links.
 
         Raises:
             NotSaved: it can't be written.
         """
         assert self.path is not None
         try:
-            data = (codecs.BOM_UTF8 if self.marked else b"") + text.encode()
+            data = (codecs.BOM_UTF8 if self.has_bom else b"") + text.encode()
             self.path.write_bytes(data)
         except UnicodeEncodeError:
-            raise NotSaved(f"{self.name} holds half a character, which no file can hold: delete it") from None
+            raise NotSaved(f"{self.name} holds half a character, which can't be saved: delete it") from None
         except OSError as error:
-            raise NotSaved(f"{self.name} can't be written ({error.strerror}): nothing is lost here") from None
+            raise NotSaved(f"{self.name} can't be written ({error.strerror}): your text is safe") from None
 
 
 def open_file(name: str) -> OpenFile:
-    """The file `name`, or a new one where there is none.
+    """The file `name`, or a new one if there is none.
 
     Raises:
         CommandError: it can't be edited here.
@@ -77,15 +73,15 @@ def open_file(name: str) -> OpenFile:
     except (OSError, ValueError) as error:
         raise CommandError(f"{name!r} can't be read: {getattr(error, 'strerror', error)}") from None
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-        raise CommandError(f"{name} is no ordinary file: name one")
-    if found.st_size > MOST_BYTES:
-        limit = MOST_BYTES // 1_000_000
-        raise CommandError(f"{name} is larger than {limit} MB: open it in an editor that is made for that")
+        raise CommandError(f"{name} is not a regular file: name one")
+    if found.st_size > MAX_BYTES:
+        limit = MAX_BYTES // 1_000_000
+        raise CommandError(f"{name} is larger than {limit} MB: use another editor")
     text = read_text(os.path.join(".", name) if name == "-" else name)  # noqa: PTH118 - Path drops the dot
     if "\0" in text:
         raise CommandError(f"{name} is not text: it holds null bytes")
     if "\r" in text.replace("\r\n", ""):
         raise CommandError(f"{name} has lines that end with a carriage return alone: convert it first")
     with path.open("rb") as file:
-        marked = file.read(3) == codecs.BOM_UTF8
-    return OpenFile(name, path, text, marked)
+        has_bom = file.read(3) == codecs.BOM_UTF8
+    return OpenFile(name, path, text, has_bom)

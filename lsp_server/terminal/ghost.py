@@ -1,7 +1,4 @@
-"""Ghost text: what a server proposes at a cursor, and what is left of it as the user goes on. Pure.
-
-editor ▶ **ghost** ▶ document
-"""
+"""Ghost text: what an item of the server shows at the cursor, and what is left as the user types."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ _WORD: Final = re.compile(r"\s*(?:\w+|[^\w\s]+)")
 
 @dataclass(frozen=True)
 class Ghost:
-    """`text` would be inserted at the cursor, and take the place of the `covered` text after it.
+    """`text` to insert at the cursor, in place of the `covered` text after it.
 
-    Lines of `text` end with ``\\n``, whatever those of the file end with. `item` is what the server sent.
+    Lines of `text` end with ``\\n``, whatever the file's end with. `item` is the server's item.
     """
 
     text: str
@@ -28,30 +25,30 @@ class Ghost:
 
     @property
     def id(self) -> object:
-        """The server's name for it, which stays the same while it is typed."""
+        """The server's id of the suggestion, which stays the same while the user types it."""
         return (self.item.get("command") or {}).get("arguments", [None])[0]
 
     @property
     def first_word(self) -> str:
-        """The first word of it, with what stands before it; all of it if that is all that can be seen."""
+        """The first word, with the white space before it; the whole text if nothing visible follows."""
         match = _WORD.match(self.text)
         word = match[0] if match else self.text
         rest = self.text[len(word) :]
         return self.text if not rest.strip() or rest == self.covered else word
 
     def after(self, typed: str) -> Ghost | None:
-        """What is left when `typed` was typed; None where it says otherwise, or nothing is left."""
+        """The rest after `typed` was typed; None if it differs, or nothing is left."""
         if not self.text.startswith(typed):
             return None
         left = self.text[len(typed) :]
         return replace(self, text=left) if left.strip() and left != self.covered else None
 
     def accepted_units(self, word: str) -> int:
-        """How much of the item is accepted once `word` is, in UTF-16 code units, as LSP counts."""
+        """How much of the item is accepted with `word`, in UTF-16 code units."""
         return code_units(self.item["insertText"], "utf-16") - code_units(self.text[len(word) :], "utf-16")
 
     def parts(self) -> list[tuple[str, bool]]:
-        """The line as it would be: each piece, and whether it is ghost text or stands there already."""
+        """The ghost text and the covered text in their order: pieces, and whether each is ghost text."""
         parts: list[tuple[str, bool]] = []
         text = self.text
         for character in reversed(self.covered):
@@ -64,7 +61,7 @@ class Ghost:
 
 
 def read_item(item: Mapping[str, Any], line: str, column: int) -> Ghost | None:
-    """An InlineCompletionItem for a cursor at `column` of `line`; None where it shows nothing there."""
+    """The ghost text of an InlineCompletionItem at `column` of `line`; None if it shows nothing there."""
     text = item["insertText"].replace("\r\n", "\n")
     start, end = column, column
     if "range" in item:
@@ -78,8 +75,8 @@ def read_item(item: Mapping[str, Any], line: str, column: int) -> Ghost | None:
     return ghost if ghost.after("") is not None else None
 
 
-def grown(shown: Ghost | None, partial: Ghost | None) -> Ghost | None:
-    """What is shown once an answer has come so far: what stood there before it, if that says the same."""
+def latest(shown: Ghost | None, partial: Ghost | None) -> Ghost | None:
+    """The ghost text to show after a `partial` answer: the `shown` one if it begins with that."""
     if shown is not None and (partial is None or shown.text.startswith(partial.text)):
         return shown
     return partial

@@ -1,7 +1,4 @@
-"""What is opened where no file is named: a few lines of Python, and a cursor where something is missing.
-
-commands.try_command ▶ **sample** ▶ files
-"""
+"""The text that ``fimble try`` opens without a file: a few lines of Python with a gap at the cursor."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from lsp_server.terminal.files import OpenFile
 
 _CURSOR: Final = "‸"
 _TEXT: Final = '''\
-"""What may come next appears in grey. Tab takes it, Esc drops it."""
+"""Suggestions appear in grey. Tab accepts, Esc dismisses."""
 
 import logging
 
@@ -33,6 +30,6 @@ def count_words(text: str) -> dict[str, int]:
 
 
 def sample() -> OpenFile:
-    """The sample, which has no file."""
+    """The sample, which is in no file yet."""
     cursor = _TEXT.index(_CURSOR)
     return OpenFile("sample.py", text=_TEXT.replace(_CURSOR, ""), cursor=cursor)

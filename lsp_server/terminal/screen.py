@@ -1,7 +1,4 @@
-"""The screen of ``fimble try``: its lines, its colours, its keys.
-
-commands.try_command ▶ **screen** ▶ {drawing, editor, status_line} ▶ prompt_toolkit
-"""
+"""The screen of ``fimble try``, drawn with prompt_toolkit: layout, colours and key bindings."""
 
 from __future__ import annotations
 
@@ -33,12 +30,12 @@ from lsp_server.terminal.completer import Connect
 from lsp_server.terminal.drawing import TextControl
 from lsp_server.terminal.editor import Editor
 from lsp_server.terminal.files import OpenFile
-from lsp_server.terminal.status_line import status_line, trouble
+from lsp_server.terminal.status_line import server_problem, status_line
 
-# An Esc is one if nothing follows it so soon; what begins with it as well comes in one piece.
+# Other keys' sequences begin with Esc too: it is the Esc key if nothing follows within this time.
 _ESCAPE_SECONDS, _SEQUENCE_SECONDS = 0.05, 0.01
 
-# Colours that the terminal chooses, so that they can be read on its background whatever that is.
+# Colours of the terminal's own palette, which are readable on its background.
 _COLOURS: Final = {
     "status": "reverse",
     "key": "bold",
@@ -59,11 +56,11 @@ _LAST_HINTS: Final = (("Ctrl-S", "save"), ("Ctrl-Q", "quit"))
 
 
 class ScreenUnusable(Exception):
-    """Nothing can be drawn here; the message says why."""
+    """The terminal can't show a screen; the message says why."""
 
 
 def edit(file: OpenFile, connect: Connect) -> None:
-    """Edit `file` in the terminal, with completions of the server that `connect` starts.
+    """Edit `file` in the terminal, with completions from the server that `connect` starts.
 
     Raises:
         ScreenUnusable: the terminal can't show it.
@@ -136,14 +133,14 @@ class Screen:
         return status_line(
             editor.file.name,
             editor.completer.state,
-            editor.figures,
+            editor.latencies,
             changed=editor.buffer.changed,
             candidate=f"{editor.candidate + 1} of {several}" if several > 1 and editor.ghost else "",
             width=self._application.output.get_size().columns,
         )
 
     def _last_lines(self) -> StyleAndTextTuples:
-        message = self.editor.message or trouble(self.editor.completer.state)
+        message = self.editor.message or server_problem(self.editor.completer.state)
         if message:
             width = self._application.output.get_size().columns
             return [("class:message", textwrap.indent(textwrap.fill(message, max(width - 2, 1)), " "))]
@@ -158,11 +155,11 @@ class Screen:
         editing = Condition(lambda: not self._naming)
 
         def on(names: str, do: Callable[[], object]) -> None:
-            """Do that when one of the keys is pressed; a plus is between those that make one together."""
+            """Bind keys to `do`; a plus joins the keys of one combination."""
             for name in names.split():
 
                 def pressed(event: KeyPressEvent) -> None:
-                    editor.pressed()
+                    editor.key_pressed()
                     do()
 
                 keys.add(*name.split("+"), filter=editing)(pressed)
@@ -173,29 +170,29 @@ class Screen:
         @keys.add(Keys.Any, filter=editing)
         def typed(event: KeyPressEvent) -> None:
             if not isinstance(event.key_sequence[-1].key, Keys) and event.data.isprintable():
-                editor.pressed()
+                editor.key_pressed()
                 editor.type(event.data)
 
         @keys.add(Keys.BracketedPaste, filter=editing)
         def pasted(event: KeyPressEvent) -> None:
-            editor.pressed()
+            editor.key_pressed()
             editor.paste(event.data)
 
         @keys.add("c-q", filter=editing)
         @keys.add("c-c", filter=editing)
         def quits(event: KeyPressEvent) -> None:
-            editor.pressed(quitting=True)
+            editor.key_pressed(quitting=True)
             if editor.may_quit():
                 event.app.exit()
 
         @keys.add("escape", filter=~editing)
         @keys.add("c-c", filter=~editing)
         @keys.add("c-q", filter=~editing)
-        def unnamed(event: KeyPressEvent) -> None:
+        def cancels_naming(event: KeyPressEvent) -> None:
             self._stop_naming()
 
         on("tab", editor.tab)
-        on("c-right escape+right escape+f", editor.word)
+        on("c-right escape+right escape+f", editor.accept_word)
         on("escape", editor.dismiss)
         on("c-space escape+\\", editor.invoke)
         on("escape+]", lambda: editor.cycle(1))
@@ -249,6 +246,6 @@ def _terminal() -> Output:
             return create_output()
         except NoConsoleScreenBufferError:
             raise ScreenUnusable(
-                "this is no Windows console: start it in Windows Terminal or cmd.exe"
+                "this is not a Windows console: run it in Windows Terminal or cmd.exe"
             ) from None
     return create_output()

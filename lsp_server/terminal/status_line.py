@@ -1,7 +1,4 @@
-"""The line that says how all is: file, model, latency, memory. Pure.
-
-screen ▶ **status_line**. What a narrow terminal has no room for is left out, the least important first.
-"""
+"""The status line: file, model, latencies. In a narrow terminal the least important parts are left out."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from typing import Final
 
 from lsp_server.terminal.completer import ServerState
 
-_NAME_WIDTH: Final = 24
+_MAX_NAME_WIDTH: Final = 24
 
 
 @dataclass(frozen=True)
-class Figures:
-    """From a key to its ghost text, the last time and as a median; the share that came from memory."""
+class Latencies:
+    """Milliseconds from a key to ghost text, last and median; the share of answers from memory."""
 
     last_ms: float | None = None
     median_ms: float | None = None
@@ -24,17 +21,17 @@ class Figures:
 
 
 def status_line(
-    name: str, server: ServerState, figures: Figures, *, changed: bool, candidate: str, width: int
+    name: str, server: ServerState, latencies: Latencies, *, changed: bool, candidate: str, width: int
 ) -> str:
-    """The line, as wide as the terminal; `candidate` says which of several is shown."""
+    """The status line, `width` cells wide; `candidate` says which of several is shown."""
     name = PurePath(name).name
-    name = name if len(name) <= _NAME_WIDTH else name[: _NAME_WIDTH - 1] + "…"
+    name = name if len(name) <= _MAX_NAME_WIDTH else name[: _MAX_NAME_WIDTH - 1] + "…"
     file = f"{name} *" if changed else name
     parts = [file, _server(server)]
-    if figures.last_ms is not None and figures.median_ms is not None:
-        parts.append(f"ghost {_ms(figures.last_ms)}, median {_ms(figures.median_ms)}")
-    if figures.from_memory is not None:
-        parts.append(f"memory {100 * figures.from_memory:.0f} %")
+    if latencies.last_ms is not None and latencies.median_ms is not None:
+        parts.append(f"ghost {_ms(latencies.last_ms)}, median {_ms(latencies.median_ms)}")
+    if latencies.from_memory is not None:
+        parts.append(f"memory {100 * latencies.from_memory:.0f} %")
     if candidate:
         parts.insert(2, candidate)
     while len(parts) > 2 and len(_joined(parts)) > width:
@@ -42,10 +39,10 @@ def status_line(
     return _joined(parts)[:width].ljust(width)
 
 
-def trouble(server: ServerState) -> str:
-    """What is wrong with the server, and what to do; empty where nothing is."""
+def server_problem(server: ServerState) -> str:
+    """What is wrong with the server and what to do; empty if it is fine."""
     if server.state == "gone":
-        return f"the server has ended ({server.message}); F5 starts it again, the text is all here"
+        return f"the server has ended ({server.message}): F5 restarts it; your text is safe"
     return server.message if server.state == "error" else ""
 
 

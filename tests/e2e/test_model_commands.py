@@ -73,7 +73,7 @@ def test_pulling_the_default_model_says_that_it_is_here(models_folder: Path) -> 
     result = run(*FIMBLE, "models", "pull", "default")
     [listed] = [json.loads(line) for line in run(*FIMBLE, "models", "--json").stdout.splitlines()][:1]
     assert (result.returncode, result.stdout) == (0, f"{listed['path']}\n")
-    assert result.stderr == "fimble: `default` is part of fimble: there is nothing to download\n"
+    assert result.stderr == "fimble: `default` comes with fimble: there is nothing to download\n"
 
 
 @pytest.mark.parametrize("name", ["default", "mine"])

@@ -131,7 +131,7 @@ def test_what_can_t_be_saved_is_told_and_not_lost(terminal: Terminal, path: Path
     path.mkdir()
     terminal.type("precious")
     terminal.keys("C-s")
-    terminal.shows("can't be written", "nothing is lost", "precious", "area.py *")
+    terminal.shows("can't be written", "your text is safe", "precious", "area.py *")
     path.rmdir()
     terminal.keys("C-s")
     terminal.shows("saved")

@@ -56,11 +56,11 @@ def test_an_unknown_setting_that_is_like_none_names_all_there_are() -> None:
 def test_a_wrong_value_is_a_mistake_that_says_what_it_has_to_be(key: str, value: object, words: str) -> None:
     settings, [mistake] = read_settings({key: value}, Settings())
     assert settings == Settings()
-    assert mistake.startswith(f"the setting `{key}` is {value!r}, but has to be {words}")
+    assert mistake.startswith(f"the setting `{key}` is {value!r}, but must be {words}")
 
 
 def test_settings_that_are_no_object_are_a_mistake() -> None:
-    assert read_settings([1], Settings())[1] == ["the settings are [1], but have to be an object"]
+    assert read_settings([1], Settings())[1] == ["the settings are [1], but must be an object"]
 
 
 def test_every_setting_accepts_its_own_default() -> None:

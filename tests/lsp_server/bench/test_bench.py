@@ -82,7 +82,7 @@ def test_a_picture_is_drawn(tmp_path: Path, name: str, magic: bytes, waits: tupl
     assert path.read_bytes().startswith(magic)
     if magic == b"<?xml":
         text = path.read_text(encoding="utf-8")
-        assert "From a key to text" in text
+        assert "From a key to ghost text" in text
         assert "reading the weights once: 2.00 ms" in text
         assert (">p95 " in text) == bool(waits)
 
@@ -95,7 +95,7 @@ def test_without_matplotlib_it_is_said_how_to_get_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--plot", "{folder}/a.jpg"], "end its name in .svg or .png"),
+        (["--plot", "{folder}/a.jpg"], "its name must end in .svg or .png"),
         (["--plot", "{folder}/gone/a.svg"], "there is no folder"),
         (["--plot", "{folder}/folder.svg"], "is a folder"),
         (["--characters", "0"], "--characters is 0"),

@@ -239,7 +239,7 @@ def test_a_place_that_is_none_is_said_so(
         (["complete", "--prefix-file", "-", "--suffix-file", "-"], "not both"),
         (["complete", "a.py:1", "--max-tokens", "many"], "--max-tokens"),
         (["complete", "a.py:1", "--device", "gpu"], "--device"),
-        (["serve", "--tcp", "nowhere"], "--tcp 'nowhere' is no address"),
+        (["serve", "--tcp", "nowhere"], "--tcp 'nowhere' is not an address"),
         (["serve", "--stdio", "--tcp", "9257"], "--tcp: not allowed with argument --stdio"),
     ],
 )

@@ -157,13 +157,13 @@ async def test_a_word_is_accepted_and_told_and_the_rest_stays() -> None:
     async with person("🎉 ") as someone:
         await someone.answered("self.area")
         await someone.sees("self.area")
-        someone.editor.word()
+        someone.editor.accept_word()
         assert someone.editor.buffer.text == "🎉 self"
         told = await someone.server.said("textDocument/didPartiallyAcceptCompletion")
         assert told["params"]["acceptedLength"] == 4
         await someone.sees(".area")
-        someone.editor.word()
-        someone.editor.word()
+        someone.editor.accept_word()
+        someone.editor.accept_word()
         assert someone.editor.buffer.text == "🎉 self.area"
         assert (await someone.server.said("workspace/executeCommand"))["params"]["command"] == "fimble.accept"
 
@@ -180,7 +180,7 @@ async def test_what_is_dismissed_stays_away_until_something_is_typed() -> None:
         await someone.sees("yz")
         someone.editor.move(someone.editor.buffer.move_left)
         assert someone.editor.ghost is None
-        someone.editor.word()
+        someone.editor.accept_word()
         assert someone.editor.buffer.cursor.character == 1  # where there is none it goes to the next word
 
 
@@ -208,13 +208,13 @@ async def test_the_share_from_memory_is_what_the_server_says() -> None:
         await someone.reads("ready")
         await someone.answered("abcd")
         await someone.sees("abcd")
-        assert someone.editor.figures.last_ms is None  # the first one was asked while the model was loaded
-        assert someone.editor.figures.from_memory == 0
+        assert someone.editor.latencies.last_ms is None  # the first one was asked while the model was loaded
+        assert someone.editor.latencies.from_memory == 0
         for left, share in (("bcd", 1 / 2), ("cd", 2 / 3), ("d", 3 / 4)):
             someone.editor.type("abcd"[-len(left) - 1])
             await someone.answered(left, source="memory")
-            await someone.until(lambda share=share: someone.editor.figures.from_memory == share)  # type: ignore[misc]
-        figures = someone.editor.figures
+            await someone.until(lambda share=share: someone.editor.latencies.from_memory == share)  # type: ignore[misc]
+        figures = someone.editor.latencies
         assert figures.last_ms is not None
         assert figures.median_ms is not None
 
@@ -242,14 +242,14 @@ async def test_saving_writes_the_file_and_quitting_asks_once(tmp_path: Path) -> 
         assert editor.may_quit()
         editor.type("b")
         assert not editor.may_quit()
-        editor.pressed()
+        editor.key_pressed()
         assert not editor.may_quit()
-        editor.pressed(quitting=True)
+        editor.key_pressed(quitting=True)
         assert editor.may_quit()
         editor.save()
         await someone.server.said("textDocument/didSave")
         assert path.read_bytes() == b"a\r\nb"
-        editor.pressed()
+        editor.key_pressed()
         assert editor.may_quit()
 
 
@@ -263,7 +263,7 @@ async def test_a_text_without_a_file_gets_one_and_takes_no_other_s(tmp_path: Pat
         assert "already" in editor.message
         assert (path.read_text(), editor.file.path) == ("mine", None)
         editor.save_as(str(tmp_path / "no folder" / "b.py"))
-        assert "nothing is lost" in editor.message
+        assert "your text is safe" in editor.message
         assert editor.file.path is None
         path.unlink()
         editor.save_as(str(path))

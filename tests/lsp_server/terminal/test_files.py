@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.files import CommandError
-from lsp_server.terminal.files import MOST_BYTES, NotSaved, OpenFile, open_file
+from lsp_server.terminal.files import MAX_BYTES, NotSaved, OpenFile, open_file
 
 WINDOWS = b"\xef\xbb\xbfa\r\n\tb = '\xf0\x9f\x8e\x89'\r\nno end"
 
@@ -35,7 +35,7 @@ def test_a_missing_file_is_a_new_one_with_that_name(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"a\0b", "null bytes"),
         (b"a\rb\r", "carriage return"),
-        (b"x" * (MOST_BYTES + 1), "larger than 1 MB"),
+        (b"x" * (MAX_BYTES + 1), "larger than 1 MB"),
     ],
 )
 def test_what_is_no_text_is_refused_in_one_line(tmp_path: Path, data: bytes, words: str) -> None:
@@ -54,7 +54,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_can_t_be_written_loses_nothing(tmp_path: Path) -> None:
-    with pytest.raises(NotSaved, match="nothing is lost"):
+    with pytest.raises(NotSaved, match="your text is safe"):
         OpenFile("a.py", tmp_path / "no folder" / "a.py").save("text")
     path = tmp_path / "a.py"
     path.write_text("before")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lsp_server.terminal.ghost import Ghost, grown, read_item
+from lsp_server.terminal.ghost import Ghost, latest, read_item
 
 
 def item(text: str, start: int, end: int) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def test_a_server_is_told_how_much_is_accepted_in_utf_16() -> None:
 
 def test_an_answer_that_has_only_begun_does_not_take_back_what_is_shown() -> None:
     whole, begun, other = ghost("return x"), ghost("ret"), ghost("raise")
-    assert grown(whole, begun) is whole
-    assert grown(whole, None) is whole
-    assert grown(whole, other) is other
-    assert grown(begun, whole) is whole
-    assert grown(None, begun) is begun
+    assert latest(whole, begun) is whole
+    assert latest(whole, None) is whole
+    assert latest(whole, other) is other
+    assert latest(begun, whole) is whole
+    assert latest(None, begun) is begun

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lsp_server.terminal.completer import ServerState
-from lsp_server.terminal.status_line import Figures, status_line, trouble
+from lsp_server.terminal.status_line import Latencies, server_problem, status_line
 
 READY = ServerState("ready", model="default")
-FIGURES = Figures(last_ms=12.4, median_ms=9.6, from_memory=0.634)
+FIGURES = Latencies(last_ms=12.4, median_ms=9.6, from_memory=0.634)
 
 
 def line(server: ServerState, width: int = 80, candidate: str = "", *, changed: bool = False) -> str:
@@ -33,6 +33,6 @@ def test_it_says_how_the_server_is() -> None:
 def test_what_is_wrong_is_told_with_what_to_do() -> None:
     error = ServerState("error", message="there is no model at x: name a folder")
     assert "error" in line(error)
-    assert trouble(error) == "there is no model at x: name a folder"
-    assert "F5" in trouble(ServerState("gone", message="killed"))
-    assert trouble(READY) == ""
+    assert server_problem(error) == "there is no model at x: name a folder"
+    assert "F5" in server_problem(ServerState("gone", message="killed"))
+    assert server_problem(READY) == ""
