@@ -31,18 +31,13 @@ class Connection:
     """A client's end of a connection to a language server, which speaks plain JSON values."""
 
     def __init__(self, reader: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
-        self._client = JsonRPCClient(StrictProtocol, converter)
-        self._protocol: StrictProtocol = self._client.protocol  # type: ignore[assignment]
+        self._protocol: StrictProtocol = JsonRPCClient(StrictProtocol, converter).protocol  # type: ignore[assignment]
         self._protocol.write_to(write)
         self._listening = asyncio.get_running_loop().create_task(self._listen(reader))
 
     def on_notification(self, method: str, handler: Callable[[Any], None]) -> None:
         """Call `handler` from now on with the parameters of the server's notifications of `method`."""
-
-        def handle(params: Any) -> None:
-            handler(params)
-
-        self._protocol.fm.features[method] = handle  # pygls' decorator takes one for each method only
+        self._protocol.on(method, handler)
 
     async def initialize(self, capabilities: Mapping[str, object]) -> Any:
         """Introduce ourselves; the server's answer."""

@@ -1,6 +1,6 @@
 """Completions for an editor: its requests to sessions, their answers to items, and what became of these.
 
-{features, copilot} ▶ **handlers** ▶ {items, feedback, protocol} ▶ session.
+{workspace, copilot} ▶ **handlers** ▶ {items, feedback, protocol} ▶ session.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from lsp_server.completion.feedback import Feedback, Sent
 from lsp_server.completion.items import Target, item_usage
 from lsp_server.completion.session import Answer, Session, Show, Suggestion
 from lsp_server.document import Document, Position, Selection
-from lsp_server.protocol import InlineCompletionList, InlineCompletionParams, position_of, range_of
+from lsp_server.protocol import (
+    DidPartiallyAcceptCompletionParams,
+    DidShowCompletionParams,
+    InlineCompletionList,
+    InlineCompletionParams,
+    position_of,
+    range_of,
+)
 from model_runtime.api import BackendError, Usage
 
 Aim = Callable[[Document, Position], Target]
@@ -135,6 +142,14 @@ class Completing:
             show=None if show is None else lambda answer: show(found_in(answer)),
         )
         return None if answer is None else found_in(answer)
+
+    def shown(self, params: DidShowCompletionParams) -> None:
+        """The editor has drawn an item."""
+        self.note_shown(params.item.id)
+
+    def partly_accepted(self, params: DidPartiallyAcceptCompletionParams) -> None:
+        """The editor has inserted a part of an item."""
+        self.accept_part(params.item.id, params.accepted_length)
 
     def note_shown(self, id_: object) -> None:
         """The editor has drawn the item with this id."""

@@ -1,6 +1,6 @@
 """pygls' JSON-RPC made strict, lsprotocol's types and ours, and the streams that they go over."""
 
-from lsp_server.protocol.conversion import converter, leniently
+from lsp_server.protocol.conversion import converter
 from lsp_server.protocol.extensions import (
     ACCEPT,
     CLEAR_CACHE,
@@ -43,7 +43,6 @@ __all__ = [
     "Stdio",
     "StrictProtocol",
     "converter",
-    "leniently",
     "lsp_position",
     "lsp_range",
     "position_of",

@@ -6,13 +6,10 @@ here a value is of its type or a mistake. What clients are known to leave out is
 
 from __future__ import annotations
 
-import collections.abc
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from enum import Enum
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Final, TypeAlias, Union, get_args, get_origin
+from typing import Any, Final, TypeAlias
 
 import attrs
 from cattrs import Converter, transform_error
@@ -29,8 +26,6 @@ _Whole: TypeAlias = types.TextDocumentContentChangeWholeDocument
 _LARGEST: Final = 2**31 - 1  # of LSP's numbers; clients send larger ones for the end of a line, say
 
 _ASSUMED: Final[Mapping[type, Mapping[str, object]]] = {
-    types.InitializeParams: {"capabilities": {}},
-    types.WorkspaceFolder: {"name": ""},
     types.TextDocumentItem: {"languageId": "", "version": 0},
     types.VersionedTextDocumentIdentifier: {"version": 0},
     types.InlineCompletionContext: {"triggerKind": 2},
@@ -50,8 +45,9 @@ def converter() -> Converter:
     made.register_structure_hook(types.InlineCompletionTriggerKind, _trigger_kind)
 
     def change(value: Any, _: object) -> _Whole | _Partial:
-        whole = not isinstance(value, Mapping) or value.get("range") is None
-        return made.structure(value, _Whole if whole else _Partial)
+        if isinstance(value, Mapping) and value.get("range") is not None:
+            return made.structure(value, _Partial)
+        return made.structure(value, _Whole)
 
     def strictly(kind: Any) -> Callable[[Any, Any], Any]:
         names = {one.name: override(rename=_camel(one.name)) for one in attrs.fields(kind)}
@@ -78,34 +74,6 @@ def converter() -> Converter:
     made.register_structure_hook(_Partial | _Whole, change)
     made.register_structure_hook_factory(attrs.has, strictly)
     return made
-
-
-def leniently(value: Any, kind: Any) -> Any:
-    """`value` as a `kind`, without what of it can't be read.
-
-    Raises:
-        Exception: nothing of it can.
-    """
-    options = [option for option in get_args(kind) if option is not NoneType]
-    if get_origin(kind) in (Union, UnionType) and len(options) == 1:
-        return leniently(value, options[0])
-    read: Any
-    if attrs.has(kind):
-        read = {}
-        # Some languages write an empty list for an empty object, and some clients `true` for all of it.
-        given = _given(value if isinstance(value, Mapping) else {}, kind)
-        for attribute in attrs.fields(kind):
-            if (name := _camel(attribute.name)) in given:
-                with suppress(Exception):
-                    read[attribute.name] = leniently(given[name], attribute.type)
-        return kind(**read)
-    if get_origin(kind) is collections.abc.Sequence and isinstance(value, list):
-        read = []
-        for item in value:
-            with suppress(Exception):
-                read.append(leniently(item, options[0]))
-        return read
-    return converter().structure(value, kind)
 
 
 def mistakes(error: Exception) -> str:

@@ -45,16 +45,20 @@ class StrictProtocol(JsonRPCProtocol):
     """One end of a connection.
 
     Handlers of requests are coroutines, those of notifications plain functions, called in the order of their
-    arrival. Both are registered with pygls' decorator ``feature``. Their one parameter, `params`, is of the
-    type that they declare: one of lsprotocol's, an attrs class of ours, or `Any` for what was received.
-    `admit` is asked first about each method and raises `JsonRpcException` for one that may not be called now.
+    arrival. Their one parameter, `params`, is of the type that they declare: one of lsprotocol's, an attrs
+    class of ours, or `Any` for what was received. `admit` is asked first about each method and raises
+    `JsonRpcException` for one that may not be called now.
     """
 
     def __init__(self, server: JsonRPCServer | JsonRPCClient, converter: Converter) -> None:
         super().__init__(server, converter)  # type: ignore[arg-type]  # pygls, too, gives it a client
-        logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)
+        logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)  # it logs messages, which hold code
         self.admit: Callable[[str], None] = lambda method: None
         self._expected: dict[str, Any] = {}
+
+    def on(self, method: str, handler: Callable[[Any], Any]) -> None:
+        """Call `handler` for messages of `method`. pygls' own decorator can't register a bound method."""
+        self.fm.features[method] = handler
 
     def write_to(self, write: Callable[[bytes], None]) -> None:
         """Send messages with `write`."""

@@ -1,19 +1,19 @@
 """What the server wants to know of its client.
 
-connection ▶ **client_facts** ▶ protocol. Of what a client declares, what can't be read is ignored: that an
-editor says something odd of its folds is no reason to refuse it.
+connection ▶ **client_facts**. That is a dozen of the hundreds of things that clients declare. So they are
+looked up and nothing is structured: what an editor says of its folds, however odd, is no reason to refuse it,
+and what can't be understood counts as not said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from lsprotocol import types
 
 from lsp_server.document import PositionEncoding
-from lsp_server.protocol import leniently
 from lsp_server.server.configuration import SECTION
 
 _ENCODINGS: Final[tuple[PositionEncoding, ...]] = ("utf-8", "utf-16", "utf-32")
@@ -43,26 +43,27 @@ class ClientFacts:
     @classmethod
     def of(cls, params: object) -> ClientFacts:
         """From the parameters of ``initialize`` as they came."""
-        client: types.InitializeParams = leniently(params, types.InitializeParams)
-        capabilities = client.capabilities
-        general = capabilities.general or types.GeneralClientCapabilities()
-        window = capabilities.window or types.WindowClientCapabilities()
-        workspace = capabilities.workspace or types.WorkspaceClientCapabilities()
-        changes = workspace.did_change_configuration
-        text_document = capabilities.text_document or types.TextDocumentClientCapabilities()
-        roots = tuple(folder.uri for folder in client.workspace_folders or ())
+        offered = _listed(params, "capabilities", "general", "positionEncodings")
+        folders = _listed(params, "workspaceFolders")
+        roots = [said(folder, "uri") for folder in folders] or [said(params, "rootUri")]
+        workspace, text_document, experimental = (
+            said(params, "capabilities", name) for name in ("workspace", "textDocument", "experimental")
+        )
+        formats = said(text_document, "completion", "completionItem", "documentationFormat")
+        process_id = said(params, "processId")
         return cls(
-            encoding=_first_known(general.position_encodings or ()),
-            process_id=client.process_id,
-            work_done_progress=window.work_done_progress or False,
-            inline_completion=text_document.inline_completion is not None,
-            markdown=_shows_markdown(text_document.completion),
-            configuration=workspace.configuration or False,
-            registers_configuration=changes is not None and changes.dynamic_registration is True,
-            status=_experimental(capabilities, "fimbleStatus"),
-            source=_experimental(capabilities, "fimbleSource"),
-            roots=roots or ((client.root_uri,) if client.root_uri else ()),
-            options=client.initialization_options,
+            encoding=next((known for name in offered for known in _ENCODINGS if name == known), "utf-16"),
+            process_id=process_id if type(process_id) is int else None,
+            work_done_progress=said(params, "capabilities", "window", "workDoneProgress") is True,
+            inline_completion=said(text_document, "inlineCompletion") is not None,
+            # Helix shows Markdown and does not say that it does.
+            markdown=not isinstance(formats, list) or types.MarkupKind.Markdown in formats,
+            configuration=said(workspace, "configuration") is True,
+            registers_configuration=said(workspace, "didChangeConfiguration", "dynamicRegistration") is True,
+            status=said(experimental, "fimbleStatus") is True,
+            source=said(experimental, "fimbleSource") is True,
+            roots=tuple(root for root in roots if isinstance(root, str) and root),
+            options=said(params, "initializationOptions"),
         )
 
     def as_copilots(self) -> ClientFacts:
@@ -71,23 +72,17 @@ class ClientFacts:
         They count in UTF-16 whatever they offer, and show ghost text. Their ``initializationOptions`` are
         meant for Copilot, but for the section that holds ours.
         """
-        options = self.options.get(SECTION) if isinstance(self.options, Mapping) else None
+        options = said(self.options, SECTION)
         return replace(self, copilot=True, encoding="utf-16", inline_completion=True, options=options)
 
 
-def _first_known(offered: Sequence[str]) -> PositionEncoding:
-    """The position encoding that the client likes best of those that we know."""
-    return next((known for name in offered for known in _ENCODINGS if name == known), "utf-16")
+def said(value: object, *path: str) -> object:
+    """What stands at `path` in a JSON value, or None."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
-def _shows_markdown(popup: types.CompletionClientCapabilities | None) -> bool:
-    """Whether pop-ups show Markdown; who says nothing of it (Helix) does."""
-    item = popup.completion_item if popup else None
-    formats = item.documentation_format if item else None
-    return formats is None or types.MarkupKind.Markdown in formats
-
-
-def _experimental(capabilities: types.ClientCapabilities, name: str) -> bool:
-    """Whether a client asks for one of our own extensions."""
-    experimental = capabilities.experimental  # other servers' may be of any type
-    return isinstance(experimental, Mapping) and experimental.get(name) is True
+def _listed(value: object, *path: str) -> list[object]:
+    found = said(value, *path)
+    return found if isinstance(found, list) else []

@@ -1,6 +1,6 @@
 """The language server: its life on one connection, from ``initialize`` to ``exit``.
 
-serving ▶ **connection** ▶ {protocol, client_facts, features} ▶ workspace. A `LanguageServer` speaks to one
+serving ▶ **connection** ▶ {protocol, client_facts} ▶ workspace. A `LanguageServer` speaks to one
 editor. What the two agree on in ``initialize`` makes a `Workspace`, which answers everything else.
 """
 
@@ -65,7 +65,9 @@ class LanguageServer(JsonRPCServer):
         self._state: Literal["new", "running", "shut down"] = "new"
         self._exit = Event()
         self._stopped: asyncio.Future[None] | None = None
-        self._register()
+        self.protocol.on(types.INITIALIZE, self._initialize)
+        self.protocol.on(types.SHUTDOWN, self._shutdown)
+        self.protocol.on(types.EXIT, self._exited)
 
     async def run(self, reader: asyncio.StreamReader) -> int:
         """Serve until the editor says ``exit`` or is gone; the exit status that LSP asks for."""
@@ -79,20 +81,6 @@ class LanguageServer(JsonRPCServer):
         """Log that a message of ours could not be sent; pygls would log what it says."""
         _log.error("a message could not be sent: %s", type(error).__name__)
 
-    def _register(self) -> None:
-        @self.feature(types.INITIALIZE)
-        async def initialize(params: Any) -> types.InitializeResult:
-            return self._initialize(params)
-
-        @self.feature(types.SHUTDOWN)
-        async def shutdown(params: Any) -> None:
-            self._state = "shut down"
-            await self._stop()
-
-        @self.feature(types.EXIT)
-        def exit_(params: Any) -> None:
-            self._exit.set()
-
     def _admit(self, method: str) -> None:
         if method == types.EXIT:
             return
@@ -105,7 +93,7 @@ class LanguageServer(JsonRPCServer):
         if self._client is not None and self._workspace is None:
             self._workspace = self._open_workspace(self._client)
 
-    def _initialize(self, params: object) -> types.InitializeResult:
+    async def _initialize(self, params: Any) -> types.InitializeResult:
         client = ClientFacts.of(params)
         client = self._client = client.as_copilots() if self._copilot else client
         self._state = "running"
@@ -126,14 +114,18 @@ class LanguageServer(JsonRPCServer):
 
     def _open_workspace(self, client: ClientFacts) -> Workspace:
         """What serves the editor. It is imported now that the editor has its answer, which it waits for."""
-        from lsp_server.server.features import register
         from lsp_server.server.workspace import Workspace
         from lsp_server.statistics import Metrics
 
         metrics = self._metrics() if self._metrics is not None else Metrics(None)
-        workspace = Workspace(self.protocol, client, self._settings, self._backends, metrics)
-        register(self, workspace)
-        return workspace
+        return Workspace(self.protocol, client, self._settings, self._backends, metrics)
+
+    async def _shutdown(self, params: Any) -> None:
+        self._state = "shut down"
+        await self._stop()
+
+    def _exited(self, params: Any) -> None:
+        self._exit.set()
 
     async def _stop(self) -> None:
         """End all that runs, once; an editor that hangs up while that is done does not cut it short."""

@@ -7,22 +7,16 @@ panel, the choice of a model, and signing in, for which nobody is asked: there i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
-
-from pygls.server import JsonRPCServer
 
 from lsp_server import __version__
 from lsp_server.completion import Completing, Target
 from lsp_server.protocol import StatusParams, StrictProtocol, position_of
 from lsp_server.server.copilot_messages import (
     AcceptedParams,
-    CompletionsResult,
     DocumentParams,
-    PanelDone,
-    PanelResult,
     RejectedParams,
-    ServerStatus,
     ShownParams,
     chosen_model,
     completion,
@@ -56,7 +50,16 @@ class Copilot:
         self._protocol = protocol
         self._completing = completing
         self._use_model = use_model
-        self._told: ServerStatus | None = None
+        self._told: dict[str, object] = {}
+        for method, answer in _ANSWERS.items():
+            protocol.on(method, _always(answer))
+        protocol.on("getCompletions", self._first)
+        protocol.on("getCompletionsCycling", self._several)
+        protocol.on("getPanelCompletions", self._panel)
+        protocol.on("notifyShown", self._shown)
+        protocol.on("notifyAccepted", self._accepted)
+        protocol.on("notifyRejected", self._rejected)
+        protocol.on("copilot/models", self._models)
 
     async def configured(self, params: object) -> None:
         """Use the model that ``workspace/didChangeConfiguration`` names, if it is on this machine.
@@ -75,55 +78,21 @@ class Copilot:
             self._protocol.notify("statusNotification", params)
             self._protocol.notify("didChangeStatus", params)
 
-    def register(self, server: JsonRPCServer) -> None:
-        """Answer what Copilot's clients ask `server`."""
-        for method, answer in _ANSWERS.items():
-            _always(server, method, answer)
+    async def _first(self, params: DocumentParams) -> object:
+        return await self._completions(params, invoked=False)
 
-        @server.feature("getCompletions")
-        async def completions(params: DocumentParams) -> CompletionsResult:
-            return await self._completions(params, invoked=False)
+    async def _several(self, params: DocumentParams) -> object:
+        return await self._completions(params, invoked=True)
 
-        @server.feature("getCompletionsCycling")
-        async def completions_cycling(params: DocumentParams) -> CompletionsResult:
-            return await self._completions(params, invoked=True)
-
-        @server.feature("getPanelCompletions")
-        async def panel_completions(params: DocumentParams) -> PanelResult:
-            return await self._panel(params)
-
-        @server.feature("notifyShown")
-        async def shown(params: ShownParams) -> str:
-            self._completing.note_shown(params.uuid)
-            return _NOTED
-
-        @server.feature("notifyAccepted")
-        async def accepted(params: AcceptedParams) -> str:
-            if params.accepted_length is None:
-                self._completing.accept(params.uuid)
-            else:
-                self._completing.accept_part(params.uuid, params.accepted_length)
-            return _NOTED
-
-        @server.feature("notifyRejected")
-        async def rejected(params: RejectedParams) -> str:
-            for uuid in params.uuids:
-                self._completing.reject(uuid)
-            return _NOTED
-
-        @server.feature("copilot/models")
-        async def models(params: Any) -> object:
-            return [model(name, default=name == DEFAULT_MODEL) for name in await usable_models()]
-
-    async def _completions(self, params: DocumentParams, *, invoked: bool) -> CompletionsResult:
+    async def _completions(self, params: DocumentParams, *, invoked: bool) -> object:
         """Clients take a list where LSP's take None, and hide what they show."""
         doc = params.doc
         found = await self._completing.find(doc.uri, position_of(doc.position), Target.line, invoked=invoked)
         if found is None:
-            return CompletionsResult(())
-        return CompletionsResult([completion(one, found.target, doc.version) for one in found.suggestions])
+            return {"completions": []}
+        return {"completions": [completion(one, found.target, doc.version) for one in found.suggestions]}
 
-    async def _panel(self, params: DocumentParams) -> PanelResult:
+    async def _panel(self, params: DocumentParams) -> object:
         """Each solution is a notification, and so is that there are no more."""
         doc = params.doc
         found = await self._completing.find(doc.uri, position_of(doc.position), Target.line, invoked=True)
@@ -133,13 +102,33 @@ class Copilot:
             for rank, suggestion in enumerate(found.suggestions):
                 one = solution(suggestion, found.target, params.panel_id, score=number - rank)
                 self._protocol.notify("PanelSolution", one)
-        self._protocol.notify("PanelSolutionsDone", PanelDone(params.panel_id, "OK"))
-        return PanelResult(number)
+        self._protocol.notify("PanelSolutionsDone", {"panelId": params.panel_id, "status": "OK"})
+        return {"solutionCountTarget": number}
+
+    async def _shown(self, params: ShownParams) -> object:
+        self._completing.note_shown(params.uuid)
+        return _NOTED
+
+    async def _accepted(self, params: AcceptedParams) -> object:
+        if params.accepted_length is None:
+            self._completing.accept(params.uuid)
+        else:
+            self._completing.accept_part(params.uuid, params.accepted_length)
+        return _NOTED
+
+    async def _rejected(self, params: RejectedParams) -> object:
+        for uuid in params.uuids:
+            self._completing.reject(uuid)
+        return _NOTED
+
+    async def _models(self, params: Any) -> object:
+        return [model(name, DEFAULT_MODEL) for name in await usable_models()]
 
 
-def _always(server: JsonRPCServer, method: str, answer: object) -> None:
-    """Answer requests of `method` so, whatever they say."""
+def _always(answer: object) -> Callable[[Any], Coroutine[Any, Any, object]]:
+    """A handler that gives this answer, whatever is asked."""
 
-    @server.feature(method)
     async def say(params: Any) -> object:
         return answer
+
+    return say

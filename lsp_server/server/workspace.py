@@ -1,6 +1,6 @@
 """What an editor has open, and how it wants it completed.
 
-{connection, features} ▶ **workspace** ▶ {completion, copilot, configuration, model_loading, status}.
+connection ▶ **workspace** ▶ {completion, copilot, configuration, model_loading, status}.
 Documents come, change and go, settings change, commands are run. Completions themselves are `Completing`'s,
 and what only Copilot's clients say is `Copilot`'s.
 """
@@ -21,9 +21,13 @@ from lsp_server.document import Document, Edit
 from lsp_server.protocol import (
     ACCEPT,
     CLEAR_CACHE,
+    DID_ACCEPT_PART,
+    DID_FOCUS,
+    DID_SHOW,
     NEXT_MODEL,
     STATUS,
     TOGGLE,
+    DidFocusParams,
     StatusParams,
     StrictProtocol,
     range_of,
@@ -62,16 +66,16 @@ class Workspace:
         self._feedback = Feedback(
             self._sessions, metrics, lambda: self._status.model, tells_shown=client.copilot
         )
-        self.context = Context(client.roots)
+        self._context = Context(client.roots)
         self._services = SessionServices(
             backends.get(self._initial.model_options),
             self._initial,
-            self.context,
+            self._context,
             on_generating=self._status.generating,
             on_insert=self._feedback.inserted,
         )
         self._model = ModelInUse(self._services, backends, protocol, self._status, self._failed)
-        self.completing = Completing(
+        self._completing = Completing(
             self._sessions,
             self._feedback,
             lambda: self._status.enabled,
@@ -80,10 +84,11 @@ class Workspace:
             tells_source=client.source,
             markdown=client.markdown,
         )
-        self.copilot = Copilot(protocol, self.completing, self._change_model) if client.copilot else None
         self._told: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.enabled = self._initial.metrics
+        self._register(protocol)
+        self._copilot = Copilot(protocol, self._completing, self._change_model) if client.copilot else None
 
     async def close(self) -> None:
         """End all that runs."""
@@ -98,8 +103,21 @@ class Workspace:
         # Now, not at the process's end: editors may kill it as soon as `shutdown` is answered.
         await asyncio.to_thread(self._metrics.close)
 
-    def begin(self) -> None:
-        """The editor is ready to be asked and told."""
+    def _register(self, protocol: StrictProtocol) -> None:
+        protocol.on(types.INITIALIZED, self._initialized)
+        protocol.on(types.TEXT_DOCUMENT_DID_OPEN, self._did_open)
+        protocol.on(types.TEXT_DOCUMENT_DID_CHANGE, self._did_change)
+        protocol.on(types.TEXT_DOCUMENT_DID_SAVE, self._did_save)
+        protocol.on(DID_FOCUS, self._did_focus)
+        protocol.on(types.TEXT_DOCUMENT_DID_CLOSE, self._did_close)
+        protocol.on(types.WORKSPACE_DID_CHANGE_CONFIGURATION, self._did_change_configuration)
+        protocol.on(types.WORKSPACE_EXECUTE_COMMAND, self._execute)
+        protocol.on(types.TEXT_DOCUMENT_INLINE_COMPLETION, self._completing.inline)
+        protocol.on(types.TEXT_DOCUMENT_COMPLETION, self._completing.popup)
+        protocol.on(DID_SHOW, self._completing.shown)
+        protocol.on(DID_ACCEPT_PART, self._completing.partly_accepted)
+
+    def _initialized(self, params: Any) -> None:
         self._tell_mistakes(self._mistakes)
         self._run(self._begin())
 
@@ -111,8 +129,8 @@ class Workspace:
             self._configure(await pulled(self._protocol))
         self._model.load(report=self._client.work_done_progress)
 
-    def open(self, opened: types.TextDocumentItem) -> None:
-        """The editor has opened a document, perhaps anew."""
+    def _did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        opened = params.text_document
         document = Document(
             opened.text,
             uri=opened.uri,
@@ -122,23 +140,25 @@ class Workspace:
         )
         self._close_session(opened.uri)
         self._sessions[opened.uri] = Session(document, self._services)
-        self.context.opened(document)
+        self._context.opened(document)
 
-    def edit(
-        self,
-        document: types.VersionedTextDocumentIdentifier,
-        changes: Sequence[types.TextDocumentContentChangeEvent],
-    ) -> None:
-        """The editor has changed a document."""
-        session = self._sessions.get(document.uri)
+    def _did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        changed = params.text_document
+        session = self._sessions.get(changed.uri)
         if session is None:
-            raise JsonRpcInvalidParams(f"{document.uri} is not open")
-        session.edit([_edit(change) for change in changes], document.version)
+            raise JsonRpcInvalidParams(f"{changed.uri} is not open")
+        session.edit([_edit(change) for change in params.content_changes], changed.version)
 
-    def close_document(self, uri: str) -> None:
-        """The editor has closed a document."""
+    def _did_save(self, params: types.DidSaveTextDocumentParams) -> None:
+        self._context.saved(params.text_document.uri)
+
+    def _did_focus(self, params: DidFocusParams) -> None:
+        self._context.focused(params.text_document.uri)
+
+    def _did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        uri = params.text_document.uri
         self._close_session(uri)
-        self.context.closed(uri)
+        self._context.closed(uri)
 
     def _close_session(self, uri: str) -> None:
         session = self._sessions.pop(uri, None)
@@ -146,15 +166,14 @@ class Workspace:
             session.close()
             self._feedback.close_document(session.document)
 
-    def configure(self, params: object) -> None:
-        """The editor's settings have changed; `params` may say how, in the shape that it likes."""
+    def _did_change_configuration(self, params: Any) -> None:
         options = pushed(params)
         if options is not None:
             self._reconfigure(options)
         elif self._client.configuration:
             self._run(self._pull())
-        if self.copilot is not None:
-            self._run(self.copilot.configured(params))
+        if self._copilot is not None:
+            self._run(self._copilot.configured(params))
 
     async def _pull(self) -> None:
         self._reconfigure(await pulled(self._protocol))
@@ -190,10 +209,9 @@ class Workspace:
             session.clear_cache()
         return exchanged
 
-    async def execute(self, params: types.ExecuteCommandParams) -> object:
-        """Run a command; its result."""
+    async def _execute(self, params: types.ExecuteCommandParams) -> object:
         if params.command == ACCEPT:
-            self.completing.accept(params.arguments[0] if params.arguments else None)
+            self._completing.accept(params.arguments[0] if params.arguments else None)
             return None
         if params.command == TOGGLE:
             return self._toggle()
@@ -261,8 +279,8 @@ class Workspace:
     def _tell_status(self, status: StatusParams) -> None:
         if self._client.status:
             self._protocol.notify(STATUS, status)
-        if self.copilot is not None:
-            self.copilot.tell_status(status)
+        if self._copilot is not None:
+            self._copilot.tell_status(status)
 
 
 def _edit(change: types.TextDocumentContentChangeEvent) -> Edit:

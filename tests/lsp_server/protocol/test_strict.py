@@ -111,7 +111,8 @@ async def test_an_answer_that_makes_no_sense_costs_that_answer(
         await editor.start(capabilities={"workspace": {"configuration": True}})
         await editor.seen("workspace/configuration")
         [asked] = [one for one in editor.received if one.get("method") == "workspace/configuration"]
-        for id_ in (asked["id"], asked["id"], "unknown", None, []):
+        ids: list[object] = [asked["id"], asked["id"], "unknown", None, []]
+        for id_ in ids:
             editor.send({"jsonrpc": "2.0", "id": id_, **answer})
         editor.open("")
         assert (await editor.request(INLINE, at(0, 0)))["items"]

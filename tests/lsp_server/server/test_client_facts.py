@@ -85,7 +85,13 @@ async def test_what_clients_leave_out_or_overdo_is_understood() -> None:
         editor.notify("textDocument/didChange", change)
         change = {"textDocument": A, "contentChanges": [{"range": {"start": end, "end": end}, "text": "er"}]}
         editor.notify("textDocument/didChange", change)
-        for more in ({}, {"context": None}, {"context": {}}, {"context": {"triggerKind": 9}}):
+        contexts: list[dict[str, object]] = [
+            {},
+            {"context": None},
+            {"context": {}},
+            {"context": {"triggerKind": 9}},
+        ]
+        for more in contexts:
             position = {"line": 2**40, "character": 2**40}
             params = {"textDocument": A, "position": position, "workDoneToken": None, **more}
             assert len((await editor.request(INLINE, params))["items"]) == 1
