@@ -1,11 +1,7 @@
-"""The seam between editors and models.
+"""The interface between `lsp_server` and `model_runtime`: all types that pass between them, and their errors.
 
-`lsp_server` knows text, positions and people; `model_runtime` knows tokens, tensors and checkpoints.
-Everything that passes between them is defined here, with the standard library alone, so that the
-language server starts without importing torch.
-
-A completion is a stream that is closed: whoever has read enough calls ``aclose()`` on it, and that is
-the only cancellation there is.
+It needs the standard library alone, so that the language server starts without importing torch. A completion
+is a stream; closing it with ``aclose()`` is the only way to cancel it.
 """
 
 from __future__ import annotations
@@ -21,16 +17,16 @@ Quantize = Literal["auto", "none", "int8"]
 Suite = Literal[
     "single-line", "multi-line", "random-span", "line-start", "mid-line", "block", "left-to-right"
 ]
-"""What shows what a model knows: HumanEval-infilling's three benchmarks, three kinds of lines of held-out
-packages, HumanEval."""
+"""Kinds of evaluation tasks: the three benchmarks of HumanEval-infilling, three kinds of lines in held-out
+packages, and HumanEval."""
 
 FinishReason = Literal["stop", "length", "deadline"]
-"""Why a completion ended: the model said so, it has `max_tokens`, or its time was up."""
+"""Why a completion ended: the model ended it, it has `max_tokens`, or its deadline was reached."""
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of another file that is worth showing to the model."""
+    """A piece of another file, as context for the model."""
 
     path: str
     text: str
@@ -38,13 +34,13 @@ class Snippet:
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """What a model is asked to write: the text that belongs between `prefix` and `suffix`.
+    """A request for the text between `prefix` and `suffix`.
 
-    `deadline` is a reading of ``time.monotonic()`` in seconds; by that moment the stream ends with what
-    there is. `temperature` 0 is greedy decoding, where `top_k`, `top_p` and `seed` have no effect;
-    `top_k` 0 and `top_p` 1 switch their filters off. Requests of one `session` (a document being edited,
-    say) are answered one after another and share what was computed for the earlier ones; whoever has a newer
-    one closes the stream of the older one. Those of no session are answered one after another, too.
+    The stream ends before `deadline`, in seconds of ``time.monotonic()``, with the text that there is by
+    then. `temperature` 0 is greedy decoding, where `top_k`, `top_p` and `seed` have no effect; `top_k` 0 and
+    `top_p` 1 switch their filters off. Requests of one `session`, such as a document, share the KV cache and
+    are answered in order: close the stream of an older request before sending a newer one. Requests without
+    a session are answered one after another.
     """
 
     prefix: str
@@ -72,7 +68,7 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a completion cost, in tokens; `reused_tokens` of the prompt were in the cache already."""
+    """The cost of a completion in tokens; `reused_tokens` of the prompt were in the KV cache."""
 
     prompt_tokens: int = 0
     reused_tokens: int = 0
@@ -95,9 +91,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class Chunk:
-    """The next piece of a completion's text, with what it cost so far; the last one has a `finish` reason.
+    """The next part of a completion's text; the last one has a `finish` reason.
 
-    A backend that cannot count gives no `usage`.
+    `usage` is the cost so far, or None if the backend does not count it.
     """
 
     text: str
@@ -107,10 +103,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model to open and where it runs; `model` is a folder or a name, or None for the default model.
+    """Which model to open and how to run it; `model` is a folder or a name, or None for the default model.
 
-    `quantize` is whether its matrices are int8: "auto" has them so on a CPU whose products on int8 are
-    quicker, unless a `dtype` is asked for, and elsewhere where the checkpoint has them so.
+    `quantize` says whether matrices are int8. "auto" means int8 on a CPU with a fast int8 kernel, unless a
+    `dtype` is given, and on a CUDA GPU if the checkpoint stores int8.
     """
 
     model: str | None = None
@@ -121,7 +117,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What was opened, in words and figures that a person understands."""
+    """A description of an open model for people."""
 
     name: str
     family: str
@@ -134,10 +130,10 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that has a name: what is known of it, and where it is. None is what nobody knows.
+    """A model with a name, known or on this machine; unknown attributes are None.
 
-    `path` is None where it is not on this machine; `size` is that of its weights in bytes, here or else to
-    download; `fits` says whether this machine can hold them as they are stored, and a cache beside them.
+    `path` is None if it is not on this machine; `size` is that of its weights in bytes, on disk or else to
+    download; `fits` says whether this machine has memory for the weights as stored, and a cache.
     """
 
     name: str
@@ -153,12 +149,12 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class PartDifference:
-    """How far our decoder is from transformers' own in one part.
+    """The difference between fimble's decoder and transformers' model in one part.
 
-    `layer` is the block's number, from 0, or None for what there is once. `difference` is the largest
-    absolute one of all elements, at `token`. What counts is `relative`: the length of a token's difference as
-    a share of the length of its activations, root mean square over tokens. Both are infinite where one side
-    is not a number.
+    `layer` is the block's number, from 0, or None for parts outside of the blocks. `difference` is the
+    largest absolute difference of an element, at `token`. The measure is `relative`: the norm of a token's
+    difference relative to that of its activations, root mean square over tokens. Both are infinite if one
+    side is NaN.
     """
 
     part: str
@@ -171,7 +167,7 @@ class PartDifference:
 
 @dataclass(frozen=True)
 class GreedyComparison:
-    """How many greedy tokens, of `steps`, are equal before one is not; a `tie` may be decided either way."""
+    """How many of `steps` greedy tokens are equal before the first difference, which may be a `tie`."""
 
     equal: int
     steps: int
@@ -184,7 +180,7 @@ class GreedyComparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """Our decoder compared with transformers' own; `differences` are in the order of computation."""
+    """A comparison of fimble's decoder and transformers' model; `differences` are in order of computation."""
 
     model: str
     family: str
@@ -197,12 +193,12 @@ class Verification:
 
     @property
     def first(self) -> PartDifference | None:
-        """The first part that is beyond the tolerance: where to look for the mistake."""
+        """The first part beyond the tolerance, where the mistake is."""
         return next((difference for difference in self.differences if not difference.ok), None)
 
     @property
     def worst(self) -> tuple[PartDifference, ...]:
-        """Of each part, the block where it is farthest off."""
+        """For each part, the block with the largest difference."""
         worst: dict[str, PartDifference] = {}
         for found in self.differences:
             if found.part not in worst or found.relative > worst[found.part].relative:
@@ -216,7 +212,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """How many bytes a second are read from memory; `threads` is None where the device decides that."""
+    """Memory bandwidth when reading; `threads` is None on devices other than the CPU."""
 
     threads: int | None
     bytes_per_second: float
@@ -224,7 +220,7 @@ class Bandwidth:
 
 @dataclass(frozen=True)
 class ContextSpeed:
-    """At a context length of `tokens`: computing them all, and then a token more (p50), in milliseconds."""
+    """At a context length of `tokens`: the times of prefill, and of decoding a token after it (p50)."""
 
     tokens: int
     prefill_ms: float
@@ -237,12 +233,15 @@ class ContextSpeed:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a machine does with a model, measured.
+    """The measured speed of a model on a machine.
 
-    Prompts are computed with `prefill_threads`, tokens with `decode_threads`, chosen by measuring.
-    `bandwidth` is with one thread, with all cores and with those; it is empty for a model on several
-    devices. `step_bytes` is what its weights take that a token reads, each once; its keys and values, which
-    it reads too, are little beside them. `contexts` go from short to long.
+    Attributes:
+        model: the model.
+        prefill_threads: the chosen number of threads for prefill.
+        decode_threads: the chosen number of threads for decoding.
+        bandwidth: with one thread, all cores and `decode_threads`; empty for a model on several devices.
+        step_bytes: size of the weights that decoding a token reads; keys and values are small beside them.
+        contexts: from short to long.
     """
 
     model: ModelInfo
@@ -253,16 +252,15 @@ class Speed:
     contexts: tuple[ContextSpeed, ...]
 
     def share_of_limit(self, context: ContextSpeed) -> float | None:
-        """How near decoding comes to the limit: the time that it takes to read the weights once.
+        """The speed of decoding relative to the limit of reading the weights once at the full bandwidth.
 
-        At the bandwidth of all cores. Above 1 where the weights fit into a processor's cache, which is
-        quicker than memory.
+        It is above 1 if the weights fit into a processor's cache.
         """
         return None if self.limit_ms is None else self.limit_ms / context.decode_ms
 
     @property
     def limit_ms(self) -> float | None:
-        """What a token takes at least, if its weights come from memory; None on several devices."""
+        """The least time per token if the weights are read from memory; None on several devices."""
         if not self.bandwidth:
             return None
         return 1000 * self.step_bytes / max(found.bytes_per_second for found in self.bandwidth)
@@ -272,17 +270,17 @@ LoadProgress = Callable[[float, str], None]
 """Called with the share done, from 0 to 1, and what is being done; from any thread."""
 
 PullProgress = Callable[[int, int], None]
-"""Called with the bytes that are here, and how many there will be."""
+"""Called with the bytes downloaded so far and in total."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How many of a suite's answers are right, in shares of 1.
+    """The shares of a suite's answers that are right.
 
     Attributes:
-        first_line: whose first line that is not empty is the true one's, but for space around it.
-        whole: that are the true ones, but for space at the end.
-        passed: with which the program passes its tests; None where none were run.
+        first_line: the first line that is not empty equals the original's, apart from surrounding space.
+        whole: the answer equals the original, apart from trailing space.
+        passed: the completed program passes its tests; None if none were run.
     """
 
     first_line: float
@@ -292,15 +290,15 @@ class Score:
 
 @dataclass(frozen=True)
 class SuiteScores:
-    """What came of one suite of tasks.
+    """The results of one suite of tasks.
 
     Attributes:
         suite: its name.
-        tasks: how many were asked.
+        tasks: how many were used.
         of: how many there are.
-        scores: of each that answered, by name: the model, those it stands against, and two that are none.
-            "floor" always gives the one answer that is right most often, "copies" copies lines.
-        floor: that answer.
+        scores: by name, of each model and two baselines: "floor" always gives the most frequent right answer,
+            "copies" copies lines.
+        floor: the answer of "floor".
     """
 
     suite: Suite
@@ -312,7 +310,7 @@ class SuiteScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What models reach on tasks with known answers; greedy, as shipped."""
+    """The scores of models on tasks with known answers, with greedy decoding and default settings."""
 
     models: tuple[ModelInfo, ...]
     seed: int
@@ -320,10 +318,10 @@ class Evaluation:
 
 
 class Backend(Protocol):
-    """Something that completes code: the local runtime, or an engine elsewhere."""
+    """Completes code: the local runtime, or another engine."""
 
     async def load(self, progress: LoadProgress | None = None) -> ModelInfo:
-        """Wait until the model is ready. Idempotent; concurrent callers share one load.
+        """Wait until the model is loaded. Idempotent; concurrent callers share one load.
 
         Raises:
             BackendError: the model cannot be used; the message says why and what to do.
@@ -331,38 +329,39 @@ class Backend(Protocol):
         ...
 
     def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
-        """Stream a completion; loads the model first if need be.
+        """Stream a completion, after loading the model if necessary.
 
-        Closing the stream cancels: the model is free again within one step, and keeps what it computed.
+        Closing the stream cancels it: the model is free within one step, and the KV cache keeps what was
+        computed.
 
         Raises:
-            BackendError: on the first ``anext``, where the model cannot be used.
+            BackendError: from ``anext``, if the model cannot be used.
         """
         ...
 
     async def close(self) -> None:
-        """End running completions and free the model. Idempotent."""
+        """End all completions and free the model. Idempotent."""
         ...
 
 
 OpenBackend = Callable[[ModelOptions], Backend]
-"""Opens a model; returns at once, loading comes with use."""
+"""Opens a model; returns at once, the model loads on first use."""
 
 
 class BackendError(Exception):
-    """Something the user can mend; the message is one line that says what is wrong and what to do."""
+    """An error that the user can fix; the message is one line that says what is wrong and what to do."""
 
 
 class InvalidRequest(BackendError, ValueError):
-    """A request asks for something that makes no sense."""
+    """A request makes no sense."""
 
 
 class ModelNotFound(BackendError):
-    """There is no checkpoint at the place given."""
+    """There is no such model or checkpoint."""
 
 
 class UnsupportedModel(BackendError):
-    """The checkpoint is of a family, or uses a feature, that the runtime does not have."""
+    """The checkpoint's family, or a feature of it, is not supported."""
 
 
 class CorruptCheckpoint(BackendError):
@@ -370,16 +369,16 @@ class CorruptCheckpoint(BackendError):
 
 
 class DeviceUnavailable(BackendError):
-    """The device asked for is not on this machine."""
+    """This machine does not have the requested device."""
 
 
 class OutOfMemory(BackendError):
-    """The model, or a request, does not fit into the device's memory."""
+    """The device has not enough memory for the model or a request."""
 
 
 class Busy(BackendError):
-    """More is asked at once than the backend takes."""
+    """Too many requests at once."""
 
 
 class BackendClosed(BackendError):
-    """The backend was closed while, or before, it was asked."""
+    """The backend was closed before or during a request."""

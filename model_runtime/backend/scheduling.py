@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import Protocol
 
@@ -95,7 +94,7 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()  # guards what follows
-        self._waiting: dict[str, deque[Job]] = {}  # by session, in order of admission
+        self._waiting: list[Job] = []  # in order of admission
         self._running: dict[str, _Run] = {}  # by session, the next to run first
         self._closed = False
 
@@ -114,7 +113,7 @@ class Scheduler:
             if self._closed:
                 raise BackendClosed("the model was closed: open it again")
             self._make_room()
-            self._waiting.setdefault(job.request.session, deque()).append(job)
+            self._waiting.append(job)
             self._changed.notify()
 
     def close(self) -> None:
@@ -148,20 +147,15 @@ class Scheduler:
         return run is not None
 
     def _make_room(self) -> None:
-        if sum(map(len, self._waiting.values())) < MAX_WAITING:
-            return
-        for session, line in self._waiting.items():
-            self._waiting[session] = deque(job for job in line if job.open)
-        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting = [job for job in self._waiting if job.open]
+        if len(self._waiting) >= MAX_WAITING:
             raise Busy(f"{MAX_WAITING} requests are waiting for the model: try again when some are answered")
 
     def _end_all(self, error: BackendError) -> None:
-        for line in self._waiting.values():
-            for job in line:
-                job.fail(error)
+        for job in [*self._waiting, *(run.job for run in self._running.values())]:
+            job.fail(error)
         self._waiting.clear()
-        for run in self._running.values():
-            run.job.fail(error)
 
     def _ended(self) -> list[_Run]:
         """Remove and return the runs whose jobs have ended."""
@@ -170,27 +164,24 @@ class Scheduler:
             return [self._running.pop(session) for session in ended]
 
     def _next(self, engine: CompletionEngine) -> _Run | None:
-        """Admit waiting jobs while there are slots; return the run that has waited longest for its turn."""
+        """Start waiting jobs while there are slots; return the run that has waited longest for its turn."""
         with self._changed:
-            for session in list(self._waiting):
-                if len(self._running) < max(1, engine.parallel) and session not in self._running:
-                    self._admit(session, engine)
+            for job in tuple(self._waiting):
+                if len(self._running) < max(1, engine.parallel) and job.request.session not in self._running:
+                    self._start(job, engine)
             if not self._running:
                 return None
             session = next(iter(self._running))
             run = self._running[session] = self._running.pop(session)  # moves to the end
             return run
 
-    def _admit(self, session: str, engine: CompletionEngine) -> None:
-        """Start the first open job of a session; the rest of the session goes to the end of the queue."""
-        line = self._waiting.pop(session)
-        while line:
-            job = line.popleft()
-            if job.open:
-                self._running[session] = _Run(job, engine)
-                break
-        if line:
-            self._waiting[session] = line
+    def _start(self, job: Job, engine: CompletionEngine) -> None:
+        self._waiting.remove(job)
+        if job.open:
+            session = job.request.session
+            self._running[session] = _Run(job, engine)
+            # The rest of its session goes to the end of the queue.
+            self._waiting.sort(key=lambda waiting: waiting.request.session == session)
 
 
 class _Run:

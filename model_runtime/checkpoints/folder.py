@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, ModelNotFound
-from model_runtime.checkpoints.tensor_files import open_tensors
+from model_runtime.checkpoints.tensor_files import Readers, open_tensors
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """transformers' names for weights, the safe format first; a sharded one has an `.index.json` instead."""
@@ -34,7 +34,7 @@ class CheckpointFolder(Mapping[str, Tensor]):
         _check_folder(path)
         self.path = path
         self.config = read_json(path / "config.json")
-        self._tensors = dict(_locate(path))
+        self._readers = _open_weights(path)
 
     def read_optional(self, name: str) -> dict[str, Any]:
         """The content of a JSON file in the folder, or {} if there is none."""
@@ -42,13 +42,13 @@ class CheckpointFolder(Mapping[str, Tensor]):
         return read_json(path) if path.is_file() else {}
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._tensors[name][name]
+        return self._readers[name]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
+        return iter(self._readers)
 
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(self._readers)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -75,32 +75,30 @@ def _check_folder(path: Path) -> None:
         raise ModelNotFound(f"{path} has no config.json: name a folder that holds a checkpoint")
 
 
-def _locate(folder: Path) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """Each tensor's name with the open file that has it."""
+def _open_weights(folder: Path) -> Readers:
     for weights in WEIGHTS:
         index = folder / f"{weights}.index.json"
         if (folder / weights).is_file():
-            file = open_tensors(folder / weights)
-            return ((name, file) for name in file)
+            return open_tensors(folder / weights)
         if index.is_file():
-            return _locate_shards(index)
+            return _open_shards(index)
     raise ModelNotFound(f"{folder} has no weights: {' or '.join(WEIGHTS)}, or their shards, must be there")
 
 
-def _locate_shards(index: Path) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+def _open_shards(index: Path) -> Readers:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise CorruptCheckpoint(f"{index} has no weight_map: mend it or copy it again")
-    files = {shard: _open_shard(index, shard) for shard in sorted(set(weight_map.values()))}
+    shards = {shard: _open_shard(index, shard) for shard in sorted(set(weight_map.values()))}
     for name, shard in weight_map.items():
-        if name not in files[shard]:
+        if name not in shards[shard]:
             raise CorruptCheckpoint(
                 f"{index.name} has tensor {name!r} in {shard}, which lacks it: download or copy both again"
             )
-    return ((name, file) for file in files.values() for name in file)
+    return {name: reader for shard in shards.values() for name, reader in shard.items()}
 
 
-def _open_shard(index: Path, shard: str) -> Mapping[str, Tensor]:
+def _open_shard(index: Path, shard: str) -> Readers:
     if Path(shard).name != shard:
         raise CorruptCheckpoint(f"{index} names {shard!r}: a shard must lie beside its index")
     if not (index.parent / shard).is_file():

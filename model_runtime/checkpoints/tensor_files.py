@@ -1,11 +1,12 @@
-"""Opens one weights file as a mapping from names to memory-mapped tensors, after checking its header."""
+"""Opens one weights file, after checking its header, to read tensors from it by name."""
 
 from __future__ import annotations
 
 import json
 import math
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,43 +24,27 @@ BITS = {
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 
-def open_tensors(path: Path) -> Mapping[str, Tensor]:
+Readers = Mapping[str, Callable[[], Tensor]]
+"""For each tensor's name, a function that returns the tensor, memory-mapped."""
+
+
+def open_tensors(path: Path) -> Readers:
     """Open a `.safetensors` file, or a `.bin` file that `torch.save` wrote.
 
     Raises:
         CorruptCheckpoint: the file is damaged; the message names the first affected tensor, if it can.
         UnsupportedModel: it has a tensor of an unknown dtype.
     """
-    return SafetensorsFile(path) if path.suffix == ".safetensors" else _open_pickle(path)
-
-
-class SafetensorsFile(Mapping[str, Tensor]):
-    """A safetensors file; tensors are views of the mapped file."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            _check(path, file)
-        self._file = _open_safetensors(path)
-        self._names = frozenset(self._file.keys())
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self._names:
-            raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
-        return tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def _open_safetensors(path: Path) -> Any:  # the library has no types
+    if path.suffix != ".safetensors":
+        content = _load_pickle(path)
+        return {name: partial(content.__getitem__, name) for name in content}
+    with path.open("rb") as file:
+        _check(path, file)
     try:
-        return safe_open(path, framework="pt")
+        opened: Any = safe_open(path, framework="pt")
     except SafetensorError as error:
         raise CorruptCheckpoint(f"{path} is damaged ({error}): download or copy it again") from error
+    return {name: partial(opened.get_tensor, name) for name in opened.keys()}  # noqa: SIM118 - no iterator
 
 
 def _check(path: Path, file: BinaryIO) -> None:
@@ -103,7 +88,7 @@ def _check_entry(path: Path, name: str, entry: Mapping[str, Any], length: int) -
         )
 
 
-def _open_pickle(path: Path) -> Mapping[str, Tensor]:
+def _load_pickle(path: Path) -> Mapping[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:

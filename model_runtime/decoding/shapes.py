@@ -6,32 +6,32 @@ K of all kv heads | V of all kv heads], those of a gated MLP's `mlp_up` are [gat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from model_runtime.decoding.config import DecoderConfig
+from model_runtime.decoding.config import Biased, DecoderConfig
 
 Shape = tuple[int, ...]
 
 
 def weight_shapes(config: DecoderConfig) -> dict[str, Shape]:
     """The name and shape of every weight of a decoder with this config."""
-    shapes: dict[str, Shape] = {"embedding.weight": (config.vocab_size, config.width)}
-    if config.rotary is None:
-        shapes["positions.weight"] = (config.context_length, config.width)
-    block = {**_norms(config), **_projections(config)}
-    for layer in range(config.layers):
+    c = config
+    shapes: dict[str, Shape] = {"embedding.weight": (c.vocab_size, c.width)}
+    if c.rotary is None:
+        shapes["positions.weight"] = (c.context_length, c.width)
+    up_rows = 2 * c.mlp_width if c.mlp == "gated" else c.mlp_width
+    block = {
+        **_norm(c, "attention_norm"),
+        **({} if c.block == "parallel" else _norm(c, "mlp_norm")),
+        **_linear(c, "qkv", (sum(c.qkv_rows), c.width), "qkv"),
+        **_linear(c, "attention_out", (c.width, c.heads * c.head_dim), "attention_out"),
+        **_linear(c, "mlp_up", (up_rows, c.width), "mlp"),
+        **_linear(c, "mlp_down", (c.width, c.mlp_width), "mlp"),
+    }
+    for layer in range(c.layers):
         shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
-    shapes |= _norm(config, "final_norm")
-    if not config.tied_head:
-        shapes["head.weight"] = (config.vocab_size, config.width)
-    if "head" in config.biases:
-        shapes["head.bias"] = (config.vocab_size,)
-    return shapes
-
-
-def _norms(config: DecoderConfig) -> dict[str, Shape]:
-    first = _norm(config, "attention_norm")
-    return first if config.block == "parallel" else first | _norm(config, "mlp_norm")
+    head = _linear(c, "head", (c.vocab_size, c.width), "head")
+    if c.tied_head:
+        del head["head.weight"]
+    return {**shapes, **_norm(c, "final_norm"), **head}
 
 
 def _norm(config: DecoderConfig, name: str) -> dict[str, Shape]:
@@ -39,24 +39,6 @@ def _norm(config: DecoderConfig, name: str) -> dict[str, Shape]:
     return {f"{name}.{kind}": (config.width,) for kind in kinds}
 
 
-def _projections(config: DecoderConfig) -> dict[str, Shape]:
-    return dict(
-        item
-        for name, rows, columns, biased in (
-            ("qkv", sum(config.qkv_rows), config.width, "qkv" in config.biases),
-            ("attention_out", config.width, config.heads * config.head_dim, "attention_out" in config.biases),
-            ("mlp_up", _up_rows(config), config.width, "mlp" in config.biases),
-            ("mlp_down", config.width, config.mlp_width, "mlp" in config.biases),
-        )
-        for item in _projection(name, rows, columns, biased)
-    )
-
-
-def _projection(name: str, rows: int, columns: int, biased: bool) -> Iterator[tuple[str, Shape]]:
-    yield f"{name}.weight", (rows, columns)
-    if biased:
-        yield f"{name}.bias", (rows,)
-
-
-def _up_rows(config: DecoderConfig) -> int:
-    return 2 * config.mlp_width if config.mlp == "gated" else config.mlp_width
+def _linear(config: DecoderConfig, name: str, shape: Shape, biased: Biased) -> dict[str, Shape]:
+    bias = {f"{name}.bias": shape[:1]} if biased in config.biases else {}
+    return {f"{name}.weight": shape, **bias}

@@ -45,9 +45,7 @@ class Hub:
     pauses: tuple[float, ...] = (1, 2, 4, 8)
 
 
-def download(
-    repository: str, target: Path, progress: PullProgress | None, *, revision: str | None, hub: Hub
-) -> None:
+def download(repository: str, target: Path, progress: PullProgress | None, hub: Hub) -> None:
     """Download a repository's model into the folder `target`, which appears once it is complete and verified.
 
     If `target` exists, it is only checked.
@@ -56,8 +54,8 @@ def download(
         ModelNotFound: the hub has no such repository.
         DownloadFailed: the message says why, and what to do.
     """
-    with _one_line_errors(repository, revision, target.parent):
-        remote = _remote_model(repository, revision, hub)
+    with _one_line_errors(repository, target.parent):
+        remote = _remote_model(repository, hub)
         if target.exists():
             _check_existing(target, remote)
         else:
@@ -166,13 +164,13 @@ class _Download:
                     self._progress(before + out.tell(), self._remote.size)
 
 
-def _remote_model(repository: str, revision: str | None, hub: Hub) -> _RemoteModel:
+def _remote_model(repository: str, hub: Hub) -> _RemoteModel:
     """Ask the hub which files make up the model."""
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=hub.endpoint)
     try:
-        info = api.model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT)
+        info = api.model_info(repository, files_metadata=True, timeout=TIMEOUT)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DownloadFailed(
             f"what answers at {api.endpoint} is no hub: check HF_ENDPOINT, or log in to the network"
@@ -247,14 +245,14 @@ def _status(error: Exception) -> int | None:
 
 
 @contextmanager
-def _one_line_errors(repository: str, revision: str | None, models_folder: Path) -> Iterator[None]:
+def _one_line_errors(repository: str, models_folder: Path) -> Iterator[None]:
     try:
         yield
     except (_connection_error(), OSError) as error:
-        raise _explain(error, repository, revision, models_folder) from error
+        raise _explain(error, repository, models_folder) from error
 
 
-def _explain(error: Exception, repository: str, revision: str | None, models_folder: Path) -> BackendError:
+def _explain(error: Exception, repository: str, models_folder: Path) -> BackendError:
     """What went wrong and what to do, in one line; from the specific to the general."""
     from huggingface_hub import errors
 
@@ -267,8 +265,6 @@ def _explain(error: Exception, repository: str, revision: str | None, models_fol
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return ModelNotFound(f"the hub shows no {repository}: check the name or, if private, `hf auth login`")
-    if isinstance(error, errors.RevisionNotFoundError):
-        return DownloadFailed(f"{repository} has no revision `{revision or 'main'}`: see its page at the hub")
     if (status := _status(error)) is not None:
         advice = "`hf auth login`" if status in (401, 403) else "wait"
         return DownloadFailed(f"the hub refuses {repository} (HTTP status {status}): {advice} {kept}")

@@ -77,7 +77,6 @@ def pull(
     folder: Path | None = None,
     progress: PullProgress | None = None,
     *,
-    revision: str | None = None,
     hub: Hub | None = None,
 ) -> Path:
     """Download a model from the hub and return its folder, which appears in `folder` once it is complete.
@@ -89,7 +88,6 @@ def pull(
         name: a known model, or a repository of the hub: `organisation/name`.
         folder: the parent folder, `models_folder()` by default; it need not exist.
         progress: receives the bytes downloaded and the total.
-        revision: a branch, tag or commit; None for the newest.
         hub: the hub to download from.
 
     Raises:
@@ -103,7 +101,7 @@ def pull(
         raise _unknown(name, ())
     repository = known.repository if known else name
     target = (folder or models_folder()) / (known.name if known else name.replace("/", "--"))
-    download(repository, target, progress, revision=revision, hub=hub or Hub())
+    download(repository, target, progress, hub or Hub())
     return target
 
 

@@ -146,7 +146,7 @@ def test_a_signal_ends_a_server_whose_answers_nobody_reads(number: int, status: 
 
 
 def test_a_reader_who_wants_nothing_is_no_error() -> None:
-    with start("complete", "lsp_server/document.py:60") as process:
+    with start("complete", "lsp_server/document.py:60", "--json") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 BLOCK_TENSOR = re.compile(r"blk\.(\d+)\.(\w+)\.(weight|bias)")
@@ -89,14 +89,12 @@ LLAMA = Architecture(
     interleaved={"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"},
 )
 
-QWEN2 = Architecture(
+QWEN2 = replace(
+    LLAMA,
     model_type="qwen2",
-    sizes=ROTARY_SIZES,
-    numbers={"attention.layer_norm_rms_epsilon": "rms_norm_eps"},
-    tensors=ROTARY_TENSORS,
-    blocks="model.layers",
-    parts={**ROTARY_PARTS, **GATED_MLP},
     implied={"hidden_act": "silu", "use_sliding_window": False},
+    flags={},
+    interleaved={},
 )
 
 STARCODER2 = Architecture(

@@ -92,11 +92,8 @@ class Handler(BaseHTTPRequestHandler):
             _, status, code = self.fake.refusal
             self._answer(status, b"refused", {"X-Error-Code": code} if code else {})
         elif path.startswith("/api/models/"):
-            repository, _, revision = path.removeprefix("/api/models/").partition("/revision/")
-            if revision not in ("", "main"):
-                self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
-            else:
-                self._answer(200, json.dumps(self.fake.listing(repository)).encode())
+            repository = path.removeprefix("/api/models/").partition("/revision/")[0]
+            self._answer(200, json.dumps(self.fake.listing(repository)).encode())
         elif self.fake.redirect:
             self._answer(302, b"", {"Location": self.fake.redirect + path})
         else:
@@ -458,13 +455,6 @@ def test_a_refusal_is_said_in_one_line(
         pull(KNOWN, tmp_path, hub=fake.hub)
     assert one_line(error)
     assert named(list_models(tmp_path), KNOWN).path is None
-
-
-def test_a_revision_is_pulled_where_there_is_one(tmp_path: Path, fake: FakeHub) -> None:
-    assert pull(KNOWN, tmp_path, revision="main", hub=fake.hub)
-    with pytest.raises(DownloadFailed, match=f"{KNOWN_REPOSITORY} has no revision `v9`") as error:
-        pull(KNOWN, tmp_path, revision="v9", hub=fake.hub)
-    assert one_line(error)
 
 
 def test_a_hub_that_is_gone_is_said_in_one_line(
