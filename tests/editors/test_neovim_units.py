@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.editors.neovim import PLUGIN
+from tests.editors.neovim import PLUGIN, ROOT, SERVER, lua_list
 
 pytestmark = pytest.mark.editors
 
@@ -21,6 +22,40 @@ def run(nvim: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_unit_tests_in_lua_pass(nvim: Path) -> None:
     done = run(nvim, "-l", str(PLUGIN / "tests" / "run.lua"))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_lies_in_the_folder_that_is_edited_is_not_run_as_the_server(nvim: Path, tmp_path: Path) -> None:
+    init, ran, folder = tmp_path / "init.lua", tmp_path / "ran", tmp_path / "edited"
+    folder.mkdir()
+    for name in ("lsp_server", "json", "pkgutil"):
+        (folder / f"{name}.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    init.write_text(
+        f"vim.opt.runtimepath:prepend(\"{PLUGIN}\")\nrequire('fimble').setup {{ cmd = {lua_list(SERVER)} }}\n"
+    )
+    found = (
+        "vim.wait(20000, function() return (require('fimble').app().server:client() or {}).initialized end)"
+    )
+    command = [
+        str(nvim),
+        "--clean",
+        "--headless",
+        "-u",
+        str(init),
+        "a.py",
+        "-c",
+        f"lua io.stdout:write(tostring({found}))",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "-c", "qall!"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert not ran.exists()
+    assert "true" in done.stdout, done.stderr
 
 
 def test_the_help_is_found(nvim: Path, tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 /** The language client: documents, settings and commands by `vscode-languageclient`, ghost text by our own provider. */
-import * as os from "node:os";
 import * as vscode from "vscode";
 import {
   LanguageClient,
@@ -8,6 +7,7 @@ import {
   type FeatureState,
   type StaticFeature,
 } from "vscode-languageclient/node";
+import { serverProcess } from "./processes";
 import { tell } from "./telling";
 import { chosenSettings, SECTION } from "./settings";
 import type { ServerStatus } from "./status";
@@ -47,13 +47,10 @@ const OURS: StaticFeature = {
 
 /** A client for the server that `command` starts; it is not started yet. */
 export function makeClient({ command, log, settings, status }: ClientOptions): LanguageClient {
-  const [program = "", ...rest] = command;
-  // A folder that is not trusted must not be where a program looks for what it loads.
-  const options = vscode.workspace.isTrusted ? {} : { cwd: os.homedir() };
   const client: LanguageClient = new FimbleClient(
     SECTION,
     "fimble",
-    { command: program, args: [...rest, "serve"], options },
+    serverProcess(command),
     {
       documentSelector: SELECTOR,
       outputChannel: log,

@@ -22,6 +22,7 @@ export class InstallationFailed extends Error {}
 const OLDEST = 10; // of Python 3
 const NEWEST = 13;
 const VERSION = "import sys; print(sys.version_info[0], sys.version_info[1])";
+const ISOLATED = "-I"; // of Python: nothing is imported from the current folder, or because of the environment
 
 /** Install or update it; rejects with what went wrong, and leaves no half an environment behind. */
 export async function install(installation: Installation): Promise<void> {
@@ -30,10 +31,10 @@ export async function install(installation: Installation): Promise<void> {
   const fresh = !(await exists(python));
   if (fresh) {
     const base = await suitable(installation);
-    await step(installation, [...base, "-m", "venv", folder], "no virtual environment can be made");
+    await step(installation, [...base, ISOLATED, "-m", "venv", folder], "no virtual environment can be made");
   }
   try {
-    const pip = [python, "-m", "pip", "install", "--upgrade", "--disable-pip-version-check", "--no-input"];
+    const pip = [python, ISOLATED, "-m", "pip", "install", "--upgrade", "--disable-pip-version-check", "--no-input"];
     await step(installation, [...pip, ...installation.arguments], "pip has failed");
   } catch (error) {
     if (fresh) {
@@ -53,7 +54,7 @@ export function namedInterpreters(windows: boolean): string[][] {
 
 async function suitable({ interpreters, signal, line }: Installation): Promise<readonly string[]> {
   for (const interpreter of interpreters) {
-    const version = await run([...interpreter, "-c", VERSION], { signal }).catch((error: unknown) => {
+    const version = await run([...interpreter, ISOLATED, "-c", VERSION], { signal }).catch((error: unknown) => {
       signal.throwIfAborted();
       line(`${interpreter.join(" ")}: ${String(error)}`);
       return undefined;

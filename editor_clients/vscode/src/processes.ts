@@ -1,5 +1,22 @@
-/** Child processes that run to their end: what they print, and whether they may go on. */
+/** Child processes: where they run, and of those that run to their end, what they print. */
 import { spawn } from "node:child_process";
+import * as os from "node:os";
+
+/**
+ * The folder that children run in. Not the opened one: `python -m` imports from the current folder before it looks
+ * anywhere else, and Windows looks there for programs.
+ */
+export const SAFE_FOLDER = os.homedir();
+
+/** How `vscode-languageclient` starts the server; by itself it would do so in the opened folder. */
+export function serverProcess(command: readonly string[]): {
+  command: string;
+  args: string[];
+  options: { cwd: string };
+} {
+  const [program = "", ...rest] = command;
+  return { command: program, args: [...rest, "serve"], options: { cwd: SAFE_FOLDER } };
+}
 
 export interface Run {
   readonly status: number | null;
@@ -11,7 +28,6 @@ export interface RunOptions {
   /** Called with each line, of output or of errors, as it comes. */
   readonly line?: (line: string) => void;
   readonly signal?: AbortSignal;
-  readonly cwd?: string;
 }
 
 /** Run `command`; rejects where it cannot be started or is aborted. */
@@ -21,8 +37,8 @@ export function run(command: readonly string[], options: RunOptions = {}): Promi
     const child = spawn(program, rest, {
       stdio: ["ignore", "pipe", "pipe"],
       windowsHide: true,
+      cwd: SAFE_FOLDER,
       ...(options.signal && { signal: options.signal }),
-      ...(options.cwd !== undefined && { cwd: options.cwd }),
     });
     const output = collect(child.stdout, options.line);
     const errors = collect(child.stderr, options.line);

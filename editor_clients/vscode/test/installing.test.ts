@@ -9,7 +9,8 @@ import { install, namedInterpreters, type Installation } from "../src/installing
 const PYTHON = `
 const { mkdirSync, copyFileSync, chmodSync } = require("node:fs");
 const { dirname } = require("node:path");
-const [script, ...words] = process.argv.slice(1);
+const [script, isolated, ...words] = process.argv.slice(1);
+if (isolated !== "-I" || process.cwd() !== require("node:os").homedir()) process.exit(3);
 if (words[0] === "-c") console.log(process.env.FAKE_VERSION ?? "3 12");
 else if (words[1] === "venv") {
   const python = words[2] + "/bin/python";

@@ -1,6 +1,8 @@
 --- `:checkhealth fimble`
 ---
---- **health** ▶ {init, status}
+--- **health** ▶ {init, program, status}
+
+local program = require("fimble.program")
 
 local M = {}
 
@@ -10,21 +12,22 @@ local PATIENCE = 60000 -- milliseconds: on a slow disk a first look takes its ti
 ---@param command string[]
 ---@return vim.SystemCompleted?
 local function run(command)
-  local started, process = pcall(vim.system, command, { text = true })
+  local started, process = pcall(vim.system, command, { text = true, cwd = program.folder() })
   return started and process:wait(PATIENCE) or nil
 end
 
 ---@param server fimble.Server
 local function check_server(server)
   local cmd = server.options.cmd
-  if vim.fn.executable(cmd[1]) == 0 then
+  local command = program.resolve(cmd)
+  if not command then
     health.error(("there is no command `%s`"):format(cmd[1]), {
       "install fimble, so that `fimble --version` works in the shell that Neovim was started from",
       'or name it: require("fimble").setup { cmd = { "/path/to/fimble", "serve" } }',
     })
     return
   end
-  health.ok(("`%s` is %s"):format(cmd[1], vim.fn.exepath(cmd[1])))
+  health.ok(("`%s` is %s"):format(cmd[1], command[1]))
   local words = require("fimble.status").words(server.status, server.enabled)
   if server.status.state == "error" then
     health.error(words, { "`:Fimble log` has more", "`:Fimble restart` tries again" })
@@ -34,7 +37,7 @@ local function check_server(server)
     health.info(words .. ": it is started with the first file that is opened")
   end
   if #cmd == 2 and cmd[2] == "serve" then
-    local result = run({ cmd[1], "doctor" })
+    local result = run({ command[1], "doctor" })
     if result and result.code == 0 then
       health.ok("`fimble doctor` finds everything in place")
     else

@@ -1,7 +1,8 @@
 --- The server's life: found, started, attached to buffers, started again when it dies.
 ---
---- init ▶ **server** ▶ {status, restarts}. One process serves all buffers: it holds the model.
+--- init ▶ **server** ▶ {program, status, restarts}. One process serves all buffers: it holds the model.
 
+local program = require("fimble.program")
 local restarts = require("fimble.restarts")
 
 local api, lsp = vim.api, vim.lsp
@@ -194,16 +195,17 @@ end
 ---@private
 ---@param buf integer
 function Server:start(buf)
-  local command = self.options.cmd
-  if vim.fn.executable(command[1]) == 0 then
+  local command = program.resolve(self.options.cmd)
+  if not command then
+    local name = self.options.cmd[1]
     self.halted = true
-    self:become({ state = "error", message = ("no command `%s`"):format(command[1]) })
+    self:become({ state = "error", message = ("no command `%s`"):format(name) })
     -- Short: what does not fit beside the ruler has to be confirmed before Neovim can be used.
-    self:tell(("no command `%s`: see :checkhealth fimble"):format(command[1]), vim.log.levels.WARN)
+    self:tell(("no command `%s`: see :checkhealth fimble"):format(name), vim.log.levels.WARN)
     return
   end
   self:become({ state = "starting" })
-  self.id = lsp.start(self:config(buf), { bufnr = buf, attach = true, silent = true })
+  self.id = lsp.start(self:config(buf, command), { bufnr = buf, attach = true, silent = true })
   if not self.id then
     self.halted = true
     self:become({ state = "error", message = "the server cannot be started" })
@@ -215,8 +217,9 @@ end
 
 ---@private
 ---@param buf integer  the first one that is to be attached
+---@param command string[]
 ---@return vim.lsp.ClientConfig
-function Server:config(buf)
+function Server:config(buf, command)
   local capabilities = vim.tbl_deep_extend("force", lsp.protocol.make_client_capabilities(), {
     textDocument = { inlineCompletion = { dynamicRegistration = false } },
     experimental = { fimbleStatus = true },
@@ -230,7 +233,7 @@ function Server:config(buf)
         code, signal = ...
         on_exit(0, 0) -- else Neovim says that it has ended too, and two messages have to be confirmed
       end
-      return lsp.rpc.start(self.options.cmd, dispatchers)
+      return lsp.rpc.start(command, dispatchers, { cwd = program.folder() })
     end,
     root_dir = vim.fs.root(buf, self.options.root_markers) or vim.fn.getcwd(),
     capabilities = capabilities,
