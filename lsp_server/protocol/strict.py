@@ -133,7 +133,7 @@ class StrictProtocol(JsonRPCProtocol):
             handler = self._get_handler(method_name)
             params = self._structured(method_name, params)
         except Exception as error:
-            self._refuse(msg_id, _told(error))
+            self._refuse(msg_id, _error_for_client(error))
         else:
             answer = partial(self._send_handler_result, msg_id=msg_id)
             self._execute_handler(msg_id, handler, answer, (params,))
@@ -146,7 +146,7 @@ class StrictProtocol(JsonRPCProtocol):
                 raise JsonRpcRequestCancelled("cancelled")
             result = self._converter.unstructure(future.result())
         except Exception as error:
-            self._refuse(msg_id, _told(error))
+            self._refuse(msg_id, _error_for_client(error))
         else:
             self._send_response(msg_id, result)
 
@@ -206,8 +206,8 @@ class StrictProtocol(JsonRPCProtocol):
         self._send_data({"jsonrpc": "2.0", "id": msg_id, "error": body})
 
 
-def _told(error: Exception) -> JsonRpcException:
-    """What a client is told of `error`, which is a mistake of ours if it is no answer."""
+def _error_for_client(error: Exception) -> JsonRpcException:
+    """`error` as an answer: as it is where it was meant as one, else as a mistake of ours."""
     if isinstance(error, JsonRpcException):
         return error
     _log_failure("a request", error)

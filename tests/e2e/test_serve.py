@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -13,7 +15,7 @@ import pytest
 
 from tests.e2e.child import FIMBLE, ROOT, Child
 from tests.lsp_server.fakes import Editor
-from tests.lsp_server.wire import ErrorCode
+from tests.lsp_server.wire import ErrorCode, framed
 
 A = {"uri": "file:///a.py"}
 INLINE = "textDocument/inlineCompletion"
@@ -162,6 +164,23 @@ async def test_several_editors_are_served_over_tcp(checkpoint_folder: Path) -> N
     finally:
         process.terminate()
         await process.wait()
+
+
+def test_input_that_no_event_loop_can_wait_for_is_read_by_a_thread(tmp_path: Path) -> None:
+    """A file here; on Windows every pipe."""
+    messages: list[dict[str, object]] = [
+        {"id": 1, "method": "initialize", "params": {"capabilities": {}}},
+        {"id": 2, "method": "shutdown"},
+        {"method": "exit"},
+    ]
+    bodies = [json.dumps({"jsonrpc": "2.0", **message}).encode() for message in messages]
+    path = tmp_path / "said"
+    path.write_bytes(b"".join(framed(body) for body in bodies))
+    with path.open("rb") as said:
+        run = subprocess.run(
+            [*FIMBLE, "serve"], cwd=ROOT, stdin=said, capture_output=True, timeout=60, check=True
+        )
+    assert re.findall(rb'"id": ?(\d)', run.stdout) == [b"1", b"2"]
 
 
 def test_what_a_library_prints_does_not_get_between_the_messages() -> None:
