@@ -124,9 +124,8 @@ def _convert(
     if isinstance(checkpoint, CheckpointFolder):
         readable = _Reopened(weights)
         if "quantization_config" not in checkpoint.config:
-            expected_bytes = (
-                weights.stored_bytes()
-            )  # which also checks all tensors before anything is written
+            # This also checks every tensor before anything is written.
+            expected_bytes = weights.stored_bytes()
     with checkpoint_writer(target, expected_bytes=expected_bytes, max_shard_bytes=max_shard_bytes) as writer:
         done = 0
         for name, tensor in family.export(weights.config, readable):

@@ -207,7 +207,7 @@ def test_sampled_tokens_have_the_distribution_of_the_model(decoder: Decoder, dra
 # What is computed for it
 
 
-def test_a_right_draft_takes_one_pass(decoder: Decoder, plain: list[int]) -> None:
+def test_an_accepted_draft_takes_one_pass(decoder: Decoder, plain: list[int]) -> None:
     assert widths(decoder, foresight(plain)) == [8, 8, 8]
 
 
@@ -221,9 +221,7 @@ def test_the_pass_that_ends_the_prompt_carries_a_draft(decoder: Decoder, plain: 
 
 
 @pytest.mark.parametrize("max_tokens", range(1, 20))
-def test_nothing_is_computed_that_may_no_longer_be_asked_for(
-    decoder: Decoder, plain: list[int], max_tokens: int
-) -> None:
+def test_no_more_than_max_tokens_are_computed(decoder: Decoder, plain: list[int], max_tokens: int) -> None:
     cache = decoder.new_cache()
     tokens = run(decoder, cache, drafter=foresight(plain), max_tokens=max_tokens)
     assert tokens == plain[:max_tokens]
@@ -231,7 +229,7 @@ def test_nothing_is_computed_that_may_no_longer_be_asked_for(
 
 
 @pytest.mark.parametrize("room", range(20))
-def test_a_draft_keeps_to_the_capacity(decoder: Decoder, plain: list[int], room: int) -> None:
+def test_a_draft_stays_within_the_capacity(decoder: Decoder, plain: list[int], room: int) -> None:
     cache = decoder.new_cache(len(PROMPT) + room)
     assert run(decoder, cache, drafter=foresight(plain)) == plain[: room + 1]
     assert cache.length == cache.capacity
@@ -284,14 +282,16 @@ def test_a_pass_that_is_refused_leaves_what_was_computed(decoder: Decoder, plain
     assert cache.tokens == (*PROMPT, *plain[:8])
 
 
-def test_a_piece_is_sized_anew_before_each(decoder: Decoder, plain: list[int]) -> None:
+def test_the_size_is_asked_for_before_each_chunk(decoder: Decoder, plain: list[int]) -> None:
     sizes: Iterator[int] = iter([2, 3, 4, 100])
     cache = decoder.new_cache()
     steps = generate(decoder, cache, PROMPT, Sampler(), max_tokens=1, chunk=lambda: next(sizes))
     assert [cache.length for _ in steps] == [2, 5, 9, 12]
 
 
-def test_dear_drafts_that_are_never_right_are_soon_given_up(decoder: Decoder, plain: list[int]) -> None:
+def test_expensive_drafts_that_are_never_accepted_are_soon_given_up(
+    decoder: Decoder, plain: list[int]
+) -> None:
     wrong = next(token for token in range(384) if token not in plain)
     # Every pair of tokens that will come is followed by something else.
     pairs = [token for pair in pairwise([*PROMPT, *plain]) for token in (*pair, wrong)]
