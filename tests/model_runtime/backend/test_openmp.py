@@ -1,4 +1,4 @@
-"""The environment that OpenMP's threads are started with."""
+"""The environment that OpenMP threads are started with."""
 
 from __future__ import annotations
 

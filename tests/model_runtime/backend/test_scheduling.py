@@ -1,4 +1,4 @@
-"""Whose turn it is, and that every job ends exactly once, whatever meets whatever."""
+"""The order of jobs, and that every job ends exactly once, whatever happens at the same time."""
 
 from __future__ import annotations
 

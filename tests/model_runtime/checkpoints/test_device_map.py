@@ -1,4 +1,4 @@
-"""Facts and free memory to a device for each module. By numbers alone: nothing of the size is allocated."""
+"""Which device each module gets, from sizes and free memory alone: nothing of the size is allocated."""
 
 from __future__ import annotations
 

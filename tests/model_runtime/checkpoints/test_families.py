@@ -1,4 +1,4 @@
-"""What families make of configs, and that their tables say the same in both directions."""
+"""Families read config.json as transformers does, and their layouts can be undone bit by bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load gives, in how much memory."""
+"""Loading checkpoints: what is loaded, in which format, and in how much memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A written checkpoint is whole or not there, and what others write down as safetensors is what we write."""
+"""A checkpoint is written completely or not at all, and is read by the safetensors library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention's other ways: each is the plain one in other words."""
+"""Each implementation of attention equals scaled dot-product attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts that contradict each other make no decoder, and each fact changes what it is made of."""
+"""Contradicting figures are refused, and each setting changes the weights that a decoder needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded steps: whatever is recorded, filled up, rewound or cut short, the logits are the eager ones.
+"""CUDA graphs: whatever is recorded, padded, rewound or cut off, logits equal those of eager steps.
 
 Without a GPU nothing is recorded: a replay runs the step again, on the tensors that a graph would find.
 """

@@ -1,4 +1,4 @@
-"""On int8 weights a CPU gives a token the same bits, however tokens are grouped and whatever follows them."""
+"""With int8 weights on a CPU, logits are the same bit by bit however tokens are grouped."""
 
 from __future__ import annotations
 

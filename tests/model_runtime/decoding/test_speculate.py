@@ -1,4 +1,4 @@
-"""PositionIndex drafts are from, and how long they are."""
+"""Where drafts come from, and how long they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_runtime.decoding.speculate import MAX_MATCH, RETRY_INTERVAL
 
 
 def dear(width: int) -> float:
-    """PositionIndex nothing is gained by a wider pass."""
+    """Where nothing is gained by a wider pass."""
     return 0.9 * width + 0.1
 
 
@@ -90,7 +90,7 @@ def test_one_source_is_not_blamed_for_another() -> None:
     assert stats.rate("previous", 2) == AcceptanceStats().rate("previous", 2)
 
 
-# PositionIndex drafts are from
+# Where drafts are from
 
 
 def propose(tokens: list[int], made: Sequence[int] = (), limit: int = 7, **options: object) -> list[int]:

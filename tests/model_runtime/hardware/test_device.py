@@ -1,4 +1,4 @@
-"""What the user asks for against what the machine has."""
+"""Devices and formats: what the user asks for, on what the machine has."""
 
 from __future__ import annotations
 

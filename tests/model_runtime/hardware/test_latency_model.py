@@ -1,4 +1,4 @@
-"""What is expected of a machine's speed, on machines that are made up."""
+"""The latency model on simulated machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number of threads: measured, preferring fewer, and 1 while the machine is busy."""
+"""The number of threads: measured, as few as possible, and one while the machine is busy."""
 
 from __future__ import annotations
 

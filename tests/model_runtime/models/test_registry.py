@@ -1,4 +1,4 @@
-"""The registry against real folders and a real HTTP server that answers as the hub does."""
+"""The registry with real folders, and downloads from a real HTTP server that answers as the hub does."""
 
 from __future__ import annotations
 

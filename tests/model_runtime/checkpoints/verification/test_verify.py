@@ -1,4 +1,4 @@
-"""Our decoder against transformers' model of small random checkpoints, some damaged on our side only."""
+"""fimble verify, with transformers' models of small random checkpoints, some damaged on one side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drafts: whatever is guessed, the tokens are the ones that come without, and so is the cache."""
+"""Speculative decoding: whatever is drafted, tokens and cache are those without drafts."""
 
 from __future__ import annotations
 
