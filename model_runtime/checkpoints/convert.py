@@ -55,7 +55,8 @@ def convert_to_hf(
     checkpoint = open_checkpoint(source)
     family, config = family_and_config(checkpoint)
     settings = {key: value for key, value in checkpoint.config.items() if key != "quantization_config"}
-    _convert(checkpoint, target, family, config, family, settings, progress, max_shard_bytes)
+    weights = Weights(checkpoint, family, config)
+    _convert(weights, family, target, settings, progress, max_shard_bytes)
 
 
 def convert_to_gptj(
@@ -88,8 +89,8 @@ def convert_to_gptj(
     mp_num = codegen.default_mp_num(checkpoint.config) if mp_num is None else mp_num
     family = codegen.family(mp_num)
     config = decoder_config_of(checkpoint, family)
-    settings = _gptj_settings(checkpoint.config, config)
-    _convert(checkpoint, target, family, config, gptj.FAMILY, settings, progress, max_shard_bytes)
+    weights, settings = Weights(checkpoint, family, config), _gptj_settings(checkpoint.config, config)
+    _convert(weights, gptj.FAMILY, target, settings, progress, max_shard_bytes)
 
 
 def _gptj_settings(codegen_settings: Mapping[str, Any], config: DecoderConfig) -> dict[str, Any]:
@@ -108,25 +109,26 @@ def _gptj_settings(codegen_settings: Mapping[str, Any], config: DecoderConfig) -
 
 
 def _convert(
-    checkpoint: Checkpoint,
-    target: Path,
+    weights: Weights,
     family: Family,
-    config: DecoderConfig,
-    target_family: Family,
+    target: Path,
     settings: Mapping[str, Any],
     progress: LoadProgress | None,
     max_shard_bytes: int,
 ) -> None:
-    """Write a checkpoint of `family` as one of `target_family`, with `settings` for its config.json."""
-    weights = Weights(checkpoint, family, config)
+    """Write weights as a checkpoint of `family` in the folder `target`, with `settings` as config.json."""
+    checkpoint = weights.checkpoint
+    readable: Mapping[str, Tensor] = weights
     total = sum(map(prod, weights.shapes.values()))
-    dequantized = not isinstance(checkpoint, CheckpointFolder) or "quantization_config" in checkpoint.config
-    # For a folder this also checks every tensor before anything is written.
-    expected_bytes = total * DEQUANTIZED_BYTES if dequantized else weights.stored_bytes()
-    readable = _Reopened(weights, family, config) if isinstance(checkpoint, CheckpointFolder) else weights
+    expected_bytes = total * DEQUANTIZED_BYTES
+    if isinstance(checkpoint, CheckpointFolder):
+        readable = _Reopened(weights)
+        if "quantization_config" not in checkpoint.config:
+            # This also checks every tensor before anything is written.
+            expected_bytes = weights.stored_bytes()
     with checkpoint_writer(target, expected_bytes=expected_bytes, max_shard_bytes=max_shard_bytes) as writer:
         done = 0
-        for name, tensor in target_family.export(config, readable):
+        for name, tensor in family.export(weights.config, readable):
             writer.add(name, tensor)
             done += tensor.numel()
             if progress is not None:
@@ -138,14 +140,13 @@ def _convert(
 class _Reopened(Mapping[str, Tensor]):
     """A folder's weights, opened anew for each module: that releases the mapped pages of the one before."""
 
-    def __init__(self, weights: Weights, family: Family, config: DecoderConfig) -> None:
-        self._weights, self._family, self._config = weights, family, config
-        self._module = ""
+    def __init__(self, weights: Weights) -> None:
+        self._weights, self._module = weights, ""
 
     def __getitem__(self, name: str) -> Tensor:
         if module_of(name) != self._module:
-            self._module = module_of(name)
-            self._weights = Weights(CheckpointFolder(self._weights.path), self._family, self._config)
+            self._module, old = module_of(name), self._weights
+            self._weights = Weights(CheckpointFolder(old.checkpoint.path), old.family, old.config)
         return self._weights[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -59,7 +59,7 @@ def map_devices(
             return dict.fromkeys(_modules(config), _device(name))
 
     with init_empty_weights(include_buffers=True):
-        skeleton = _Skeleton(sizes)
+        skeleton = _skeleton(sizes)
     # Even shares leave some memory free on each GPU, but where GPUs differ the larger one may stay half
     # empty.
     for limits in (get_balanced_memory(skeleton, usable, [_Block.__name__]), usable):
@@ -91,18 +91,11 @@ class _Block(_Part):
     """A decoder's block; accelerate is told by this name not to split it."""
 
 
-class _Skeleton(nn.Module):
+def _skeleton(sizes: Mapping[str, int]) -> nn.ModuleDict:
     """Stands in for a decoder: the same modules in the same order."""
-
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        super().__init__()
-        self.embedding = _Part(sizes["embedding"])
-        self.blocks = nn.ModuleList(
-            _Block(size) for name, size in sizes.items() if name.startswith("blocks.")
-        )
-        self.final_norm = _Part(sizes["final_norm"])
-        if "head" in sizes:
-            self.head = _Part(sizes["head"])
+    blocks = nn.ModuleList(_Block(size) for name, size in sizes.items() if name.startswith("blocks."))
+    ends = {name: _Part(size) for name, size in sizes.items() if not name.startswith("blocks.")}
+    return nn.ModuleDict({"embedding": ends.pop("embedding"), "blocks": blocks, **ends})
 
 
 def _modules(config: DecoderConfig) -> list[str]:

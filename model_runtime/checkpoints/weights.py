@@ -58,11 +58,12 @@ class Weights(Mapping[str, Tensor]):
         dtype: torch.dtype | None = None,
         device: torch.device | DeviceMap = CPU,
     ) -> None:
-        self.path, self.shapes = checkpoint.path, weight_shapes(config)
+        self.checkpoint, self.family, self.config = checkpoint, family, config
+        self.shapes = weight_shapes(config)
         self._layout = family.layout(config)
-        self._checkpoint, self._dtype, self._device = checkpoint, dtype, device
+        self._dtype, self._device = dtype, device
         self._quantized = is_quantized(checkpoint.config)
-        self._check_names(family)
+        self._check_names()
 
     def __getitem__(self, name: str) -> Tensor:
         parts = [
@@ -81,7 +82,7 @@ class Weights(Mapping[str, Tensor]):
     def is_int8(self, name: str) -> bool:
         """Whether all of a weight is stored in int8."""
         return self._quantized and all(
-            self._checkpoint[part.name].dtype == torch.int8 for part in self._layout[name]
+            self.checkpoint[part.name].dtype == torch.int8 for part in self._layout[name]
         )
 
     def int8(self, name: str) -> Int8Weight:
@@ -96,20 +97,21 @@ class Weights(Mapping[str, Tensor]):
         """The size of all weights as they are stored; raises as a look-up does."""
         return sum(part.nbytes for name in self.shapes for part in self._stored(name))
 
-    def _check_names(self, family: Family) -> None:
+    def _check_names(self) -> None:
         wanted = {part.name for parts in self._layout.values() for part in parts}
-        found = self._checkpoint.keys()
+        found = self.checkpoint.keys()
         if missing := wanted - found:
-            raise CorruptCheckpoint(f"{self.path} lacks tensor {some(missing)}: download it again")
+            raise CorruptCheckpoint(f"{self.checkpoint.path} lacks tensor {some(missing)}: download it again")
         scales = {f"{name}.scale" for name in wanted} if self._quantized else set()
         unknown = {
             name
             for name in found - wanted - scales
-            if not family.ignored.fullmatch(name) and not VALUE_HEAD.fullmatch(name)
+            if not self.family.ignored.fullmatch(name) and not VALUE_HEAD.fullmatch(name)
         }
         if unknown:
             raise CorruptCheckpoint(
-                f"{self.path} has unexpected tensor {some(unknown)}: is its config.json the right one?"
+                f"{self.checkpoint.path} has unexpected tensor {some(unknown)}: "
+                "is its config.json the right one?"
             )
 
     def _stored(self, name: str) -> list[Tensor | Int8Weight]:
@@ -118,25 +120,26 @@ class Weights(Mapping[str, Tensor]):
         return [self._tensor(part.name, (part.rows, *columns)) for part in self._layout[name]]
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> Tensor | Int8Weight:
-        tensor = self._checkpoint[name]
+        tensor = self.checkpoint[name]
         if tuple(tensor.shape) != shape:
             raise CorruptCheckpoint(
-                f"{self.path}: tensor {name!r} has shape {tuple(tensor.shape)}, config.json asks for {shape}"
+                f"{self.checkpoint.path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
+                f"config.json asks for {shape}"
             )
         if tensor.dtype == torch.int8 and self._quantized:
             return Int8Weight(tensor, self._scale(name, shape[0]))
         if not tensor.is_floating_point():
-            raise UnsupportedModel(f"{self.path}: tensor {name!r} has dtype {tensor.dtype}")
+            raise UnsupportedModel(f"{self.checkpoint.path}: tensor {name!r} has dtype {tensor.dtype}")
         return tensor
 
     def _scale(self, name: str, rows: int) -> Tensor:
         """The scales of a tensor in int8, (rows,), fp32."""
-        scale = self._checkpoint.get(f"{name}.scale")
+        scale = self.checkpoint.get(f"{name}.scale")
         if scale is None:
-            raise CorruptCheckpoint(f"{self.path} lacks tensor '{name}.scale': download it again")
+            raise CorruptCheckpoint(f"{self.checkpoint.path} lacks tensor '{name}.scale': download it again")
         if tuple(scale.shape) != (rows,) or not scale.is_floating_point():
             raise CorruptCheckpoint(
-                f"{self.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
+                f"{self.checkpoint.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
                 f"{scale.dtype}; a float for each of {rows} rows is needed"
             )
         return scale.float()

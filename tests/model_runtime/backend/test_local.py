@@ -91,7 +91,7 @@ async def test_a_stream_has_text_with_what_it_cost_so_far_and_one_last_chunk_wit
     ]
 
 
-async def test_requests_are_answered_in_the_order_in_which_they_came() -> None:
+async def test_requests_are_answered_in_order() -> None:
     engine = ScriptedEngine()
     async with aclosing_backend(backend_of(engine)) as backend:
         texts = await asyncio.gather(
@@ -109,7 +109,7 @@ async def test_closing_a_stream_frees_the_model_within_a_step() -> None:
         assert await text_of(backend, REQUEST) == "abc"  # the four letters were enough for both
 
 
-async def test_cancelling_a_task_that_waits_frees_the_model() -> None:
+async def test_cancelling_a_waiting_task_frees_the_model() -> None:
     engine = ScriptedEngine(letters=0)
     async with aclosing_backend(backend_of(engine)) as backend:
         task = asyncio.create_task(text_of(backend, CompletionRequest(prefix="a" * 1000)))
@@ -121,7 +121,7 @@ async def test_cancelling_a_task_that_waits_frees_the_model() -> None:
         assert await text_of(backend, REQUEST) == "abc"
 
 
-async def test_a_stream_that_is_closed_before_its_turn_costs_nothing() -> None:
+async def test_a_stream_closed_before_its_turn_costs_nothing() -> None:
     engine = ScriptedEngine(letters=0)
     async with aclosing_backend(backend_of(engine)) as backend:
         first = asyncio.create_task(text_of(backend, CompletionRequest(prefix="a")))
@@ -137,7 +137,7 @@ async def test_a_stream_that_is_closed_before_its_turn_costs_nothing() -> None:
     assert engine.ended == ["a", "c"]
 
 
-async def test_at_its_deadline_a_stream_ends_with_what_there_is_though_a_step_is_under_way() -> None:
+async def test_a_stream_ends_at_its_deadline_though_a_step_is_running() -> None:
     engine = ScriptedEngine(letters=2)
     async with aclosing_backend(backend_of(engine)) as backend:
         await backend.load()
@@ -165,7 +165,11 @@ async def test_a_deadline_is_kept_while_the_model_loads(ahead: float) -> None:
         assert await text_of(backend, REQUEST) == "abc"
 
 
+<<<<<<< HEAD
 async def test_a_session_that_closes_its_older_requests_has_the_newest_answered_next() -> None:
+=======
+async def test_the_newest_request_of_a_session_ends_the_older_ones_at_once() -> None:
+>>>>>>> s2-r
     engine = ScriptedEngine(letters=1)
     async with aclosing_backend(backend_of(engine)) as backend:
         running = backend.complete(CompletionRequest(prefix="a" * 1000, session="s"))
@@ -209,7 +213,7 @@ async def test_more_requests_than_can_wait_are_refused() -> None:
     assert all(answer == "abc" for answer in answers if not isinstance(answer, Busy))
 
 
-async def test_the_engine_works_ahead_until_somebody_asks_and_when_nobody_is_left() -> None:
+async def test_the_engine_works_ahead_while_there_are_no_requests() -> None:
     class Ahead(ScriptedEngine):
         def __init__(self) -> None:
             super().__init__()
@@ -229,7 +233,7 @@ async def test_the_engine_works_ahead_until_somebody_asks_and_when_nobody_is_lef
         assert await text_of(backend, REQUEST) == "abc"
 
 
-async def test_a_mistake_in_work_that_nobody_waits_for_harms_nobody() -> None:
+async def test_an_error_while_working_ahead_affects_no_request() -> None:
     class Broken(ScriptedEngine):
         def work_ahead(self) -> bool:
             raise ZeroDivisionError
@@ -239,7 +243,7 @@ async def test_a_mistake_in_work_that_nobody_waits_for_harms_nobody() -> None:
         assert await text_of(backend, REQUEST) == "abc"
 
 
-async def test_closing_before_the_load_has_begun_keeps_nobody_waiting() -> None:
+async def test_closing_before_the_load_has_begun_ends_all_waiting() -> None:
     backend = backend_of(ScriptedEngine())
     load = asyncio.ensure_future(backend.load())
     await asyncio.sleep(0)
@@ -273,7 +277,7 @@ async def test_concurrent_loads_share_one_and_all_see_its_progress() -> None:
     assert seen == [[(0.5, "half"), (1.0, "ready")]] * 2
 
 
-async def test_giving_up_on_a_load_leaves_it_to_the_others() -> None:
+async def test_a_caller_that_gives_up_does_not_cancel_the_load() -> None:
     go_on = threading.Event()
 
     def slow(progress: LoadProgress) -> ScriptedEngine:
@@ -289,7 +293,7 @@ async def test_giving_up_on_a_load_leaves_it_to_the_others() -> None:
         assert impatient.cancelled()
 
 
-async def test_a_failed_load_is_everybodys_error_and_can_be_tried_again() -> None:
+async def test_a_failed_load_is_an_error_for_all_and_can_be_retried() -> None:
     failures = [ModelNotFound("nothing there")]
     everyone_is_there = threading.Event()
 
@@ -332,7 +336,7 @@ async def test_a_progress_listener_that_fails_does_not_harm_the_load() -> None:
     assert calls == [0.1, 1.0]
 
 
-async def test_a_mistake_of_ours_fails_one_request_and_the_worker_lives_on() -> None:
+async def test_an_unexpected_error_fails_one_request_and_the_worker_survives() -> None:
     async with aclosing_backend(backend_of(ScriptedEngine())) as backend:
         stream = backend.complete(CompletionRequest(prefix="a!"))
         assert (await anext(stream)).text == "a"
@@ -434,7 +438,7 @@ class Panic(BaseException):
     """What a native library raises when it gives up."""
 
 
-async def test_a_load_that_panics_is_an_error_and_keeps_nobody_waiting() -> None:
+async def test_a_load_that_panics_is_an_error_for_all_waiting() -> None:
     def panic(progress: LoadProgress) -> ScriptedEngine:
         raise Panic("out of range")
 

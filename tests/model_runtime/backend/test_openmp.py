@@ -1,4 +1,4 @@
-"""The environment that OpenMP's threads are started with."""
+"""The environment that OpenMP threads are started with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from model_runtime.backend import limit_openmp_spinning
 
 
 @pytest.mark.parametrize("set_by_user", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
-def test_what_the_user_says_of_waiting_stands(set_by_user: str) -> None:
+def test_the_users_own_settings_take_precedence(set_by_user: str) -> None:
     environment = {set_by_user: "as I say"}
     limit_openmp_spinning(environment)
     assert environment[set_by_user] == "as I say"

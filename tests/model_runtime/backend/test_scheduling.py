@@ -1,4 +1,4 @@
-"""Whose turn it is, and that every job ends exactly once, whatever meets whatever."""
+"""The order of jobs, and that every job ends exactly once, whatever happens at the same time."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def run(scheduler: Scheduler, engine: FakeEngine) -> None:
         pass
 
 
-def test_what_has_neither_text_nor_an_end_is_not_delivered() -> None:
+def test_chunks_without_text_or_finish_are_not_delivered() -> None:
     scheduler, engine = Scheduler(), FakeEngine()
     reader = submit(scheduler, ".a.b")
     run(scheduler, engine)
@@ -100,7 +100,7 @@ def test_sessions_take_turns_step_by_step() -> None:
     assert [reader.text for reader in readers] == ["xy"] * 3
 
 
-def test_where_there_are_fewer_slots_than_sessions_who_came_first_is_first() -> None:
+def test_with_fewer_slots_than_sessions_the_first_come_first() -> None:
     scheduler, engine = Scheduler(), FakeEngine(parallel=2)
     for session in "abc":
         submit(scheduler, "x", session)
@@ -117,6 +117,7 @@ def test_requests_of_no_session_are_answered_one_after_another_beside_the_sessio
     assert [reader.reason for reader in readers] == ["length"] * 3
 
 
+<<<<<<< HEAD
 def test_the_requests_of_a_session_are_answered_one_after_another() -> None:
     scheduler, engine = Scheduler(), FakeEngine()
     readers = [submit(scheduler, letters, "s") for letters in ("ab", "c")]
@@ -126,6 +127,9 @@ def test_the_requests_of_a_session_are_answered_one_after_another() -> None:
 
 
 def test_the_newest_request_of_a_session_begins_where_the_older_ones_are_closed() -> None:
+=======
+def test_the_newest_request_of_a_session_wins() -> None:
+>>>>>>> s2-r
     scheduler, engine = Scheduler(), FakeEngine()
     running = submit(scheduler, "a" * 100, "s")
     scheduler.step(engine)
@@ -138,7 +142,7 @@ def test_the_newest_request_of_a_session_begins_where_the_older_ones_are_closed(
     assert engine.trace == ["s"] * 3
 
 
-def test_a_session_that_types_on_keeps_its_place_in_the_line() -> None:
+def test_a_session_with_newer_requests_keeps_its_place_in_the_queue() -> None:
     scheduler, engine = Scheduler(), FakeEngine(parallel=1)
     submit(scheduler, "x", "a")
     scheduler.step(engine)
@@ -150,7 +154,7 @@ def test_a_session_that_types_on_keeps_its_place_in_the_line() -> None:
     assert "".join(engine.trace) == "aa" + "bbb" + "cc"
 
 
-def test_whoever_closes_frees_the_slot_at_the_next_step() -> None:
+def test_closing_frees_the_slot_at_the_next_step() -> None:
     scheduler, engine = Scheduler(), FakeEngine(parallel=1)
     closed = submit(scheduler, "a" * 100, "a")
     scheduler.step(engine)
@@ -172,7 +176,7 @@ def test_a_reader_that_is_gone_ends_its_job() -> None:
     assert engine.at_work == []
 
 
-def test_a_mistake_ends_one_job_and_no_other() -> None:
+def test_an_error_ends_one_job_and_no_other() -> None:
     scheduler, engine = Scheduler(), FakeEngine()
     broken, sound = submit(scheduler, "a!", "a"), submit(scheduler, "abc", "b")
     run(scheduler, engine)
@@ -182,7 +186,7 @@ def test_a_mistake_ends_one_job_and_no_other() -> None:
     assert sound.text == "abc"
 
 
-def test_a_line_never_grows_without_bound() -> None:
+def test_the_queue_is_bounded() -> None:
     scheduler, engine = Scheduler(), FakeEngine()
     readers = [submit(scheduler, "a") for _ in range(MAX_WAITING)]
     with pytest.raises(Busy, match=f"{MAX_WAITING} requests are waiting.*try again"):
@@ -195,7 +199,7 @@ def test_a_line_never_grows_without_bound() -> None:
     assert all(reader.reason == "length" for reader in readers[1:])
 
 
-def test_a_session_that_waits_may_always_ask_anew() -> None:
+def test_a_waiting_session_can_always_replace_its_request() -> None:
     scheduler = Scheduler()
     older = submit(scheduler, "a", "s")
     for _ in range(MAX_WAITING - 1):
@@ -204,7 +208,7 @@ def test_a_session_that_waits_may_always_ask_anew() -> None:
     submit(scheduler, "b", "s")
 
 
-def test_closing_ends_everything_and_nothing_is_taken_any_more() -> None:
+def test_closing_ends_all_jobs_and_refuses_new_ones() -> None:
     scheduler, engine = Scheduler(), FakeEngine(parallel=1)
     readers = [submit(scheduler, "a" * 100, session) for session in "ab"]
     scheduler.step(engine)

@@ -169,7 +169,7 @@ def test_a_sharded_checkpoint_becomes_a_sharded_one(tmp_path: Path) -> None:
     assert_same_model(model, load_gptj(tmp_path / "gptj"))
 
 
-def test_a_tied_head_that_the_files_repeat_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_tied_head_that_the_files_repeat_is_ignored(tmp_path: Path) -> None:
     model = write_bin(tmp_path / "codegen", tie_word_embeddings=True)
     assert "lm_head.weight" in CheckpointFolder(tmp_path / "codegen")
     convert_to_gptj(tmp_path / "codegen", tmp_path / "gptj")
@@ -194,7 +194,7 @@ def test_rotary_dim_null_rotates_the_whole_head(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mp_num", "config"), [(1, {}), (2, {}), (8, {}), (None, {"head_dim": 128})])
-def test_other_groupings_than_four_are_undone(
+def test_groups_other_than_four_are_undone(
     tmp_path: Path, mp_num: int | None, config: dict[str, Any]
 ) -> None:
     model = write_codegen(tmp_path / "codegen", n_embd=1024, n_head=8, n_layer=1)
@@ -362,7 +362,7 @@ def test_tensors_that_are_not_what_they_should_be_are_named(
     refuse(error, match, source, source.parent / "gptj")
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     refuse(ModelNotFound, "there is no folder", tmp_path / "codegen", tmp_path / "gptj")
 
 

@@ -48,7 +48,7 @@ def save(folder: Path, family: str, **shards: Any) -> Path:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_checkpoint_goes_round_bit_by_bit(tmp_path: Path, family: str) -> None:
+def test_a_checkpoint_is_the_same_bit_by_bit_after_conversion(tmp_path: Path, family: str) -> None:
     source = save(tmp_path / "source", family)
     convert_to_hf(source, tmp_path / "target")
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("source", "target"))
@@ -70,7 +70,7 @@ def test_shards_and_progress(tmp_path: Path) -> None:
     assert torch.equal(logits_of_transformers(source), logits_of_transformers(tmp_path / "target"))
 
 
-def test_int8_becomes_the_numbers_that_it_stands_for(tmp_path: Path) -> None:
+def test_int8_becomes_the_numbers_that_it_represents(tmp_path: Path) -> None:
     source = save(tmp_path / "source", "gpt_bigcode")
     write_int8(source)
     convert_to_hf(source, tmp_path / "target")

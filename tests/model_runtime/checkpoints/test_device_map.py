@@ -1,4 +1,4 @@
-"""Facts and free memory to a device for each module. By numbers alone: nothing of the size is allocated."""
+"""Which device each module gets, from sizes and free memory alone: nothing of the size is allocated."""
 
 from __future__ import annotations
 
@@ -143,13 +143,13 @@ def test_devices_that_have_no_room_at_all_are_too_little_memory() -> None:
         map_devices(LARGE, BF16, memory={"cpu": 1})
 
 
-def test_without_figures_those_of_this_machine_are_taken() -> None:
+def test_the_memory_of_this_machine_is_used_by_default() -> None:
     small = replace(LARGE, layers=1, width=64, heads=2, kv_heads=2, head_dim=32, mlp_width=64, rotary=None)
     assert len(in_order(map_devices(small, BF16))) == 1
 
 
 @pytest.mark.parametrize("multi_query", [True, False])
-def test_a_load_puts_each_weight_where_the_plan_says(tmp_path: Path, multi_query: bool) -> None:
+def test_a_load_puts_each_weight_where_the_device_map_says(tmp_path: Path, multi_query: bool) -> None:
     from tests.model_runtime.factory import write_checkpoint
 
     write_checkpoint(tmp_path, multi_query=multi_query)
@@ -175,5 +175,5 @@ def test_a_load_puts_each_weight_where_the_plan_says(tmp_path: Path, multi_query
         (["cuda:0", "cuda:1", "cuda:1"], "cuda:0 (1 block), cuda:1 (2 blocks)"),
     ],
 )
-def test_a_person_reads_where_the_blocks_are(devices: list[str], name: str) -> None:
+def test_the_devices_of_blocks_are_described_for_people(devices: list[str], name: str) -> None:
     assert devices_name([torch.device(device) for device in devices]) == name

@@ -1,4 +1,4 @@
-"""What families make of configs, and that their tables say the same in both directions."""
+"""Families read config.json as transformers does, and their layouts can be undone bit by bit."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_weights_written_back_keep_their_dtype(tmp_path: Path, family: str, dtyp
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_int8_weights_are_read_as_what_they_stand_for(tmp_path: Path, family: str) -> None:
+def test_int8_weights_are_read_as_the_numbers_they_represent(tmp_path: Path, family: str) -> None:
     write_checkpoint(tmp_path, family=family)
     names = load_file(tmp_path / "model.safetensors").keys()
     meant = write_int8(tmp_path)
@@ -114,7 +114,7 @@ def test_codegen2s_small_models_are_told_by_their_config() -> None:
 
 
 @pytest.mark.parametrize(("family", "head_dim"), [("codegen", 8), ("gptj", 16)])
-def test_a_rotary_dim_of_null_turns_the_whole_head(tmp_path: Path, family: str, head_dim: int) -> None:
+def test_a_rotary_dim_of_null_rotates_the_whole_head(tmp_path: Path, family: str, head_dim: int) -> None:
     write_checkpoint(tmp_path, family=family, rotary_dim=head_dim)
     expected = logits(tmp_path)
     configure(tmp_path, rotary_dim=None)

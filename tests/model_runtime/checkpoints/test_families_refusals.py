@@ -1,4 +1,4 @@
-"""A config that asks for what the decoder does not compute is refused, and the setting is named."""
+"""A config.json that asks for what the decoder does not support is refused, and the setting is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load gives, in how much memory."""
+"""Loading checkpoints: what is loaded, in which format, and in how much memory."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_progress_rises_to_1(checkpoint_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("multi_query", [True, False])
-def test_int8_weights_are_read_as_what_they_stand_for(tmp_path: Path, multi_query: bool) -> None:
+def test_int8_weights_are_read_as_the_numbers_they_represent(tmp_path: Path, multi_query: bool) -> None:
     write_checkpoint(tmp_path / "int8", multi_query=multi_query)
     meant = write_int8(tmp_path / "int8")
     write_checkpoint(tmp_path / "fp32", multi_query=multi_query)
@@ -103,7 +103,7 @@ def test_a_matrix_is_quantised_row_by_row_wherever_its_rows_come_from(tmp_path: 
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_matrices_in_int8_are_handed_on_as_they_are(tmp_path: Path, family: str) -> None:
+def test_int8_matrices_are_passed_on_unchanged(tmp_path: Path, family: str) -> None:
     write_checkpoint(tmp_path, family=family)
     write_int8(tmp_path)
     checkpoint = open_checkpoint(tmp_path)
@@ -124,7 +124,7 @@ def test_matrices_in_int8_are_handed_on_as_they_are(tmp_path: Path, family: str)
         ("int8", False, True),
     ],
 )
-def test_matrices_are_kept_as_asked(
+def test_matrices_have_the_requested_format(
     tmp_path: Path, matrices: MatrixFormat, in_int8: bool, expected: bool
 ) -> None:
     write_checkpoint(tmp_path)
@@ -140,7 +140,7 @@ def test_matrices_are_kept_as_asked(
         assert torch.equal(ours, theirs)
 
 
-def test_a_plan_is_made_for_the_matrices_that_there_will_be(tmp_path: Path) -> None:
+def test_devices_are_mapped_for_the_format_that_matrices_will_have(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
     asked: list[bool] = []
 

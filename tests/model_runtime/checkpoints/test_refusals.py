@@ -144,7 +144,7 @@ def test_a_tensor_of_another_shape(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int32])
-def test_whole_numbers_that_the_config_does_not_announce(folder: Path, dtype: torch.dtype) -> None:
+def test_integers_without_a_quantization_config(folder: Path, dtype: torch.dtype) -> None:
     rewrite(folder, lambda tensors: tensors.update({C_ATTN: torch.zeros(64, 32, dtype=dtype)}))
     assert f"'{C_ATTN}' has dtype {dtype}" in refusal(folder, UnsupportedModel)
 
@@ -185,7 +185,7 @@ def test_a_git_lfs_pointer_in_place_of_weights(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("header", [b"[]", b"{", b'{"a": 1}', b'{"a": {"data_offsets": [0, "x"]}}'])
-def test_a_header_that_is_none(folder: Path, header: bytes) -> None:
+def test_a_header_that_is_not_one(folder: Path, header: bytes) -> None:
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     assert "model.safetensors" in refusal(folder, CorruptCheckpoint)
 

@@ -1,4 +1,4 @@
-"""Small shapes of every family, each with something that the others of the family do not have."""
+"""Small shapes of every family, each with something that its others do not have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoders of many facts with random weights, and two of them taken through the same steps."""
+"""Decoders of many configurations with random weights, and a sequence of steps to compare them by."""
 
 from __future__ import annotations
 

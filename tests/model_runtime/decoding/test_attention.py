@@ -1,4 +1,4 @@
-"""Attention's other ways: each is the plain one in other words."""
+"""Each implementation of attention equals scaled dot-product attention."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw(*shape: int, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("length", [1, 5])
-def test_attention_spelt_out_for_apples_gpus_is_the_fused_one(length: int, dtype: torch.dtype) -> None:
+def test_unfused_attention_for_apples_gpus_equals_the_fused_one(length: int, dtype: torch.dtype) -> None:
     q, cached = draw(2, 3, length, 8, seed=0).to(dtype), draw(2, 2, 1, 40, 8, seed=1).to(dtype)
     keys, values = cached[..., : 20 + length, :].expand(-1, -1, 3, -1, -1)  # part of a cache, heads shared
     mask = causal_mask(20, length, dtype, q.device)

@@ -1,4 +1,4 @@
-"""Facts that contradict each other make no decoder, and each fact changes what it is made of."""
+"""Contradicting figures are refused, and each setting changes the weights that a decoder needs."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ NEVER_BIASED = {
         ({"head_dim": 4}, "the rotary part of a head is 6, all of it 4"),
     ],
 )
-def test_figures_that_contradict_each_other(changes: dict[str, Any], named: str) -> None:
+def test_figures_that_contradict_each_other_are_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         replace(CONFIG, **changes)
 
 
 @pytest.mark.parametrize("figures", [(0, 1e4), (5, 1e4), (4, 0.0), (4, float("nan")), (4, 1e4, 0.0)])
-def test_figures_that_make_no_rotation(figures: tuple[Any, ...]) -> None:
+def test_figures_that_make_no_rotation_are_refused(figures: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="rotary"):
         Rotary(*figures)
 
@@ -86,7 +86,7 @@ def test_figures_that_make_no_rotation(figures: tuple[Any, ...]) -> None:
         ({"biases": frozenset({"head"})}, {"head.bias": (50,)}, ()),
     ],
 )
-def test_the_weights_are_those_that_the_facts_ask_for(
+def test_the_weights_are_those_that_the_config_asks_for(
     changes: dict[str, Any], more: dict[str, tuple[int, ...]], less: tuple[str, ...]
 ) -> None:
     expected = {name: shape for name, shape in NEVER_BIASED.items() if name not in less} | more

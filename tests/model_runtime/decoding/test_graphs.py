@@ -1,4 +1,4 @@
-"""Recorded steps: whatever is recorded, filled up, rewound or cut short, the logits are the eager ones.
+"""CUDA graphs: whatever is recorded, padded, rewound or cut off, logits equal those of eager steps.
 
 Without a GPU nothing is recorded: a replay runs the step again, on the tensors that a graph would find.
 """
@@ -69,7 +69,9 @@ def test_recorded_steps_give_the_logits_of_eager_ones(config: DecoderConfig) -> 
 
 @configs
 @pytest.mark.parametrize("length", [250, 256, 505, 511])
-def test_they_do_in_every_bucket_and_across_its_end(config: DecoderConfig, length: int) -> None:
+def test_recorded_steps_equal_eager_ones_in_every_bucket_and_across_its_end(
+    config: DecoderConfig, length: int
+) -> None:
     recorder = Recorder()
     eager, recorded = pair(config, recorder)
     tokens = [token % 90 for token in range(length)]
@@ -88,7 +90,7 @@ def test_a_cache_is_used_to_its_last_place() -> None:
     assert recorder.replayed == 5, "five and three tokens have room to be filled up"
 
 
-def test_what_cannot_be_filled_up_within_the_cache_is_computed_eagerly() -> None:
+def test_what_cannot_be_padded_within_the_cache_is_computed_eagerly() -> None:
     recorder = Recorder()
     eager, recorded = pair(CODEGEN, recorder)
     pieces = [([1, 2, 3, 4], 0), ([5, 6, 7], 0)]
@@ -97,7 +99,7 @@ def test_what_cannot_be_filled_up_within_the_cache_is_computed_eagerly() -> None
     assert recorder.replayed == 1
 
 
-def test_what_is_stale_does_not_matter() -> None:
+def test_stale_cache_contents_do_not_matter() -> None:
     _, recorded = pair(GPT_BIGCODE, Recorder())
     used, fresh = recorded.new_cache(), recorded.new_cache()
     recorded.forward([*range(90), *range(90)], used)
@@ -148,7 +150,7 @@ def test_a_cache_that_is_dropped_takes_its_graphs_along() -> None:
     assert dropped[0]() is None
 
 
-def test_without_memory_for_graphs_steps_go_on_eagerly_and_one_line_says_so(
+def test_without_memory_for_graphs_steps_are_eager_and_one_line_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(run: Callable[[], None]) -> Callable[[], None]:

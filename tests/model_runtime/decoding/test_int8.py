@@ -142,7 +142,7 @@ def test_a_user_is_not_shown_torchs_warnings() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_for_other_dtypes_the_weight_is_restored_once(dtype: torch.dtype) -> None:
+def test_for_other_dtypes_the_weight_is_dequantized_once(dtype: torch.dtype) -> None:
     weight, bias = quantize(random(33, 20)), random(33).to(dtype)
     x = random(3, 20).to(dtype)
     expected = reference(weight, bias)(x)
@@ -166,7 +166,7 @@ def test_a_row_of_zeros_survives_quantisation(dtype: torch.dtype) -> None:
     assert quantized.values[1].tolist() == [0, 64, -127]
 
 
-def test_rows_of_an_embedding_are_those_of_the_restored_matrix() -> None:
+def test_rows_of_an_embedding_are_those_of_the_dequantized_matrix() -> None:
     weight, _ = parts(40, 12)
     ids = torch.tensor([3, 39, 3, 0])
     assert torch.equal(weight.rows(ids, FP32), weight.dequantized(FP32)[ids])
@@ -194,7 +194,7 @@ def continued(decoder: Decoder, tokens: list[int], piece: int) -> list[int]:
 
 @kernel
 @pytest.mark.parametrize("size", [1, 3, 8, 64, 100])
-def test_the_default_model_goes_on_alike_after_a_prompt_in_any_pieces(
+def test_the_default_model_continues_alike_whatever_the_prefill_chunks(
     opened: tuple[Decoder, list[int]], size: int
 ) -> None:
     decoder, tokens = opened

@@ -1,4 +1,4 @@
-"""Layers that are computed in a way of our own, held to torch's."""
+"""Layers that do not use torch's own implementation equal it."""
 
 from __future__ import annotations
 

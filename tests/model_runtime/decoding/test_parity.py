@@ -1,4 +1,4 @@
-"""Our decoder against transformers' own model on the same random checkpoints."""
+"""The decoder against transformers' models of the same random checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On int8 weights a CPU gives a token the same bits, however tokens are grouped and whatever follows them."""
+"""With int8 weights on a CPU, logits are the same bit by bit however tokens are grouped."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def logits(decoder: Decoder, tokens: Sequence[int], widths: Sequence[int]) -> to
 
 
 @pytest.mark.parametrize("widths", [[64], [700], [3, 1, 7, 30], [16, 17]])
-def test_logits_of_real_code_do_not_depend_on_the_pieces(
+def test_logits_of_real_code_do_not_depend_on_the_chunks(
     decoder: Decoder, tokens: list[int], widths: list[int]
 ) -> None:
     assert torch.equal(logits(decoder, tokens, widths), logits(decoder, tokens, [1]))
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_nor_do_they_in_any_family(tmp_path: Path, family: str) -> None:
+def test_logits_of_any_family_do_not_depend_on_the_chunks(tmp_path: Path, family: str) -> None:
     write_checkpoint(tmp_path, family=family)
     decoder = load(tmp_path, device=CPU, dtype=torch.float32, matrices="int8").decoder
     made = [5 + index * 37 % 370 for index in range(200)]

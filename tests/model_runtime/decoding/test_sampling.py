@@ -21,7 +21,7 @@ def test_temperature_0_takes_the_likeliest_token() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-10, 1e-4])
-def test_a_temperature_near_0_does_as_well(temperature: float) -> None:
+def test_a_temperature_near_0_takes_it_too(temperature: float) -> None:
     assert set(drawn(temperature=temperature)) == {1}
 
 

@@ -1,4 +1,4 @@
-"""PositionIndex drafts are from, and how long they are."""
+"""Where drafts come from, and how long they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_runtime.decoding.speculate import MAX_MATCH, RETRY_INTERVAL
 
 
 def dear(width: int) -> float:
-    """PositionIndex nothing is gained by a wider pass."""
+    """Where nothing is gained by a wider pass."""
     return 0.9 * width + 0.1
 
 
@@ -65,7 +65,7 @@ def test_a_wider_pass_is_drafted_for_where_it_costs_little() -> None:
     assert [AcceptanceStats().draft_length("text", 3, 7, cost) for cost in (dear, fair, free)] == [0, 3, 7]
 
 
-def test_where_it_costs_nothing_all_is_drafted() -> None:
+def test_where_it_costs_nothing_drafts_are_as_long_as_possible() -> None:
     assert learnt([(7, 0)] * 40).draft_length("text", 2, 7, free) == 7
 
 
@@ -90,7 +90,7 @@ def test_one_source_is_not_blamed_for_another() -> None:
     assert stats.rate("previous", 2) == AcceptanceStats().rate("previous", 2)
 
 
-# PositionIndex drafts are from
+# Where drafts are from
 
 
 def propose(tokens: list[int], made: Sequence[int] = (), limit: int = 7, **options: object) -> list[int]:
@@ -108,15 +108,15 @@ def test_without_a_token_in_common_nothing_is_drafted() -> None:
     assert propose([]) == []
 
 
-def test_where_more_agrees_outweighs_where_it_was_last() -> None:
+def test_a_longer_match_outweighs_a_later_one() -> None:
     assert propose([1, 2, 3, 7, 0, 2, 3, 8, 0, 1, 2, 3], limit=1) == [7]
 
 
-def test_of_equals_the_last_is_taken() -> None:
+def test_of_equal_matches_the_last_is_used() -> None:
     assert propose([1, 2, 7, 0, 1, 2, 8, 0, 1, 2], limit=1) == [8]
 
 
-def test_what_repeats_itself_is_drafted_beyond_its_end() -> None:
+def test_repetitions_are_drafted_beyond_their_end() -> None:
     assert propose([9, 0, 44, 0, 44]) == [0, 44, 0, 44, 0, 44, 0]
 
 
@@ -125,7 +125,7 @@ def test_any_token_id_can_be_drafted(token: int) -> None:
     assert propose([token, 1, 2, token, 3, 4, 1, 2], limit=3) == [token, 3, 4]
 
 
-def test_a_sentinel_is_neither_drafted_nor_passed() -> None:
+def test_sentinels_are_neither_drafted_nor_drafted_across() -> None:
     assert propose([1, 2, 3, 99, 5, 6, 1, 2], excluded={99}) == [3]
     assert propose([1, 2, 99, 5, 6, 1, 2], excluded={99}) == []
     assert propose([99, 5, 6, 98, 1, 2, 97], made=[6], excluded={97, 98, 99}) == []
@@ -143,7 +143,7 @@ def test_other_files_are_looked_up() -> None:
     assert propose([1, 2], others=[[5, 5, 5], [7, 1, 2, 3, 4]]) == [3, 4]
 
 
-def test_a_stale_completion_is_followed_from_the_first_token_on_while_it_agrees() -> None:
+def test_a_previous_completion_is_followed_from_the_first_token_on_while_it_agrees() -> None:
     previous = [5, 6, 7, 8, 9]
     assert propose([1, 2], previous=previous) == previous
     assert propose([1, 2], made=[5, 6], previous=previous) == [7, 8, 9]
@@ -151,7 +151,7 @@ def test_a_stale_completion_is_followed_from_the_first_token_on_while_it_agrees(
     assert propose([1, 2], made=previous, previous=previous) == []
 
 
-def test_a_stale_completion_is_found_again_after_a_difference() -> None:
+def test_a_previous_completion_is_found_again_after_a_difference() -> None:
     assert propose([1, 2], made=[5, 0, 7, 8], previous=[5, 6, 7, 8, 9]) == [9]
 
 

@@ -41,7 +41,7 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
 @pytest.mark.parametrize("length", [1, 2, 8, 17, 65])
 @pytest.mark.parametrize("shape", [(7, 40), (34, 333), (16, 256)])
-def test_a_product_is_the_one_with_the_restored_weight(
+def test_a_product_equals_the_one_with_the_dequantized_weight(
     shape: tuple[int, int], length: int, int8: bool
 ) -> None:
     weight, x, bias = draw(*shape) / shape[1] ** 0.5, draw(length, shape[1], seed=1), draw(shape[0], seed=2)
@@ -54,7 +54,7 @@ def test_a_product_is_the_one_with_the_restored_weight(
 
 @pytest.mark.parametrize("length", [1, 3, 70])
 @pytest.mark.parametrize("kind", ["gelu", "gelu_tanh", "relu", "silu"])
-def test_activation_and_addition_are_done_with_it(kind: Activation, length: int) -> None:
+def test_activation_and_residual_are_included(kind: Activation, length: int) -> None:
     weight, x, onto = draw(18, 48) / 4, draw(length, 48, seed=1), draw(length, 18, seed=2)
     config = replace(CODEGEN, activation=kind)
     before = onto.clone()
@@ -83,7 +83,7 @@ def test_steps_on_kernels_give_the_logits_of_torch(config: DecoderConfig) -> Non
         torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_what_lies_behind_a_position_is_never_read() -> None:
+def test_keys_after_a_position_are_never_read() -> None:
     """Not even to be multiplied by 0: were it infinite, nothing would come out right ever after."""
     config = replace(GPT_BIGCODE, layers=1)
     decoder = Decoder(
@@ -98,7 +98,9 @@ def test_what_lies_behind_a_position_is_never_read() -> None:
 
 @pytest.mark.parametrize("keys", [64, 100, 2300])
 @pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(6, 2, 8), (5, 1, 20)])
-def test_attention_over_many_parts_is_attention(heads: int, kv_heads: int, head_dim: int, keys: int) -> None:
+def test_attention_over_many_parts_equals_attention(
+    heads: int, kv_heads: int, head_dim: int, keys: int
+) -> None:
     from model_runtime.decoding.attention import StaticStep
     from model_runtime.decoding.triton_attention import TritonStep
 

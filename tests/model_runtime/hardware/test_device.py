@@ -1,4 +1,4 @@
-"""What the user asks for against what the machine has."""
+"""Devices and formats: what the user asks for, on what the machine has."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ON_THE_CPU: MatrixFormat = "int8" if has_int8_kernel(torch.device("cpu"), torch.
         ("mps", "auto", "int8", "int8"),
     ],
 )
-def test_matrices_are_int8_where_that_is_quicker_or_asked_for(
+def test_matrices_are_int8_where_that_is_faster_or_requested(
     device: Device, dtype: Dtype, quantize: Quantize, expected: MatrixFormat
 ) -> None:
     options = ModelOptions(device=device, dtype=dtype, quantize=quantize)

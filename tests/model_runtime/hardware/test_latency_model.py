@@ -1,4 +1,4 @@
-"""What is expected of a machine's speed, on machines that are made up."""
+"""The latency model on simulated machines."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def prefill(model: LatencyModel, run: Machine, tokens: int) -> list[float]:
 
 @pytest.mark.parametrize("rows", [1, 2, 8, 50, 64])
 @pytest.mark.parametrize("start", [0, 1000])
-def test_a_measured_machine_is_known(rows: int, start: int) -> None:
+def test_a_calibrated_machine_is_predicted(rows: int, start: int) -> None:
     assert measured().forward_seconds(rows, start) == pytest.approx(LAPTOP(rows, start), rel=0.15)
 
 
-def test_one_hiccup_changes_nothing() -> None:
+def test_one_outlier_changes_nothing() -> None:
     model = measured()
     for seconds in (0.0055, 0.0055, 1.0, 0.0055):
         model.record(1, 0, seconds)
@@ -57,7 +57,7 @@ def test_one_hiccup_changes_nothing() -> None:
     assert model.forward_seconds(32, 0) == pytest.approx(LAPTOP(32, 0))
 
 
-def test_a_machine_that_becomes_busy_is_noticed_within_a_few_tokens_for_pieces_too() -> None:
+def test_a_slowdown_is_noticed_within_a_few_tokens_for_all_passes() -> None:
     model = measured()
     for _ in range(6):
         model.record(1, 500, 3 * LAPTOP(1, 500))
@@ -68,14 +68,14 @@ def test_a_machine_that_becomes_busy_is_noticed_within_a_few_tokens_for_pieces_t
     assert model.forward_seconds(32, 500) == pytest.approx(LAPTOP(32, 500))
 
 
-def test_a_machine_that_was_busy_when_it_was_measured_is_known_later_on() -> None:
+def test_a_machine_that_was_busy_during_calibration_is_predicted_later() -> None:
     model = measured(lambda rows, start: 5 * LAPTOP(rows, start))
     for _ in range(6):
         model.record(1, 500, LAPTOP(1, 500))
     assert model.forward_seconds(32, 0) == pytest.approx(LAPTOP(32, 0), rel=0.1)
 
 
-def test_earlier_tokens_make_a_pass_dearer_and_a_piece_smaller() -> None:
+def test_earlier_tokens_make_a_pass_slower_and_a_chunk_smaller() -> None:
     run = machine(attention=2e-3)
     model = measured(run)
     assert model.forward_seconds(32, 2000) == pytest.approx(run(32, 2000), rel=0.1)
@@ -83,7 +83,7 @@ def test_earlier_tokens_make_a_pass_dearer_and_a_piece_smaller() -> None:
 
 
 @pytest.mark.parametrize("run", [LAPTOP, machine(0.0001, 0.00001), machine(0.002, 0.0003, 0.01)])
-def test_pieces_grow_to_what_fits_and_hardly_one_is_too_long(run: Machine) -> None:
+def test_chunks_grow_to_what_fits_and_hardly_one_is_too_long(run: Machine) -> None:
     model = measured(run)
     prefill(model, run, 2048)
     took = prefill(model, run, 2048)
@@ -92,13 +92,13 @@ def test_pieces_grow_to_what_fits_and_hardly_one_is_too_long(run: Machine) -> No
     assert run(model.chunk_size(0, CHUNK_SECONDS), 0) >= 0.6 * run(largest, 0)
 
 
-def test_where_one_row_takes_too_long_pieces_are_still_worth_a_pass() -> None:
+def test_where_one_row_takes_too_long_chunks_are_still_efficient() -> None:
     run = machine(0.4, 0.02, 0.5)
     model = measured(run)
     assert len(prefill(model, run, 2048)) < 200  # not a token at a time
 
 
-def test_how_long_a_prompt_takes_is_known_beforehand() -> None:
+def test_the_time_of_a_prompt_is_predicted() -> None:
     model = measured()
     prefill(model, LAPTOP, 2048)
     expected = model.prefill_seconds(2048, 0, CHUNK_SECONDS)
@@ -106,14 +106,14 @@ def test_how_long_a_prompt_takes_is_known_beforehand() -> None:
     assert model.prefill_seconds(0, 2048, CHUNK_SECONDS) == 0.0
 
 
-def test_a_draft_is_told_what_it_costs() -> None:
+def test_the_cost_of_a_draft_is_relative_to_one_row() -> None:
     model = measured(machine(0.01, 0.001))
     assert model.relative_cost(1, 0) == 1.0
     assert model.relative_cost(8, 0) == pytest.approx(18 / 11, rel=0.05)
 
 
 @given(st.floats(1e-5, 5.0), st.floats(0.0, 0.5))
-def test_measuring_takes_no_longer_than_it_may(weights: float, row: float) -> None:
+def test_calibration_takes_no_longer_than_allowed(weights: float, row: float) -> None:
     took: list[float] = []
 
     def run(rows: int, start: int) -> float:
@@ -132,7 +132,7 @@ def test_measuring_takes_no_longer_than_it_may(weights: float, row: float) -> No
     st.integers(1, 2048),
     st.integers(0, 4096),
 )
-def test_whatever_was_seen_an_expectation_is_a_time_and_a_piece_is_a_size(
+def test_whatever_was_recorded_predictions_are_finite_and_chunks_are_of_a_known_size(
     passes: list[tuple[int, int, float]], rows: int, start: int
 ) -> None:
     model = measured()
@@ -142,7 +142,7 @@ def test_whatever_was_seen_an_expectation_is_a_time_and_a_piece_is_a_size(
     assert model.chunk_size(start, CHUNK_SECONDS) in CHUNK_SIZES
 
 
-def test_passes_that_are_made_otherwise_are_known_anew_and_others_stay_known() -> None:
+def test_relearning_forgets_larger_passes_only() -> None:
     model = measured()
     model.relearn(8)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The number of threads: measured, preferring fewer, and 1 while the machine is busy."""
+"""The number of threads: measured, as few as possible, and one while the machine is busy."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def chosen(machine: Machine, most: int) -> ThreadTuner:
     ],
     ids=["no gain", "only prefill", "all of 6", "4 of 16", "too little gain", "one core"],
 )
-def test_the_fewest_threads_that_are_quick_are_chosen(
+def test_the_fewest_fast_threads_are_chosen(
     decode: Speedup, prefill: Speedup, most: int, expected: tuple[int, int], hiccup: int
 ) -> None:
     threads = chosen(Machine(decode, prefill, hiccup=hiccup), most)
@@ -94,7 +94,7 @@ def test_a_slow_model_is_measured_with_few_passes() -> None:
     assert machine.passes == 2 * (2 + 2 * 2)
 
 
-def test_passes_of_few_rows_and_of_many_have_their_own_number() -> None:
+def test_decoding_and_prefill_have_their_own_number_of_threads() -> None:
     machine = Machine(flat, linear)
     threads = chosen(machine, 2)
     for rows, expected in ((1, 1), (64, 2), (4, 1), (8, 2)):
@@ -117,7 +117,7 @@ def test_on_a_busy_machine_there_is_one_thread_for_a_while() -> None:
     assert machine.threads == 2
 
 
-def test_what_was_chosen_while_all_cores_were_busy_is_chosen_again_one_pass_at_a_time() -> None:
+def test_threads_for_prefill_are_retuned_one_pass_at_a_time() -> None:
     busy = True
     machine = Machine(flat, lambda threads: 1.0 if busy else float(threads))
     threads = chosen(machine, 2)
@@ -130,7 +130,7 @@ def test_what_was_chosen_while_all_cores_were_busy_is_chosen_again_one_pass_at_a
     assert (threads.decode, threads.prefill) == (1, 2)
 
 
-def test_a_load_that_is_not_from_threads_is_borne() -> None:
+def test_a_slowdown_without_threads_changes_nothing() -> None:
     machine = Machine(flat, flat)
     threads = chosen(machine, 2)
     threads.prepare(1, slowdown=100.0)

@@ -1,4 +1,4 @@
-"""The registry against real folders and a real HTTP server that answers as the hub does."""
+"""The registry with real folders, and downloads from a real HTTP server that answers as the hub does."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_what_is_on_disk_is_listed_with_its_own_facts(tmp_path: Path, checkpoint
     assert named(entries, "acme/tiny").path == tmp_path / "acme--tiny"
 
 
-def test_a_list_survives_what_is_no_model(tmp_path: Path) -> None:
+def test_a_list_skips_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
@@ -282,7 +282,7 @@ def test_a_path_that_exists_wins_over_a_name(
         ("./models/mine", "there is no folder ./models/mine: check the path"),
     ],
 )
-def test_what_is_not_here_is_said_in_one_line(tmp_path: Path, written: str, message: str) -> None:
+def test_a_missing_model_is_reported_in_one_line(tmp_path: Path, written: str, message: str) -> None:
     with pytest.raises(ModelNotFound) as error:
         resolve(written, tmp_path)
     assert one_line(error) == message
@@ -328,7 +328,7 @@ def test_a_model_on_disk_is_found_and_used_without_the_network(
     assert done.stdout.strip() == "alone", done.stderr
 
 
-def test_a_pulled_model_is_whole_and_found_by_name(
+def test_a_pulled_model_is_complete_and_found_by_name(
     tmp_path: Path, fake: FakeHub, checkpoint_folder: Path
 ) -> None:
     models = tmp_path / "models"
@@ -359,7 +359,7 @@ def test_any_repository_can_be_pulled(tmp_path: Path, fake: FakeHub) -> None:
     assert named(list_models(tmp_path), "acme/tiny").path == folder
 
 
-def test_progress_grows_from_what_is_here_to_all_there_is(tmp_path: Path, fake: FakeHub) -> None:
+def test_progress_grows_to_the_total(tmp_path: Path, fake: FakeHub) -> None:
     told: list[tuple[int, int]] = []
     folder = pull(KNOWN, tmp_path, lambda done, total: told.append((done, total)), hub=fake.hub)
     total = sum(path.stat().st_size for path in folder.iterdir())
@@ -368,14 +368,14 @@ def test_progress_grows_from_what_is_here_to_all_there_is(tmp_path: Path, fake: 
     assert told[-1] == (total, total)
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke(tmp_path: Path, fake: FakeHub) -> None:
+def test_a_lost_connection_is_resumed(tmp_path: Path, fake: FakeHub) -> None:
     fake.cuts = [1000, 500, 0]
     folder = pull(KNOWN, tmp_path, hub=fake.hub)
     assert fake.asked(WEIGHTS) == [None, "bytes=1000-", "bytes=1500-", "bytes=1500-"]
     assert (folder / WEIGHTS).read_bytes() == fake.files[WEIGHTS]
 
 
-def test_the_next_pull_goes_on_where_the_last_one_failed(tmp_path: Path, fake: FakeHub) -> None:
+def test_the_next_pull_resumes_where_the_last_one_failed(tmp_path: Path, fake: FakeHub) -> None:
     fake.cuts = [1000, 0]
     with pytest.raises(DownloadFailed, match="pull again; what arrived is kept") as error:
         pull(KNOWN, tmp_path, hub=Hub(fake.address, pauses=()))
@@ -389,12 +389,12 @@ def test_the_next_pull_goes_on_where_the_last_one_failed(tmp_path: Path, fake: F
     assert told == sorted(told)
 
 
-def test_a_server_that_knows_no_ranges_sends_the_file_again(tmp_path: Path, fake: FakeHub) -> None:
+def test_without_range_support_a_file_is_received_again(tmp_path: Path, fake: FakeHub) -> None:
     fake.cuts, fake.ranges = [1000], False
     assert (pull(KNOWN, tmp_path, hub=fake.hub) / WEIGHTS).read_bytes() == fake.files[WEIGHTS]
 
 
-def test_files_of_two_commits_never_meet(tmp_path: Path, fake: FakeHub) -> None:
+def test_files_of_two_commits_never_mix(tmp_path: Path, fake: FakeHub) -> None:
     fake.cuts = [1000, 0]
     with pytest.raises(DownloadFailed):
         pull(KNOWN, tmp_path, hub=Hub(fake.address, pauses=()))
@@ -406,7 +406,7 @@ def test_files_of_two_commits_never_meet(tmp_path: Path, fake: FakeHub) -> None:
 
 @pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
 @pytest.mark.parametrize("damage", ["short", "long", "altered"])
-def test_a_damaged_file_is_thrown_away_and_pulled_again(
+def test_a_damaged_file_is_deleted_and_pulled_again(
     tmp_path: Path, fake: FakeHub, name: str, damage: str
 ) -> None:
     right = fake.files[name]
@@ -419,7 +419,7 @@ def test_a_damaged_file_is_thrown_away_and_pulled_again(
     assert (pull(KNOWN, tmp_path, hub=fake.hub) / name).read_bytes() == right
 
 
-def test_a_model_that_is_here_is_only_checked(tmp_path: Path, fake: FakeHub) -> None:
+def test_an_existing_model_is_only_checked(tmp_path: Path, fake: FakeHub) -> None:
     folder = pull(KNOWN, tmp_path, hub=fake.hub)
     assert pull(KNOWN, tmp_path, hub=fake.hub) == folder
     assert fake.asked(WEIGHTS) == [None]
@@ -447,7 +447,7 @@ def test_a_folder_that_differs_from_the_hub_is_never_overwritten(tmp_path: Path,
         ((f"/{WEIGHTS}", 503, ""), DownloadFailed, r"\(HTTP status 503\): wait"),
     ],
 )
-def test_a_refusal_is_said_in_one_line(
+def test_a_refusal_is_reported_in_one_line(
     tmp_path: Path, fake: FakeHub, refusal: tuple[str, int, str], kind: type[BackendError], message: str
 ) -> None:
     fake.refusal = refusal
@@ -457,7 +457,7 @@ def test_a_refusal_is_said_in_one_line(
     assert named(list_models(tmp_path), KNOWN).path is None
 
 
-def test_a_hub_that_is_gone_is_said_in_one_line(
+def test_an_unreachable_hub_is_reported_in_one_line(
     tmp_path: Path, fake: FakeHub, network: list[ThreadingHTTPServer]
 ) -> None:
     stop(network.pop())
@@ -466,7 +466,7 @@ def test_a_hub_that_is_gone_is_said_in_one_line(
     assert one_line(error)
 
 
-def test_something_else_than_a_hub_is_said_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
+def test_an_answer_that_is_no_hubs_is_reported_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
     fake.refusal = ("/api/", 200, "")  # a hotel's login page answers everything with success
     with pytest.raises(DownloadFailed, match=r"what answers at http://127.0.0.1:\d+ is no hub") as error:
         pull(KNOWN, tmp_path, hub=fake.hub)
@@ -484,7 +484,7 @@ def test_a_repository_without_a_model_is_refused_before_anything_is_pulled(
     assert len(fake.requests) == 1
 
 
-def test_a_disk_without_room_is_said_before_anything_is_pulled(tmp_path: Path, fake: FakeHub) -> None:
+def test_a_full_disk_is_reported_before_anything_is_pulled(tmp_path: Path, fake: FakeHub) -> None:
     fake.sizes[WEIGHTS] = 10**18
     with pytest.raises(DownloadFailed, match=r"needs 1000000000\.0 GB more") as error:
         pull(KNOWN, tmp_path, hub=fake.hub)
@@ -492,6 +492,7 @@ def test_a_disk_without_room_is_said_before_anything_is_pulled(tmp_path: Path, f
     assert fake.asked("config.json") == []
 
 
+<<<<<<< HEAD
 def test_in_a_closed_models_folder_there_is_nothing_but_the_default_model(
     closed_folder: Path, fake: FakeHub
 ) -> None:
@@ -512,6 +513,9 @@ def test_the_default_model_is_there_without_the_hub(tmp_path: Path, fake: FakeHu
 
 
 def test_a_models_folder_that_is_a_file_is_said_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
+=======
+def test_a_models_folder_that_is_a_file_is_reported_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
+>>>>>>> s2-r
     (tmp_path / "models").write_text("")
     with pytest.raises(DownloadFailed, match="cannot be used") as error:
         pull(KNOWN, tmp_path / "models", hub=fake.hub)
@@ -519,7 +523,7 @@ def test_a_models_folder_that_is_a_file_is_said_in_one_line(tmp_path: Path, fake
 
 
 @pytest.mark.parametrize("written", ["starcodebase-1b", "zzz", "../etc/x", "a--b/c", "acme/..", "acme/x.git"])
-def test_what_cannot_be_a_repository_is_not_asked_for(tmp_path: Path, fake: FakeHub, written: str) -> None:
+def test_an_impossible_repository_is_not_asked_for(tmp_path: Path, fake: FakeHub, written: str) -> None:
     with pytest.raises(ModelNotFound, match="there is no model") as error:
         pull(written, tmp_path, hub=fake.hub)
     assert one_line(error)

@@ -133,7 +133,7 @@ def test_what_would_change_the_computation_is_refused_by_name(tmp_path: Path, ke
     assert "not supported" in message
 
 
-def test_what_is_switched_off_is_no_reason_to_refuse(tmp_path: Path) -> None:
+def test_features_that_are_switched_off_are_no_reason_to_refuse(tmp_path: Path) -> None:
     path = write_tensors(tmp_path / "model.gguf", EMBEDDING, expert_count=0, expert_used_count=0)
     assert GgufFile(path).config["model_type"] == "llama"
 

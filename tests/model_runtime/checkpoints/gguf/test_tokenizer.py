@@ -142,7 +142,7 @@ def test_any_text_makes_the_original_ids(text: str) -> None:
     assert ids(COPY, text) == ids(ORIGINAL, text)
 
 
-def test_a_file_that_names_no_splitting_is_split_by_its_architecture_or_as_gpt_2_does() -> None:
+def test_a_file_without_a_pre_tokenizer_is_split_as_its_architecture_or_gpt_2() -> None:
     starcoder = metadata_of(ORIGINAL, None)
     text = "x = 12345"
     assert ids(rebuilt({**starcoder, "general.architecture": "starcoder"}), text) == ids(ORIGINAL, text)
@@ -184,7 +184,7 @@ def test_an_ordinary_token_that_metadata_names_stays_ordinary() -> None:
     assert special_of(metadata) == set(STARCODER_SENTINELS)
 
 
-def test_tokens_that_fill_the_embedding_up_are_left_out() -> None:
+def test_padding_of_the_embedding_is_left_out() -> None:
     metadata = metadata_of(ORIGINAL, "starcoder")
     metadata["tokenizer.ggml.tokens"] += ["[PAD500]", "[PAD501]"]
     metadata["tokenizer.ggml.token_type"] += [int(TokenType.UNUSED)] * 2
@@ -268,7 +268,7 @@ def test_sentencepiece_scores_make_the_ids_of_the_original_merges(prefixed: bool
     assert copy.decode(ids(copy, CORPUS[0])) == CORPUS[0]
 
 
-def test_where_scores_were_not_kept_ids_give_the_order_of_merges() -> None:
+def test_without_scores_ids_give_the_order_of_merges() -> None:
     original, metadata = train_sentencepiece()
     metadata["tokenizer.ggml.scores"] = [-1000.0] * len(metadata["tokenizer.ggml.tokens"])
     assert all(ids(rebuilt(metadata), text) == ids(original, text) for text in TEXTS)

@@ -1,4 +1,4 @@
-"""Our decoder against transformers' model of small random checkpoints, some damaged on our side only."""
+"""fimble verify, with transformers' models of small random checkpoints, some damaged on one side."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_heads_that_share_no_keys_are_compared_head_by_head(tmp_path: Path) -> N
         ("starcoder2", "model.norm.weight", "final norm", None),
     ],
 )
-def test_a_weight_that_is_wrong_on_our_side_is_found_where_it_first_shows(
+def test_a_wrong_weight_is_found_where_it_first_matters(
     folders: dict[str, Path], tmp_path: Path, family: str, tensor: str, part: str, layer: int | None
 ) -> None:
     ours = damaged(folders[family], tmp_path / "damaged", tensor)
@@ -122,7 +122,7 @@ def test_wrong_positions_show_in_the_first_blocks_queries(folders: dict[str, Pat
     assert (result.first.part, result.first.layer) == ("queries", 0)
 
 
-def test_what_is_not_a_number_is_infinitely_far_off(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_nan_is_an_infinite_difference(folders: dict[str, Path], tmp_path: Path) -> None:
     tensor = "transformer.h.1.mlp.c_proj.weight"
     ours = damaged(folders["gpt_bigcode"], tmp_path / "nan", tensor, value=math.nan)
     result = verify(ours, reference=folders["gpt_bigcode"])
@@ -141,30 +141,30 @@ def traces(*logits: tuple[float, float]) -> list[Trace]:
     return [Trace(steps=[torch.tensor([1.0, 0.0]), torch.tensor(step)]) for step in logits]
 
 
-def test_tokens_that_part_at_a_tie_are_no_mistake() -> None:
+def test_tokens_that_differ_at_a_tie_are_no_mistake() -> None:
     ours, theirs = traces((0.5, 0.50001), (0.50001, 0.5))
     assert compare_greedy(ours, theirs, 1e-4) == GreedyComparison(equal=1, steps=2, tie=True)
 
 
-def test_tokens_that_part_without_a_tie_are_one() -> None:
+def test_tokens_that_differ_without_a_tie_are_a_mistake() -> None:
     ours, theirs = traces((0.5, 0.6), (0.6, 0.5))
     found = compare_greedy(ours, theirs, 1e-4)
     assert found == GreedyComparison(equal=1, steps=2, tie=False)
     assert not found.ok
 
 
-def test_halves_are_put_in_the_order_of_neighbours() -> None:
+def test_rotated_halves_are_reordered_as_interleaved_pairs() -> None:
     heads = torch.tensor([[[0, 2, 4, 1, 3, 5, 6, 7]]])
     assert interleaved(heads, rotary_dim=6).tolist() == [[list(range(8))]]
 
 
-def test_the_text_is_cut_to_so_many_tokens(folders: dict[str, Path]) -> None:
+def test_the_text_is_cut_to_max_tokens(folders: dict[str, Path]) -> None:
     assert verify(folders["llama"], text="x = 1\n" * 50, max_tokens=7).tokens == 7
     assert verify(folders["llama"], text="x").tokens == 1
 
 
 @pytest.mark.parametrize("context", [1, 2, 9, 40])
-def test_a_short_context_holds_the_text_and_what_follows(tmp_path: Path, context: int) -> None:
+def test_a_short_context_leaves_room_for_the_continuation(tmp_path: Path, context: int) -> None:
     result = verify(write_checkpoint(tmp_path, n_positions=context))
     assert result.ok
     assert result.tokens + result.greedy.steps - 1 <= context
@@ -184,7 +184,7 @@ def test_the_decoder_and_transformers_are_left_as_they_were(folders: dict[str, P
     assert (ALL_ATTENTION_FUNCTIONS["sdpa"], logging.get_verbosity()) == (attend, level)
 
 
-def test_progress_goes_up_to_the_end(folders: dict[str, Path]) -> None:
+def test_progress_rises_to_the_end(folders: dict[str, Path]) -> None:
     seen: list[float] = []
     verify(folders["gptj"], progress=lambda share, _: seen.append(share))
     assert seen == sorted(seen)
@@ -213,7 +213,7 @@ def test_accelerate_is_not_needed(folders: dict[str, Path], monkeypatch: pytest.
     assert verify(folders["gptj"]).ok
 
 
-def test_a_family_that_we_do_not_have_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_an_unsupported_family_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="'mamba' is not supported"):
         verify(with_config(folders["llama"], tmp_path / "mamba", model_type="mamba"))
 
@@ -230,7 +230,7 @@ def test_what_transformers_cannot_load_is_one_line(folders: dict[str, Path], tmp
         verify(folders["llama"], reference=tmp_path / "reference")
 
 
-def test_weights_that_transformers_would_make_up_are_an_error(
+def test_weights_that_transformers_would_initialise_are_an_error(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     reference = tmp_path / "reference"

@@ -1,4 +1,4 @@
-"""Drafts: whatever is guessed, the tokens are the ones that come without, and so is the cache."""
+"""Speculative decoding: whatever is drafted, tokens and cache are those without drafts."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_sampled_tokens_have_the_distribution_of_the_model(lively_decoder: Decod
 # What is computed for it
 
 
-def test_a_right_draft_takes_one_pass(decoder: Decoder, plain: list[int]) -> None:
+def test_an_accepted_draft_takes_one_pass(decoder: Decoder, plain: list[int]) -> None:
     assert widths(decoder, foresight(plain)) == [8, 8, 8]
 
 
@@ -227,9 +227,7 @@ def test_the_pass_that_ends_the_prompt_carries_a_draft(decoder: Decoder, plain: 
 
 
 @pytest.mark.parametrize("max_tokens", range(1, 20))
-def test_nothing_is_computed_that_may_no_longer_be_asked_for(
-    decoder: Decoder, plain: list[int], max_tokens: int
-) -> None:
+def test_no_more_than_max_tokens_are_computed(decoder: Decoder, plain: list[int], max_tokens: int) -> None:
     cache = decoder.new_cache()
     tokens = run(decoder, cache, drafter=foresight(plain), max_tokens=max_tokens)
     assert tokens == plain[:max_tokens]
@@ -237,7 +235,7 @@ def test_nothing_is_computed_that_may_no_longer_be_asked_for(
 
 
 @pytest.mark.parametrize("room", range(20))
-def test_a_draft_keeps_to_the_capacity(decoder: Decoder, plain: list[int], room: int) -> None:
+def test_a_draft_stays_within_the_capacity(decoder: Decoder, plain: list[int], room: int) -> None:
     cache = decoder.new_cache(len(PROMPT) + room)
     assert run(decoder, cache, drafter=foresight(plain)) == plain[: room + 1]
     assert cache.length == cache.capacity
@@ -291,15 +289,21 @@ def test_a_pass_that_is_refused_leaves_what_was_computed(decoder: Decoder, plain
     assert cache.tokens == (*PROMPT, *plain[:8])
 
 
-def test_a_piece_is_sized_anew_before_each(decoder: Decoder, plain: list[int]) -> None:
+def test_the_size_is_asked_for_before_each_chunk(decoder: Decoder, plain: list[int]) -> None:
     sizes: Iterator[int] = iter([2, 3, 4, 100])
     cache = decoder.new_cache()
     steps = generate(decoder, cache, PROMPT, Sampler(), max_tokens=1, chunk=lambda: next(sizes))
     assert [cache.length for _ in steps] == [2, 5, 9, 12]
 
 
+<<<<<<< HEAD:tests/model_runtime/decoding/test_drafted.py
 def test_dear_drafts_that_are_never_right_are_soon_given_up(lively_decoder: Decoder) -> None:
     plain = run(lively_decoder, lively_decoder.new_cache())
+=======
+def test_expensive_drafts_that_are_never_accepted_are_soon_given_up(
+    decoder: Decoder, plain: list[int]
+) -> None:
+>>>>>>> s2-r:tests/model_runtime/decoding/test_drafts.py
     wrong = next(token for token in range(384) if token not in plain)
     # Every pair of tokens that will come is followed by something else.
     pairs = [token for pair in pairwise([*PROMPT, *plain]) for token in (*pair, wrong)]
