@@ -1,5 +1,5 @@
-"""Where the figures of the documentation come from: scripts that measure fimble, and others beside it.
+"""Scripts that measure fimble and other runtimes; the documentation's figures come from them.
 
 Run them from the repository's root as modules, as in ``python -m benchmarks.peers --help``. They may import
-everything of ours, and nothing of ours imports them.
+any module of the project; no other package imports them.
 """

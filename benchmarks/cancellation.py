@@ -2,9 +2,9 @@
 
     python -m benchmarks.cancellation [--closes 100] [--model FOLDER] [--random]
 
-Each completion has a prompt that nobody has seen, up to 2,000 tokens, and its stream is closed at a random
-moment of its prefill or of its first tokens. What counts is the time from closing it until the worker has
-let go of it. `--random` takes a GPTBigCode of 41M parameters with random weights.
+Each completion has a new random prompt of up to 2,000 tokens, and its stream is closed at a random moment
+during prefill or the first tokens. Measured is the time from closing the stream until the worker thread is
+free again. `--random` uses a GPTBigCode of 41M parameters with random weights.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from model_runtime.engine.engine import Engine
 
 WORDS = ("value", "for", "in", "return", "self", "name", "(", ")", "=", "\n    ", ".", "index", "if", "None")
 FREED_WITHIN = 0.06
-"""Seconds, in 99 of 100 cases."""
+"""The target for p99, in seconds."""
 
 
 class WatchedEngine(Engine):
-    """Says when the worker takes up a completion, and when it lets go: `begun` and `freed` are set then."""
+    """Sets the futures `begun` and `freed` when the worker starts and finishes a completion."""
 
     begun: asyncio.Future[float]
     freed: asyncio.Future[float]
 
     def watch(self) -> None:
-        """Look at the next completion."""
+        """Create new futures, for the next completion."""
         loop = asyncio.get_running_loop()
         self.begun, self.freed = loop.create_future(), loop.create_future()
 
@@ -81,10 +81,13 @@ async def _measure(model: str | None, closes: int, chance: random.Random) -> Non
 async def _seconds(
     backend: LocalBackend, engine: WatchedEngine, request: CompletionRequest, moment: float | None
 ) -> float:
-    """From closing the stream, so many seconds after it began, until the worker let go; None: to its end."""
+    """From closing the stream `moment` seconds after its start until the worker is free.
+
+    With `moment` None, the time of the whole completion.
+    """
     engine.watch()
     reading = asyncio.create_task(_read(backend, request))
-    begun = await engine.begun  # what is closed before that never reaches the model
+    begun = await engine.begun  # a stream that is closed earlier never reaches the model
     if moment is not None:
         await asyncio.wait([reading], timeout=moment)
         begun = time.monotonic()
@@ -95,7 +98,7 @@ async def _seconds(
 
 
 async def _reused(backend: LocalBackend, engine: WatchedEngine, request: CompletionRequest) -> int:
-    """How many tokens of a prompt are there when it is asked again."""
+    """How many tokens of a prompt are found in the KV cache when it is sent again."""
     engine.watch()
     stream = backend.complete(request)
     first = await anext(stream)
@@ -116,10 +119,10 @@ def _request(chance: random.Random) -> CompletionRequest:
 def _report(took: Sequence[float], kept: float, whole: float) -> None:
     ordered = sorted(1000 * seconds for seconds in took)
     p50, p95, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.5, 0.95, 0.99))
-    print(f"a whole completion: {1000 * whole:.0f} ms; {len(took)} closed at random moments of it")
+    print(f"a whole completion: {1000 * whole:.0f} ms; {len(took)} were closed at random moments")
     print(f"free after p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f}, at most {ordered[-1]:.1f} ms", end=" ")
     print(f"({'kept' if p99 <= 1000 * FREED_WITHIN else 'MISSED'}: {1000 * FREED_WITHIN:.0f} ms at p99)")
-    print(f"of a prompt that was interrupted, {kept:.0f} tokens on average were there when asked again")
+    print(f"of an interrupted prompt, {kept:.0f} tokens on average were reused when it was sent again")
 
 
 if __name__ == "__main__":

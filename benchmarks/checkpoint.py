@@ -1,8 +1,8 @@
-"""The model that peers are compared on: the same weights, as transformers, CTranslate2 and llama.cpp read.
+"""The model that runtimes are compared on: the same weights for transformers, CTranslate2 and llama.cpp.
 
-By default a GPTBigCode of 41M parameters with random weights: what it writes is garbage, but takes as long as
-anything else. Its tokenizer is trained on the standard library, with the splitting of GPT-2, which all of
-them know.
+By default a GPTBigCode of 41M parameters with random weights: its output is meaningless, but takes as long as
+any other. Its tokenizer is trained on the standard library and splits text as GPT-2 does, which all runtimes
+support.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOKENIZER_FILES = 300
 
 @dataclass(frozen=True)
 class Formats:
-    """The same weights in every format; None where what writes it is not installed."""
+    """The same weights in every format; None if the converter is not installed."""
 
     transformers: Path
     ctranslate2: Path | None
@@ -40,7 +40,7 @@ class Formats:
 
 
 def prepare(work: Path, model: Path | None, seed: int) -> Formats:
-    """Write what is not in `work` yet; `model` is a transformers folder of the GPTBigCode family."""
+    """Write formats that are missing in `work`; `model` is a transformers folder of the GPTBigCode family."""
     work.mkdir(parents=True, exist_ok=True)
     if model is None:
         model = work / f"gpt_bigcode-{LAYERS}x{WIDTH}-seed{seed}"
@@ -62,7 +62,7 @@ def add_model_choice(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def chosen_model(arguments: argparse.Namespace) -> Iterator[str | None]:
-    """What the command line asks for: a random model, made for as long, or what `--model` says."""
+    """The model of the command line: a temporary one with random weights, or that of `--model`."""
     with tempfile.TemporaryDirectory() as folder:
         if arguments.random:
             make_checkpoint(Path(folder), arguments.seed)
@@ -73,7 +73,7 @@ def make_checkpoint(folder: Path, seed: int) -> None:
     """Write a random model and a tokenizer, as transformers saves them."""
     import torch
 
-    transformers: Any = import_module("transformers")  # of which not all is typed
+    transformers: Any = import_module("transformers")  # not fully typed
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer(standard_library()),
         eos_token="<|endoftext|>",
@@ -90,7 +90,7 @@ def make_checkpoint(folder: Path, seed: int) -> None:
         multi_query=True,
         bos_token_id=0,
         eos_token_id=0,
-        # Wider than training would begin with, so that greedy decoding is not one token for ever.
+        # Larger than for training, so that greedy decoding does not repeat one token.
         initializer_range=0.05,
     )
     transformers.GPTBigCodeForCausalLM(config).save_pretrained(folder)

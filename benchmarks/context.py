@@ -1,23 +1,22 @@
-"""Does what other open files show help the model, and what does gathering it cost?
+"""Do snippets of other open files help the model, and what does selecting them cost?
 
     python benchmarks/context.py --held-out HELDOUT.jsonl [--cases 300] [--seed 1] [--model MODEL]
     python benchmarks/context.py --latency
 
-HELDOUT.jsonl is what the training recipe's first step sets aside: packages that the default model has never
-seen, a line ``{"package", "path", "text"}`` a file. A case is a place in a file that uses names which another
-file of its package defines. The other files (20 at most) are opened and visited at random places, then this
-one, as an editor would tell it; the model completes the rest of the line with and without the snippets that
-result. It counts when its first line is exactly what stood there. There are two kinds of cases, `--cases` of
-each:
+HELDOUT.jsonl is written by `python -m recipes.default_model corpus`: files of packages that the default model
+was not trained on. A case is a cursor in a file that uses names which another file of its package defines.
+The other files (at most 20) are opened, each with a cursor at a random line, then this one, as by an editor.
+The model completes the rest of the line with and without the resulting snippets; a completion is right if its
+first line is exactly the file's. There are two kinds of cases, `--cases` of each:
 
-finished   somewhere in the file as it is, with all that follows the cursor
-growing    in the first lines of a file of which no more has been written yet
+finished   anywhere in the file, with all text after the cursor
+growing    in the first lines of a file that is still being written: nothing follows
 
-A prompt shows snippets where the file leaves room for them, so in long finished files it shows none. What
-snippets are made of was chosen on the first half of the packages by name (`--half tune`); the other one tells
-how well (`--half report`, which is the default).
+A prompt has snippets only if the file leaves room for them, so in long finished files it has none. How
+snippets are selected was tuned on the first half of the packages by name (`--half tune`); the result is
+measured on the other half (`--half report`, the default).
 
-`--latency` measures the gathering alone, with 20 open files of 10,000 lines.
+`--latency` measures only the selection, with 20 open files of 10,000 lines.
 """
 
 from __future__ import annotations
@@ -47,19 +46,19 @@ from model_runtime import open_backend  # noqa: E402
 from model_runtime.api import Backend, CompletionRequest, ModelOptions, Snippet, Usage  # noqa: E402
 from model_runtime.evaluation import SourceFile, read_source_files  # noqa: E402
 
-MOST_OPEN: Final = 20
-MOST_TOKENS: Final = 48
+MAX_OPEN: Final = 20
+MAX_TOKENS: Final = 48
 GROWING_LINES: Final = range(10, 60)
-DRAWS: Final = 5_000  # of the bootstrap
+RESAMPLES: Final = 5_000  # of the bootstrap
 
 Kind = Literal["finished", "growing"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A cursor in a file, what stood after it on its line, and the other files of its package.
+    """A cursor in a file, the rest of its line as the answer, and the other files of its package.
 
-    `uses_other` says that what stood there has a name in it that one of those defines.
+    `uses_other` tells whether the answer uses a name that one of those defines.
     """
 
     path: str
@@ -72,7 +71,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One case, without snippets and with them; `shown` says that the prompt had room for some."""
+    """One case, without snippets and with them; `shown` tells whether the prompt had room for any."""
 
     without: bool
     with_them: bool
@@ -96,12 +95,12 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure what context from other files does.")
+    parser = argparse.ArgumentParser(description="Measure the effect of context from other files.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--held-out", type=Path, metavar="HELDOUT.jsonl", help="the packages to take cases from"
     )
-    what.add_argument("--latency", action="store_true", help="only how long gathering takes")
+    what.add_argument("--latency", action="store_true", help="measure only the time of the selection")
     parser.add_argument(
         "--half", choices=("tune", "report", "both"), default="report", help="of the packages"
     )
@@ -112,7 +111,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_packages(path: Path, half: str) -> dict[str, list[SourceFile]]:
-    """The files of each package that has several."""
+    """The files of each package that has more than one."""
     packages: dict[str, list[SourceFile]] = defaultdict(list)
     for file in read_source_files(path):
         packages[file.package].append(file)
@@ -126,19 +125,21 @@ def draw_cases(
     packages: dict[str, list[SourceFile]], kind: Kind, count: int, draw: random.Random
 ) -> list[Case]:
     """`count` cases, from each package in turn."""
-    places = {name: list(_places(files, kind)) for name, files in packages.items()}
-    for found in places.values():
+    cursors = {name: list(_cursors(files, kind)) for name, files in packages.items()}
+    for found in cursors.values():
         draw.shuffle(found)
     cases: list[Case] = []
-    while len(cases) < count and any(places.values()):
-        for name, found in places.items():
+    while len(cases) < count and any(cursors.values()):
+        for name, found in cursors.items():
             if found and len(cases) < count:
                 cases.append(_case(packages[name], *found.pop(), kind, draw))
     return cases
 
 
-def _places(files: Sequence[SourceFile], kind: Kind) -> Iterator[tuple[SourceFile, int, int, frozenset[str]]]:
-    """Lines of code in files that use names of other files: start and end, and those names."""
+def _cursors(
+    files: Sequence[SourceFile], kind: Kind
+) -> Iterator[tuple[SourceFile, int, int, frozenset[str]]]:
+    """Lines of code in files that use names of other files: file, start, end, and those names."""
     defined = {file.path: _definitions(file.text) for file in files}
     for file in files:
         elsewhere = frozenset().union(*(defined[path] for path in defined if path != file.path))
@@ -167,7 +168,7 @@ def _case(
         prefix=file.text[:cursor],
         answer=answer,
         suffix=file.text[end:] if kind == "finished" else "",
-        others=tuple(others[:MOST_OPEN]),
+        others=tuple(others[:MAX_OPEN]),
         uses_other=not foreign.isdisjoint(words(answer)),
     )
 
@@ -177,8 +178,7 @@ def _definitions(text: str) -> set[str]:
 
 
 def _code_lines(text: str) -> Iterator[tuple[int, int, int]]:
-    """Number, start (after the indentation) and end of lines that are neither blank, comment, docstring nor
-    import."""
+    """Number, start (after the indentation) and end of lines of code, except imports."""
     skipped = {
         line
         for node in ast.walk(ast.parse(text))
@@ -221,7 +221,7 @@ async def run(cases: Sequence[Case], model: str | None, seed: int) -> list[Outco
 
 
 def gather(case: Case, draw: random.Random) -> tuple[tuple[Snippet, ...], float]:
-    """What the server would show with the case, and how long that takes once the files are open."""
+    """The snippets that the server selects for a case, and how long the selection takes."""
     context = Context(["file:///w"])
     for file in case.others:
         other = Document(file.text, uri=f"file:///w/{file.path}", language="python")
@@ -236,13 +236,13 @@ def gather(case: Case, draw: random.Random) -> tuple[tuple[Snippet, ...], float]
 
 
 async def complete(backend: Backend, case: Case, snippets: tuple[Snippet, ...]) -> tuple[str, Usage | None]:
-    """The first line that the model writes, and what it cost."""
+    """The first line of the completion, and its usage."""
     request = CompletionRequest(
         prefix=case.prefix[-12_000:],
         suffix=case.suffix[:4_000],
         snippets=snippets,
         language="python",
-        max_tokens=MOST_TOKENS,
+        max_tokens=MAX_TOKENS,
     )
     text, usage = "", None
     async with aclosing(backend.complete(request)) as chunks:
@@ -259,7 +259,7 @@ def report(kind: Kind, outcomes: Sequence[Outcome], draw: random.Random) -> None
     groups = (
         ("all", outcomes),
         ("with snippets in the prompt", shown),
-        ("… where a name of another file is to be written", [one for one in shown if one.uses_other]),
+        ("… with a name of another file in the answer", [one for one in shown if one.uses_other]),
     )
     for name, group in groups:
         if group:
@@ -270,12 +270,12 @@ def report(kind: Kind, outcomes: Sequence[Outcome], draw: random.Random) -> None
             gained, lost = differences.count(1), differences.count(-1)
             print(f"    difference           {_interval(differences, draw)}   ({gained} gained, {lost} lost)")
     times = sorted(one.gather_ms for one in outcomes)
-    print(f"  gathering: p50 {_quantile(times, 0.5):.2f} ms, p95 {_quantile(times, 0.95):.2f} ms")
+    print(f"  selection: p50 {_quantile(times, 0.5):.2f} ms, p95 {_quantile(times, 0.95):.2f} ms")
 
 
 def _interval(values: Sequence[float], draw: random.Random) -> str:
-    """A mean with its 95 % confidence interval, by drawing anew from the values."""
-    means = sorted(statistics.fmean(draw.choices(values, k=len(values))) for _ in range(DRAWS))
+    """A mean with its bootstrapped 95 % confidence interval."""
+    means = sorted(statistics.fmean(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
     low, high = _quantile(means, 0.025), _quantile(means, 0.975)
     return f"{statistics.fmean(values):6.1%}  [{low:.1%}, {high:.1%}]"
 
@@ -285,14 +285,14 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def measure_latency(draw: random.Random) -> None:
-    """Print what each notice and each request takes of a processor, whatever else that has to do."""
+    """Print the processor time of each notification and each request."""
     library = [
         path for path in sorted(Path(ast.__file__).parent.glob("*.py")) if path.stat().st_size > 20_000
     ]
     lines = [line for path in library for line in path.read_text(encoding="utf-8").split("\n")]
     context = Context(["file:///w"])
     documents = []
-    for number in range(MOST_OPEN):
+    for number in range(MAX_OPEN):
         start = draw.randrange(len(lines) - 10_000)
         text = "\n".join(lines[start : start + 10_000])
         documents.append(Document(text, uri=f"file:///w/m{number}.py", language="python"))
@@ -305,17 +305,17 @@ def measure_latency(draw: random.Random) -> None:
 
     for document in documents:
         timed("a file is opened", partial(context.opened, document))
-    for _ in range(200):  # somebody types a line at a random place of a random file, and goes elsewhere
+    for _ in range(200):  # a line is typed at a random place of a random file
         document, line = draw.choice(documents), draw.randrange(10_000)
-        timed("request elsewhere: chosen anew", partial(context.snippets, document, Position(line, 0)))
+        timed("request elsewhere: selected anew", partial(context.snippets, document, Position(line, 0)))
         for column in range(20):
             where = Range(Position(line, column), Position(line, column))
             document.replace("x", where)
             timed("a key is typed", partial(context.changed, document, where))
             timed("request while typing", partial(context.snippets, document, Position(line, column + 1)))
-    requests = spent["request elsewhere: chosen anew"] + spent["request while typing"]
+    requests = spent["request elsewhere: selected anew"] + spent["request while typing"]
     spent["all requests"] = requests
-    print(f"{MOST_OPEN} open files of 10,000 lines; milliseconds of processor time")
+    print(f"{MAX_OPEN} open files of 10,000 lines; milliseconds of processor time")
     for name, times in spent.items():
         times.sort()
         figures = (

@@ -1,10 +1,10 @@
-"""Do completions end by their deadline, with a first line, while somebody types?
+"""Do completions end by their deadline, with at least a line, while the user is typing?
 
     python -m benchmarks.deadline [--budget 150] [--keys 60] [--files 3] [--model FOLDER] [--random]
 
-Real files of the standard library are typed key by key, from the middle, each key with a request that has
-`--budget` milliseconds; between keys a typist's time passes, in which the engine may work ahead. Requests are
-warm but for the first of each file. `--random` takes a GPTBigCode of 41M parameters with random weights.
+Files of the standard library are typed key by key, from the middle, with a request of `--budget` milliseconds
+for each key and realistic pauses between keys, in which the engine may compute ahead. Requests are warm
+except for the first of each file. `--random` uses a GPTBigCode of 41M parameters with random weights.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from model_runtime.api import Usage
 
 FILES = ("argparse.py", "textwrap.py", "configparser.py", "tarfile.py", "shutil.py", "difflib.py")
 KEY_SECONDS = (0.08, 0.25)
-"""Between two keys, at least and at most."""
+"""The shortest and the longest pause between two keys."""
 
 NO_USAGE = Usage(0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: whether it was the first of its file, and in milliseconds when it had text and its end."""
+    """One request: whether it was the first of its file; milliseconds to its first text and its end."""
 
     cold: bool
     first_ms: float | None
@@ -95,7 +95,7 @@ def _files(count: int) -> Iterator[Path]:
 
 
 def _keys(path: Path, count: int, chance: random.Random) -> Iterator[tuple[str, str]]:
-    """The text before and after the cursor at each key; half-way the cursor jumps."""
+    """The text before and after the cursor at each key; half-way, the cursor jumps elsewhere."""
     text = path.read_text(encoding="utf-8")
     for _ in range(2):
         start = chance.randrange(len(text) // 3, 2 * len(text) // 3)

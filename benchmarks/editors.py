@@ -1,10 +1,10 @@
-"""How long after a key ghost text stands on the screen of a real editor.
+"""How long after a key press does ghost text appear on the screen of a real editor?
 
     python -m benchmarks.editors --neovim
 
-A passage of code is typed into Neovim in a terminal, with the default model, and after each key the
-terminal's screen is read until ghost text stands there or none is to come. Reading the screen takes a few
-milliseconds, which are in the figures.
+Code is typed into Neovim in a terminal, with the default model. After each key the terminal's screen is read
+until it shows ghost text, or for 1.5 seconds. Reading the screen takes a few milliseconds, which are
+included.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tests.editors.packages import CannotInstall
 
 KEYS = 100
 INTERVAL = 0.2
-"""Seconds from one key to the next, at least."""
+"""Minimum seconds from one key to the next."""
 
-PATIENCE = 1.5
-"""Seconds without ghost text after which there is none for a key."""
+TIMEOUT = 1.5
+"""Seconds to wait for ghost text."""
 
 ABOVE = ROOT / "lsp_server" / "document.py"
 PASSAGE = '''    def line_at(self, number: int) -> str:
@@ -38,7 +38,7 @@ PASSAGE = '''    def line_at(self, number: int) -> str:
 
 
 def measure(program: Path, keys: int) -> list[float]:
-    """Type `keys` keys of the passage at the end of a file: the waits, for the keys that had ghost text."""
+    """Type `keys` keys of the passage at the end of a file; the waits in ms, for keys with ghost text."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "document.py"
         file.write_text(ABOVE.read_text(encoding="utf-8"), encoding="utf-8")
@@ -52,7 +52,7 @@ def measure(program: Path, keys: int) -> list[float]:
 
 
 def _wait(editor: Neovim, key: str) -> float | None:
-    """Milliseconds from `key` to ghost text on the screen; None where none comes."""
+    """Milliseconds from `key` to ghost text on the screen; None if none appears."""
     before = editor.rpc.eval("b:changedtick")
     started = time.perf_counter()
     if key == "\n":
@@ -60,7 +60,7 @@ def _wait(editor: Neovim, key: str) -> float | None:
     else:
         editor.type(key)
     wait = None
-    while time.perf_counter() < started + PATIENCE:
+    while time.perf_counter() < started + TIMEOUT:
         if editor.rpc.eval("b:changedtick") != before and editor.ghost():
             wait = (time.perf_counter() - started) * 1000
             break
@@ -70,7 +70,9 @@ def _wait(editor: Neovim, key: str) -> float | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status."""
-    parser = argparse.ArgumentParser(description="From a key to ghost text on the screen, in real editors.")
+    parser = argparse.ArgumentParser(
+        description="From a key press to ghost text on the screen, in real editors."
+    )
     parser.add_argument("--neovim", action="store_true", required=True, help="in Neovim 0.11 and 0.12")
     parser.add_argument("--keys", type=int, default=KEYS, help=f"how many are typed (default: {KEYS})")
     arguments = parser.parse_args(argv)

@@ -1,6 +1,6 @@
-"""A GPTBigCode folder as a GGUF file that llama.cpp runs, with the token ids that ``/infill`` needs.
+"""Writes a GPTBigCode folder as a GGUF file for llama.cpp, with the token ids that ``/infill`` needs.
 
-llama.cpp's own converter knows tokenizers by their hash, so it knows none of ours.
+llama.cpp's own converter recognizes tokenizers by their hash, and so none of ours.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FIM = {
 def export_gguf(model: Path, path: Path, kind: str, *, splitting: str = "gpt-2") -> None:
     """Write the folder `model` as `path`.
 
-    Matrices are stored as `kind` (``q8_0`` or ``f32``); positions and vectors stay in fp32, as llama.cpp's
-    own tool leaves them. `splitting` is llama.cpp's name for how text is split before it is encoded.
+    Matrices are stored as `kind` (``q8_0`` or ``f32``); positions and vectors stay in fp32, as in files of
+    llama.cpp's own converter. `splitting` is llama.cpp's name of the pre-tokenizer.
     """
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     assert config["model_type"] == "gpt_bigcode", "peers are compared on GPTBigCode"
@@ -39,7 +39,7 @@ def export_gguf(model: Path, path: Path, kind: str, *, splitting: str = "gpt-2")
     _add_tokenizer(writer, model, config, splitting)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.STARCODER, config["n_layer"])
     with safe_open(model / "model.safetensors", framework="numpy") as tensors:
-        for theirs in tensors.keys():  # noqa: SIM118 - it is no mapping
+        for theirs in tensors.keys():  # noqa: SIM118 - not a mapping
             if theirs == "lm_head.weight":
                 continue  # tied
             name = names.get_name(theirs, try_suffixes=(".weight", ".bias"))

@@ -1,10 +1,10 @@
-"""The whole GPU programme in one run of under nine minutes: one table, and the same as JSON.
+"""All GPU benchmarks in one run of under nine minutes, as a table and as JSON.
 
     python -m benchmarks.gpu --out FILE.json       on a CUDA GPU of 48 GB or more
-    python -m benchmarks.gpu --toy                 a rehearsal on the CPU with toy sizes, in seconds
+    python -m benchmarks.gpu --toy                 a test run on the CPU with toy sizes, in seconds
 
-Memory bandwidth is measured first, and what a token takes is held against it. A section that fails leaves a
-line that says so, and the rest goes on; one that would end after `--minutes` is left out.
+Memory bandwidth is measured first, and the time of a token is compared with it. A section that fails is
+reported in a line, and the others still run; one that would end after `--minutes` is skipped.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TARGETS: dict[tuple[str, str], float] = {
     ("CodeGen-16B fp16", "share of bandwidth"): 85.0,
     ("CodeGen-16B int8", "share of bandwidth"): 75.0,
 }
-"""For one H200: seconds at most, per cent at least."""
+"""For one H200: maximum seconds, minimum per cent."""
 
 SECTION = "the section itself"
 
@@ -70,8 +70,8 @@ class Line:
 
 
 @dataclass
-class Programme:
-    """What is run on: a real GPU, or a CPU with toys."""
+class Machine:
+    """The device: a real GPU, or a CPU with toy sizes."""
 
     device: torch.device
     toy: bool
@@ -94,42 +94,42 @@ class Programme:
 
     @property
     def accelerated(self) -> Acceleration | None:
-        """All that a GPU has; on a CPU steps are replayed by running them again."""
+        """Everything the GPU supports; on a CPU, a graph is replayed by running the step again."""
         return Acceleration(capture=lambda run: run) if self.toy else None
 
 
-Section = Callable[[Programme], Iterator[Line]]
+Section = Callable[[Machine], Iterator[Line]]
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--out", type=Path, help="where the JSON goes")
+    parser.add_argument("--out", type=Path, help="write the results there, as JSON")
     parser.add_argument("--toy", action="store_true", help="toy sizes on the CPU")
-    parser.add_argument("--minutes", type=float, default=8.5, help="when the last section has to have ended")
+    parser.add_argument("--minutes", type=float, default=8.5, help="time limit of the whole run")
     parser.add_argument("--only", default="", help="sections whose names contain this")
     options = parser.parse_args(arguments)
     console = Console(width=110)
     if not options.toy and not torch.cuda.is_available():
-        console.print("there is no CUDA GPU here: use --toy for a rehearsal")
+        console.print("there is no CUDA GPU here: use --toy for a test run")
         return 2
-    programme = Programme(torch.device("cpu") if options.toy else torch.device("cuda", 0), options.toy)
+    machine = Machine(torch.device("cpu") if options.toy else torch.device("cuda", 0), options.toy)
     lines, begun = list[Line](), time.monotonic()
     for name, seconds, section in sections():
         if options.only not in name and section is not bandwidth:
             continue
         in_time = time.monotonic() - begun + seconds <= 60 * options.minutes
-        for line in guarded(name, section if in_time else left_out, programme):
+        for line in guarded(name, section if in_time else left_out, machine):
             lines.append(line)
             at = f"{time.monotonic() - begun:6.1f} s"
             console.print(f"{at}  {line.section}: {line.what} {_figure(line)} {line.note}", soft_wrap=True)
         if options.out:
-            options.out.write_text(json.dumps(record(programme, lines), indent=1), encoding="utf-8")
+            options.out.write_text(json.dumps(record(machine, lines), indent=1), encoding="utf-8")
     console.print(table(lines))
     return 0
 
 
 def sections() -> Iterator[tuple[str, float, Section]]:
-    """Name, the seconds that it takes on an H200 at most, and what it does; what matters most first."""
+    """Name, maximum seconds on an H200, and function of each section; the most important ones first."""
     yield "bandwidth", 0, bandwidth
     yield "equality", 30, equality
     yield "CodeGen-16B fp16", 40, ours("CodeGen-16B", int8=False)
@@ -143,28 +143,28 @@ def sections() -> Iterator[tuple[str, float, Section]]:
     yield "sizes", 90, sizes
 
 
-def guarded(name: str, section: Section, programme: Programme) -> Iterator[Line]:
-    """A section's lines; where it fails, a line that says how, and its memory is free again."""
+def guarded(name: str, section: Section, machine: Machine) -> Iterator[Line]:
+    """A section's lines; if it fails, a line with the error. Frees its memory."""
     begun = time.monotonic()
     try:
-        yield from section(programme)
+        yield from section(machine)
     except Exception as error:
         message = str(error).strip().partition("\n")[0]
         yield Line(name, "FAILED", None, "", f"{type(error).__name__}: {message[:300]}")
-    if programme.device.type == "cuda":
+    if machine.device.type == "cuda":
         gc.collect()
         torch.cuda.empty_cache()
     yield Line(name, SECTION, time.monotonic() - begun, "s")
 
 
-def left_out(programme: Programme) -> Iterator[Line]:
+def left_out(machine: Machine) -> Iterator[Line]:
     raise TimeoutError("there was no time left for it")
 
 
-def bandwidth(programme: Programme) -> Iterator[Line]:
-    """The better of copying, which reads and writes, and of reading alone."""
-    timer = Timer(programme.device)
-    source = torch.randn(2**20 if programme.toy else 2**31, device=programme.device)
+def bandwidth(machine: Machine) -> Iterator[Line]:
+    """The higher bandwidth of copying, which reads and writes, and of reading alone."""
+    timer = Timer(machine.device)
+    source = torch.randn(2**20 if machine.toy else 2**31, device=machine.device)
     target = torch.empty_like(source)
 
     def copy() -> None:
@@ -174,7 +174,7 @@ def bandwidth(programme: Programme) -> Iterator[Line]:
         source.sum()
 
     copied, read = 2 * source.nbytes / timer.seconds(copy), source.nbytes / timer.seconds(add_up)
-    programme.bandwidth = max(copied, read)
+    machine.bandwidth = max(copied, read)
     yield Line("bandwidth", "copying, read and written", copied / 1e9, "GB/s")
     yield Line("bandwidth", "reading", read / 1e9, "GB/s")
 
@@ -182,66 +182,62 @@ def bandwidth(programme: Programme) -> Iterator[Line]:
 def ours(name: str, *, int8: bool) -> Section:
     title = f"{name} {'int8' if int8 else 'fp16'}"
 
-    def run(programme: Programme) -> Iterator[Line]:
-        facts, device = shape(name, programme.toy), programme.device
-        decoder = open_ours(
-            facts, programme.dtype, device, "int8" if int8 else "float", programme.accelerated
-        )
-        prompt = [index % PERIOD for index in range(programme.prompt)]
-        plain = speed(decoder, prompt, programme.count)
-        yield from _lines(title, programme, decoder, plain)
-        long = [
-            index % PERIOD for index in range(min(4 * programme.prompt, decoder.config.context_length - 8))
-        ]
+    def run(machine: Machine) -> Iterator[Line]:
+        facts, device = shape(name, machine.toy), machine.device
+        decoder = open_ours(facts, machine.dtype, device, "int8" if int8 else "float", machine.accelerated)
+        prompt = [index % PERIOD for index in range(machine.prompt)]
+        plain = speed(decoder, prompt, machine.count)
+        yield from _lines(title, machine, decoder, plain)
+        long = [index % PERIOD for index in range(min(4 * machine.prompt, decoder.config.context_length - 8))]
         yield Line(title, f"prefill of {len(long)}", 1e3 * speed(decoder, long, 2).first, "ms")
         drafted = speed(
             decoder,
             prompt,
-            programme.count,
+            machine.count,
             lambda: NgramDrafter(prompt, cost=lambda width: 1 + 0.02 * width),
         )
         same = drafted.tokens == plain.tokens
         yield Line(
-            title, f"{programme.count} tokens, drafted", drafted.total, "s", "" if same else "TOKENS DIFFER"
+            title, f"{machine.count} tokens, drafted", drafted.total, "s", "" if same else "TOKENS DIFFER"
         )
-        if programme.device.type == "cuda":
+        if machine.device.type == "cuda":
             yield Line(title, "most memory", torch.cuda.max_memory_allocated() / 1e9, "GB")
             torch.cuda.reset_peak_memory_stats()
 
     return run
 
 
-def _lines(title: str, programme: Programme, decoder: Decoder, run: Speed) -> Iterator[Line]:
-    read = step_bytes(decoder, programme.prompt + programme.count // 2)
-    share, what = 100 * read / run.token / programme.bandwidth, f"{programme.count} tokens"
-    note = f"for a prompt of {programme.prompt}"
-    yield Line(title, what, run.total, "s", note, programme.target(title, what))
-    yield Line(title, f"prefill of {programme.prompt}", 1e3 * run.first, "ms")
+def _lines(title: str, machine: Machine, decoder: Decoder, run: Speed) -> Iterator[Line]:
+    read = step_bytes(decoder, machine.prompt + machine.count // 2)
+    share, what = 100 * read / run.token / machine.bandwidth, f"{machine.count} tokens"
+    note = f"for a prompt of {machine.prompt}"
+    yield Line(title, what, run.total, "s", note, machine.target(title, what))
+    yield Line(title, f"prefill of {machine.prompt}", 1e3 * run.first, "ms")
     yield Line(title, "a token", 1e3 * run.token, "ms", f"{read / 1e9:.2f} GB to be read")
     what = "share of bandwidth"
-    yield Line(title, what, share, "%", "", programme.target(title, what))
+    yield Line(title, what, share, "%", "", machine.target(title, what))
 
 
 def theirs(name: str) -> Section:
     title = f"{name} transformers"
 
-    def run(programme: Programme) -> Iterator[Line]:
-        model = open_theirs(shape(name, programme.toy), programme.dtype, programme.device)
-        prompt = [index % PERIOD for index in range(programme.prompt)]
-        yield Line(title, f"{programme.count} tokens", theirs_speed(model, prompt, programme.count), "s")
+    def run(machine: Machine) -> Iterator[Line]:
+        model = open_theirs(shape(name, machine.toy), machine.dtype, machine.device)
+        prompt = [index % PERIOD for index in range(machine.prompt)]
+        yield Line(title, f"{machine.count} tokens", theirs_speed(model, prompt, machine.count), "s")
 
     return run
 
 
-def equality(programme: Programme) -> Iterator[Line]:
-    """Greedy tokens of small models in fp32, ours on the device against transformers'; then our own paths."""
+def equality(machine: Machine) -> Iterator[Line]:
+    """Greedy tokens in fp32 against transformers', and recorded graphs against eager steps."""
     from tests.model_runtime.factory import TINY, make_model, write_checkpoint
 
     tokens = torch.randint(5, 384, (40,), generator=torch.Generator().manual_seed(0)).tolist()
-    for family in ("codegen", "gpt_bigcode") if programme.toy else TINY:
+    for family in ("codegen", "gpt_bigcode") if machine.toy else TINY:
         with tempfile.TemporaryDirectory() as folder:
             write_checkpoint(Path(folder), ascii_only=False, family=family)
-            decoder = load(Path(folder), device=programme.device, dtype=torch.float32).decoder
+            decoder = load(Path(folder), device=machine.device, dtype=torch.float32).decoder
             theirs = make_model(family=family)
             expected = theirs.generate(torch.tensor([tokens]), max_new_tokens=48, do_sample=False)[0, 40:]
             found = list(generate(decoder, decoder.new_cache(), tokens, Sampler(), max_tokens=48))
@@ -249,15 +245,15 @@ def equality(programme: Programme) -> Iterator[Line]:
                 "equality", f"{family}, fp32", 100.0 * (found == expected.tolist()), "%", "greedy tokens"
             )
     for int8 in (False, True):
-        facts = {**shape("CodeGen-16B", programme.toy), "n_layer": 2}
+        facts = {**shape("CodeGen-16B", machine.toy), "n_layer": 2}
         kind: Kind = "int8" if int8 else "float"
-        fast = open_ours(facts, programme.dtype, programme.device, kind, programme.accelerated)
-        slow = open_ours(facts, programme.dtype, programme.device, kind, Acceleration())
+        fast = open_ours(facts, machine.dtype, machine.device, kind, machine.accelerated)
+        slow = open_ours(facts, machine.dtype, machine.device, kind, Acceleration())
         yield Line("equality", f"recorded against eager, {kind}", _difference(fast, slow), "", "relative")
 
 
 def _difference(fast: Decoder, slow: Decoder) -> float:
-    """The largest relative distance of logits over steps of all widths."""
+    """The largest relative difference of logits over steps of several widths."""
     one, other, worst = fast.new_cache(512), slow.new_cache(512), 0.0
     for length in (100, 1, 2, 3, 8, 40, 200, 1, 5):
         tokens = [index % PERIOD for index in range(one.length, one.length + length)]
@@ -269,19 +265,19 @@ def _difference(fast: Decoder, slow: Decoder) -> float:
     return worst
 
 
-def products(programme: Programme) -> Iterator[Line]:
-    for what, rate, error in product_lines(programme.device, programme.dtype, programme.toy):
-        share = 100 * rate / programme.bandwidth
+def products(machine: Machine) -> Iterator[Line]:
+    for what, rate, error in product_lines(machine.device, machine.dtype, machine.toy):
+        share = 100 * rate / machine.bandwidth
         yield Line("products", what, share, "% of bandwidth", f"{rate / 1e9:.0f} GB/s, off by {error:.1e}")
 
 
-def sizes(programme: Programme) -> Iterator[Line]:
-    for what, rate in size_lines(programme.device, programme.dtype, programme.toy):
-        yield Line("sizes", what, 100 * rate / programme.bandwidth, "% of bandwidth")
+def sizes(machine: Machine) -> Iterator[Line]:
+    for what, rate in size_lines(machine.device, machine.dtype, machine.toy):
+        yield Line("sizes", what, 100 * rate / machine.bandwidth, "% of bandwidth")
 
 
 def table(lines: list[Line]) -> Table:
-    """What is of interest on its own: single products are in the JSON."""
+    """The results without those of single matrix products, which are in the JSON."""
     shown = Table("", "", "measured", "target", "", width=110)
     for line in lines:
         if (line.section in ("products", "sizes") and line.figure is not None) or line.what == SECTION:
@@ -298,10 +294,10 @@ def _figure(line: Line) -> str:
     return "" if line.figure is None else f"{line.figure:.4g} {line.unit}"
 
 
-def record(programme: Programme, lines: list[Line]) -> dict[str, Any]:
-    cuda = programme.device.type == "cuda"
+def record(machine: Machine, lines: list[Line]) -> dict[str, Any]:
+    cuda = machine.device.type == "cuda"
     return {
-        "machine": torch.cuda.get_device_name(programme.device) if cuda else "a CPU, with toys",
+        "machine": torch.cuda.get_device_name(machine.device) if cuda else "a CPU, with toy sizes",
         "torch": torch.__version__,
         "commit": _commit(),
         "shapes": {name: dict(facts) for name, facts in SHAPES.items()},
@@ -310,7 +306,7 @@ def record(programme: Programme, lines: list[Line]) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """Empty where this is no checkout, or git is not there."""
+    """Empty if this is no checkout or git is missing."""
     with suppress(OSError):
         command = ["git", "rev-parse", "HEAD"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,6 +1,6 @@
-"""Models of real shapes with random weights, made where they are going to run, and how fast they are.
+"""Models of real shapes with random weights, created on the device, and their speed.
 
-They are our decoder's, or transformers' own. Nothing is read from a file or a hub.
+Both our decoder and transformers' models; nothing is read from a file or a hub.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ SHAPES: dict[str, Facts] = {
 }  # fmt: skip
 
 TOY: Facts = {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512}
-"""What a rehearsal on a CPU has in place of the real sizes."""
+"""Sizes of a test run on a CPU."""
 
 PIECE = 512
-"""Tokens of a prompt at a time."""
+"""Tokens in a prefill chunk."""
 
 PERIOD = 32
-"""Our CodeGen-shaped models count to this, over and over: a text as repetitive as can be."""
+"""Our CodeGen-shaped models count to this, over and over: the most repetitive text."""
 
 
 def shape(name: str, toy: bool) -> Facts:
-    """A model's config.json, or that of a toy of its family."""
+    """A model's config.json, or a toy-sized one of its family."""
     facts = SHAPES[name]
     if not toy:
         return facts
@@ -73,10 +73,10 @@ def decoder_config(facts: Facts) -> DecoderConfig:
 def random_weights(
     config: DecoderConfig, dtype: torch.dtype, device: torch.device, *, int8: bool
 ) -> dict[str, Tensor | Int8Weight]:
-    """Weights of a model that says the next number, up to `PERIOD`, where embedding and head are two.
+    """Random weights; with an untied head, those of a model that counts, modulo `PERIOD`.
 
-    What blocks write is small, so the residual stream stays the token's embedding, and the head is the
-    embedding one row further. It costs what any other weights cost.
+    The output of blocks is small, so that the residual stream stays close to the token's embedding, and the
+    head is the embedding shifted by one row. Speed does not depend on the weights.
     """
     generator = torch.Generator(device).manual_seed(0)
     weights: dict[str, Tensor | Int8Weight] = {}
@@ -109,7 +109,7 @@ def open_ours(
 
 
 def open_theirs(facts: Facts, dtype: torch.dtype, device: torch.device) -> Any:
-    """transformers' own model, its weights as it draws them."""
+    """transformers' own model, with its default initialization."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     given = dict(facts)
@@ -121,7 +121,7 @@ def open_theirs(facts: Facts, dtype: torch.dtype, device: torch.device) -> Any:
 
 @dataclass(frozen=True)
 class Speed:
-    """A run of a prompt and what follows it: seconds in all, to the first token, and between two."""
+    """Greedy decoding after a prompt: seconds in total, to the first token, and for each further token."""
 
     total: float
     first: float
@@ -137,7 +137,7 @@ def synchronize(device: torch.device) -> None:
 def speed(
     decoder: Decoder, prompt: Sequence[int], count: int, drafter: Callable[[], Drafter] | None = None
 ) -> Speed:
-    """Greedy decoding: the middle one of three runs, after one that compiles and records."""
+    """Greedy decoding: the median of three runs, after one that compiles and records graphs."""
     cache = decoder.new_cache(min(decoder.config.context_length, len(prompt) + count))
     runs = []
     for _ in range(4):
@@ -156,7 +156,7 @@ def speed(
 
 
 def theirs_speed(model: Any, prompt: Sequence[int], count: int) -> float:
-    """Seconds that transformers' `generate` takes for the same; one run, after a short one."""
+    """Seconds of transformers' `generate` for the same; one run, after a short warm-up."""
     ids = torch.tensor([list(prompt)], device=model.device)
     options = {"do_sample": False, "attention_mask": torch.ones_like(ids), "pad_token_id": 0}
     for length in (3, count):
@@ -169,7 +169,7 @@ def theirs_speed(model: Any, prompt: Sequence[int], count: int) -> float:
 
 
 def step_bytes(decoder: Decoder, length: int) -> int:
-    """What a step must read: the weights, and the keys and values of `length` tokens."""
+    """Bytes that a step must read: the weights, and the keys and values of `length` tokens."""
     config = decoder.config
     cached = 2 * config.layers * config.kv_heads * config.head_dim * decoder.dtype.itemsize
     return decoder.step_bytes + cached * length

@@ -1,7 +1,7 @@
-"""The products of a step, one by one: how much of the memory's bandwidth each of them gets.
+"""The matrix products of a step: the memory bandwidth that each of them reaches, with torch and with Triton.
 
-Launches are recorded in a graph, and weights taken in
-turn, so that neither Python nor the GPU's own cache is what is measured.
+Launches are recorded in a graph, and weights are used in turn, so that neither Python nor the GPU's cache
+influences the result.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ MATRICES = {
 """(out, in) of CodeGen-16B's and StarCoderBase-1B's matrices."""
 
 ROTATED = 400 * 2**20
-"""Bytes of weights that are read before one comes round again: no cache holds that."""
+"""Bytes of weights that are read before the first is used again: more than any cache holds."""
 
 SIZES = ((16, 256, 2), (16, 512, 4), (32, 128, 4), (32, 256, 4), (64, 128, 4), (64, 256, 4))
-"""What `few_rows_sizes` might be: rows of the weight, elements at a time, warps."""
+"""Candidates for `few_rows_sizes`: rows of the weight, elements at a time, warps."""
 
 Weight = Tensor | Int8Weight
 Product = Callable[[Tensor], Tensor]
 
 
 class Timer:
-    """The time of work on a device, launches aside."""
+    """Measures work on a device without the time of launches."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -48,7 +48,7 @@ class Timer:
 
     @torch.inference_mode()
     def seconds(self, run: Callable[[], None]) -> float:
-        """What `run` takes; the median of nine."""
+        """The time of `run`; on a GPU the median of nine."""
         if self._capture is None:
             begun = time.perf_counter()
             run()
@@ -71,7 +71,7 @@ def _event() -> Any:
 
 
 def product_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[tuple[str, float, float]]:
-    """What, bytes of weights in a second, and the relative error, of each product at each number of rows."""
+    """Description, bytes of weights a second and relative error of each product at each number of rows."""
     timer = Timer(device)
     for name, size in MATRICES.items():
         for kind, weights in _weights(size, device, dtype, toy):
@@ -84,7 +84,7 @@ def product_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterat
 
 
 def size_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[tuple[str, float]]:
-    """Other sizes of the kernels' programs than those they have, and the bytes of weights in a second."""
+    """Bytes of weights a second with other block sizes of the kernels."""
     if not _has_triton():
         return
     from model_runtime.decoding import triton_projections as kernels
@@ -107,7 +107,7 @@ def size_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[
 
 
 def _rate(timer: Timer, products: Sequence[Product], weight: Weight, x: Tensor) -> float:
-    """Bytes of weights in a second."""
+    """Bytes of weights a second."""
 
     def run() -> None:
         for product in products:

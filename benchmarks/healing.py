@@ -1,13 +1,13 @@
-"""Does token healing find more? Lines of held-out code, cut where somebody might be typing.
+"""Does token healing improve completions? Lines of held-out code are cut at plausible cursor positions.
 
     python benchmarks/healing.py HELDOUT.jsonl [--lines 500] [--seed 0] [--model MODEL] [--json FILE]
 
-HELDOUT.jsonl is what `python -m recipes.default_model corpus` writes: the files of packages that the
-default model has never seen. The model writes the rest of each line greedily, from the file's real text
-before and after, once with healing and once without, in each layout; "typed" is PSM with the line's beginning
-behind the middle sentinel, "prefix" shows no suffix and no sentinels, as to a model that cannot fill in. A
-line counts where its rest is met exactly, a word where what is left of it is. Of the pairs that differ, p is
-how likely so uneven a split is by chance (sign test, two-sided).
+HELDOUT.jsonl is written by `python -m recipes.default_model corpus`: files of packages that the default model
+was not trained on. The model completes the rest of each line greedily, between the file's real text, once
+with healing and once without, in each layout; "typed" is PSM with the beginning of the line after the middle
+sentinel, "prefix" has no suffix and no sentinels, as for a model without fill-in-the-middle. A line is right
+if its rest matches exactly, a word if the rest of the word does. p is the probability of so uneven a split
+among the pairs that differ, if both were equally good (sign test, two-sided).
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ CUTS = {
     "after another sign": r"[^\w\s(\[{](?=\S)",
     "after indentation": r"^(?=\S)",
 }
-"""Where a line, without its indentation, is cut: behind what matches, which is not its end."""
+"""Where a line without its indentation is cut: after a match, unless that is its end."""
 
 WORD = re.compile(r"\w+|[^\w\s]+|\s+")
-MOST_TOKENS = 48  # of an answer; a line that needs more is counted as missed
+MAX_TOKENS = 48  # of an answer; a line that needs more is counted as missed
 PROMPT_TOKENS = 600
 
 
 @dataclass
 class Outcome:
-    """How many of `lines` were met by both ways, by one alone, and by neither; in words and in lines."""
+    """How many of `lines` were right both ways, and how many only with or only without healing."""
 
     layout: Layout
     cut: str
@@ -74,7 +74,7 @@ class Outcome:
     word_plain: int = 0
 
     def count(self, answer: str, plain: str, healed: str, given_back: str) -> None:
-        """Add one line; answers are what was written up to its end."""
+        """Add one line; answers end at the line break."""
         self.lines += 1
         self.given_back += bool(given_back)
         met, met_healed = plain.rstrip() == answer.rstrip(), healed.rstrip() == answer.rstrip()
@@ -89,19 +89,19 @@ class Outcome:
 
 
 def _word(text: str) -> str:
-    """What a text begins with: the rest of a word, signs, or space."""
+    """The start of a text: the rest of a word, punctuation, or whitespace."""
     found = WORD.match(text)
     return found.group() if found else ""
 
 
 def chance(one: int, other: int) -> float:
-    """That of a split at least so uneven where both sides are as likely (sign test, two-sided)."""
+    """Probability of a split at least this uneven if both sides are equally likely (sign test, two-sided)."""
     count, few = one + other, min(one, other)
     return min(1.0, sum(math.comb(count, k) for k in range(few + 1)) / 2.0 ** (count - 1))
 
 
 def tasks_of(whole_lines: Iterable[LineTask], cut: str, count: int, random: Random) -> Iterator[LineTask]:
-    """Up to `count` of the lines, each cut at one of the places of a kind."""
+    """Up to `count` of the lines, each cut at a random place of a kind."""
     for line in whole_lines:
         places = [match.end() for match in re.finditer(CUTS[cut], line.answer)]
         if places and count:
@@ -114,7 +114,7 @@ def tasks_of(whole_lines: Iterable[LineTask], cut: str, count: int, random: Rand
 
 @dataclass
 class Model:
-    """What writes."""
+    """An open model that completes lines."""
 
     decoder: Decoder
     tokenizer: Tokenizer
@@ -126,7 +126,7 @@ class Model:
         self.cache = self.decoder.new_cache()
 
     def write(self, layout: Layout, prefix: str, given_back: str, suffix: str) -> str:
-        """What follows `prefix` and what was given back of it, up to the line's end."""
+        """The rest of the line after `prefix` and the text that healing removed from it."""
         request = CompletionRequest(prefix, suffix, language="python")
         sentinels = None if layout == "prefix" else self.sentinels
         prompts = candidates(request, self.tokenizer, sentinels, PROMPT_TOKENS)
@@ -134,7 +134,7 @@ class Model:
         text, decoder = "", IncrementalDecoder(self.tokenizer, skip=given_back)
         sample = self.healer.sampler(Sampler(), given_back)
         for token in generate(
-            self.decoder, self.cache, prompt.tokens, sample, stop=self.stop, max_tokens=MOST_TOKENS
+            self.decoder, self.cache, prompt.tokens, sample, stop=self.stop, max_tokens=MAX_TOKENS
         ):
             text += "" if token is None else decoder.feed(token)
             if "\n" in text:

@@ -1,17 +1,17 @@
-"""What computing in int8 costs in quality: the same model in fp32 and in int8, on the same code.
+"""The loss of quality by int8: the same model in fp32 and in int8, on the same code.
 
     python -m benchmarks.int8_quality --folder FOLDER [--model MODEL] [--windows 300] [--lines 500]
 
-FOLDER is where `python -m recipes.default_model corpus` has put its files: `heldout.jsonl` in it are
-packages that the default model has never seen. Without it the text is Python's own standard library.
+FOLDER has the `heldout.jsonl` that `python -m recipes.default_model corpus` writes: files of packages that
+the default model was not trained on. Without `--folder`, the text is Python's standard library.
 
-Two things are compared. The loss, over windows of the text that fill the model's context: both see the same
-tokens, so that the difference is far less uncertain than either loss. And lines that are met exactly when the
-model writes them, or their rest, greedily between the real text before and after, through the same door as an
-editor; p is how likely so uneven a split of the lines that only one meets is by chance.
+Two things are compared. The loss, over windows of text that fill the model's context: both see the same
+tokens, so that the difference is far more certain than either loss. And exact match of lines and rests of
+lines, completed greedily between the file's real text through the same interface as by an editor; p is the
+probability of so uneven a split of the lines that only one gets right, if both were equally good.
 
-A checkpoint that is stored in int8 is compared with what it stands for, so that the cost is that of rounding
-activations; one in floating point has its weights rounded, too.
+For a checkpoint stored in int8 the loss of quality is that of rounding activations; for one in floating
+point, of rounding weights too.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ from model_runtime.evaluation import (
 from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
 
-MOST_TOKENS = 1024
-"""The longest window, where a context is longer."""
+MAX_WINDOW = 1024
+"""Tokens in a window, if the context is longer."""
 
-MOST_ANSWERED = 48
-"""Tokens: a line that needs more is counted as missed."""
+MAX_TOKENS = 48
+"""Of an answer; a line that needs more is counted as missed."""
 
 LINES: tuple[Kind, ...] = ("whole line", "rest of line")
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Nats a token; `difference` is a share of fp32's, and `error` its standard error over windows."""
+    """Nats a token; `difference` is relative to fp32's, and `error` its standard error over windows."""
 
     tokens: int
     fp32: float
@@ -72,7 +72,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Lines:
-    """How many of `lines` are met by both, by one alone."""
+    """How many of `lines` are right with both, and how many only with one."""
 
     kind: Kind
     lines: int
@@ -82,7 +82,7 @@ class Lines:
 
 
 def files_of(folder: Path | None) -> list[SourceFile]:
-    """The text to measure on.
+    """The files to measure on.
 
     Raises:
         FileNotFoundError: there is none in `folder`.
@@ -104,7 +104,7 @@ def files_of(folder: Path | None) -> list[SourceFile]:
 def windows_of(
     files: list[SourceFile], tokenizer: Tokenizer, length: int, count: int, seed: int
 ) -> Iterator[list[int]]:
-    """`count` windows of so many tokens, each at a random place of a random file that is long enough."""
+    """`count` windows of `length` tokens, at random places of random files that are long enough."""
     random = Random(seed)
     long_enough = [file for file in files if len(file.text) > 8 * length]
     for _ in range(count):
@@ -113,7 +113,7 @@ def windows_of(
         yield tokenizer.encode(text[start : start + 7 * length])[:length]
 
 
-def losses_of(decoder: Decoder, window: list[int]) -> float:
+def loss_of(decoder: Decoder, window: list[int]) -> float:
     """The mean over a window, in nats a token."""
     logits = decoder.forward(window[:-1], decoder.new_cache(len(window)), "all")
     return float(F.cross_entropy(logits.float(), torch.tensor(window[1:])))
@@ -124,12 +124,12 @@ def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> 
         return load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices).decoder
 
     model = load(path, device=torch.device("cpu"), dtype=torch.float32)
-    length = min(model.decoder.config.context_length, MOST_TOKENS)
+    length = min(model.decoder.config.context_length, MAX_WINDOW)
     tokenizer = Tokenizer(model.tokenizer, model.tokenizer_settings)
     windows = list(windows_of(files, tokenizer, length, count, seed))
     decoders = (model.decoder, opened("int8"))
     pairs = [
-        [losses_of(decoder, window) for decoder in decoders]
+        [loss_of(decoder, window) for decoder in decoders]
         for window in track(windows, description="loss", transient=True)
     ]
     exact, rounded = (mean(losses) for losses in zip(*pairs, strict=True))
@@ -147,9 +147,9 @@ def tasks_of(files: list[SourceFile], kind: Kind, count: int, seed: int) -> list
     return draw_line_tasks(find_gaps([file.text for file in files], kind), count, seed)
 
 
-async def exactly_met(backend: Backend, task: LineTask) -> bool:
-    """Whether the first line of what is written is what stood there."""
-    text = await complete(backend, task.prefix, task.suffix, MOST_ANSWERED)
+async def is_exact(backend: Backend, task: LineTask) -> bool:
+    """Whether the first line of the completion is exactly the answer."""
+    text = await complete(backend, task.prefix, task.suffix, MAX_TOKENS)
     return text.split("\n")[0].rstrip() == task.answer.rstrip()
 
 
@@ -157,7 +157,7 @@ async def measure_lines(model: str | None, tasks: list[LineTask]) -> Lines:
     async def met(options: ModelOptions) -> list[bool]:
         backend = open_backend(options)
         try:
-            return [await exactly_met(backend, task) for task in track(tasks, description=tasks[0].kind)]
+            return [await is_exact(backend, task) for task in track(tasks, description=tasks[0].kind)]
         finally:
             await backend.close()
 

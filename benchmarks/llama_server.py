@@ -1,7 +1,4 @@
-"""llama.cpp's server as a child process, and HTTP to it.
-
-Loopback only, on a port that is free.
-"""
+"""llama.cpp's server as a child process, and HTTP to it over the loopback interface."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from typing import Any
 import psutil
 
 STARTING = 120.0
-"""Seconds in which a server has to be ready."""
+"""Seconds that a server may take to start."""
 
 ANSWERING = 300.0
 
@@ -30,10 +27,10 @@ class LlamaServer:
         binary: llama-server.
         model: a GGUF file.
         threads: for prompts and for tokens.
-        options: what else is said on its command line.
+        options: further command-line options.
 
     Raises:
-        RuntimeError: it does not start; the message has its last words.
+        RuntimeError: it does not start; the message has the last lines of its output.
     """
 
     def __init__(self, binary: Path, model: Path, threads: int, options: Sequence[str] = ()) -> None:
@@ -64,14 +61,14 @@ class LlamaServer:
             raise
 
     def get(self, path: str) -> Any:
-        """What the server says at `path`."""
+        """The server's response at `path`, parsed from JSON."""
         return self._request("GET", path, None)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The server's answer to `body`.
+        """The server's response to `body`.
 
         Raises:
-            RuntimeError: it refuses.
+            RuntimeError: the server reports an error.
         """
         answer: dict[str, Any] = self._request("POST", path, json.dumps(body))
         if "error" in answer:
@@ -79,7 +76,7 @@ class LlamaServer:
         return answer
 
     def close(self) -> None:
-        """End the server."""
+        """Kill the server."""
         self._child.kill()
         self._child.wait()
         self._log.close()
@@ -104,12 +101,12 @@ class LlamaServer:
                 pass
             time.sleep(0.1)
         self._log.seek(0)
-        words = self._log.read().strip().splitlines()[-3:]
-        raise RuntimeError(f"llama.cpp's server did not start: {' '.join(words) or 'it said nothing'}")
+        output = self._log.read().strip().splitlines()[-3:]
+        raise RuntimeError(f"llama.cpp's server did not start: {' '.join(output) or 'it printed nothing'}")
 
 
 def version(binary: Path) -> str:
-    """What the server says of its version."""
+    """The version that the server reports."""
     done = subprocess.run([str(binary), "--version"], capture_output=True, text=True, timeout=60, check=False)
     lines = (done.stdout + done.stderr).strip().splitlines()
     return lines[0].removeprefix("version: ") if lines else "unknown"

@@ -1,11 +1,11 @@
-"""Others beside ours: the same weights, the same prompts, one run; prefill, decoding, three characters more.
+"""Compares fimble with other runtimes in one run: prefill, decoding, and prefill after three more characters.
 
-    python -m benchmarks.peers --llama-server path/to/llama-server    measure; a file in results/
-    python -m benchmarks.peers --readme                               the newest file's table into the README
+    python -m benchmarks.peers --llama-server path/to/llama-server    measure, and write a file to results/
+    python -m benchmarks.peers --readme                               write the newest table to the README
 
-Each runtime has a process of its own, and all but one are suspended. Rounds are interleaved, so that a
-machine that changes its speed changes it for all; before each measurement the runtime is warmed up, and what
-others take of the processor meanwhile is recorded. Medians are what counts.
+All have the same weights and prompts. Each runtime is a process of its own, and all but one are suspended.
+Rounds are interleaved, so that changes of the machine's speed affect all runtimes; each measurement is
+preceded by a warm-up, and the processor time that other programs use is recorded. Medians are compared.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from benchmarks.results import README, Measured, Results, markdown, newest, refr
 from lsp_server.bench.machine import load, this_machine
 
 Open = Callable[[int], Peer]
-"""Starts a peer with so many threads."""
+"""Starts a peer with a number of threads."""
 
 TYPED = "sel"
-"""The three characters."""
+"""The three characters that are appended."""
 
 WARMING_TOKENS = 8
 AGREEING_TOKENS = 16
 
 PLACES = ("--work", "--results")
-"""Options that say only where files go."""
+"""Options with paths of files to write."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt, and the one after three more characters."""
+    """A prompt, and the same with three more characters."""
 
     tokens: list[int]
     typed: list[int]
 
 
 def main() -> int:
-    """What the command line asks for."""
+    """Run the command line; returns the exit status."""
     arguments = _parser().parse_args()
     if arguments.readme:
         return _refresh()
@@ -105,9 +105,15 @@ def _parser() -> argparse.ArgumentParser:
         "--model", type=Path, metavar="FOLDER", help="a GPTBigCode folder (default: random weights)"
     )
     parser.add_argument(
-        "--work", type=Path, default=ROOT / "build" / "peers", metavar="DIR", help="where formats are kept"
+        "--work",
+        type=Path,
+        default=ROOT / "build" / "peers",
+        metavar="DIR",
+        help="where converted models are kept",
     )
-    parser.add_argument("--results", type=Path, metavar="DIR", help="where the file goes (default: results/)")
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="where the results are written (default: results/)"
+    )
     parser.add_argument("--threads", default="1,2", metavar="N,N", help="thread counts (default: 1,2)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--prompt-tokens", type=int, default=512, metavar="N")
@@ -118,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _peers(formats: Formats, server: Path | None) -> tuple[dict[str, Open], dict[str, str]]:
-    """The peers that can be had, by name, and why the others cannot."""
+    """The available peers by name, and why others are not available."""
     opens: dict[str, Open] = {}
     skipped = {}
     for name, runtime in (("fimble int8", "fimble-int8"), ("fimble fp32", "fimble-fp32")):
@@ -138,7 +144,7 @@ def _peers(formats: Formats, server: Path | None) -> tuple[dict[str, Open], dict
 
 
 def _prompts(model: Path, length: int, rounds: int) -> list[Prompt]:
-    """For each round `length` tokens of the standard library, to which three letters are added then."""
+    """For each round, `length` tokens of the standard library, and those with three more characters."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
@@ -156,7 +162,7 @@ def _prompts(model: Path, length: int, rounds: int) -> list[Prompt]:
 def _measure(
     opens: dict[str, Open], threads: Sequence[int], prompts: Sequence[Prompt], count: int
 ) -> tuple[list[Measured], float]:
-    """All peers at all thread counts, round by round; and the percentage of the processor others took."""
+    """All peers at all thread counts, and the percentage of the processor that other programs used."""
     times: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     others = []
     warming, *measuring = prompts
@@ -202,7 +208,7 @@ def _latest(found: dict[str, list[float]]) -> str:
 
 
 def _agreement(formats: Formats, server: Path | None, prompt: Prompt) -> dict[str, int]:
-    """How many of the first greedy tokens are transformers' own, in fp32, where rounding is no excuse."""
+    """How many of the first greedy tokens equal transformers', in fp32, where rounding plays no part."""
     opens: dict[str, Open] = {
         "transformers fp32": partial(RuntimePeer, "transformers", formats.transformers),
         "fimble fp32": partial(RuntimePeer, "fimble-fp32", formats.transformers),
@@ -219,12 +225,12 @@ def _agreement(formats: Formats, server: Path | None, prompt: Prompt) -> dict[st
     reference = found.pop("transformers fp32")
     equal = {name: _equal(reference, tokens) for name, tokens in found.items()}
     for name, number in equal.items():
-        _say(f"{name}: {number} of {AGREEING_TOKENS} greedy tokens are transformers' own")
+        _say(f"{name}: {number} of {AGREEING_TOKENS} greedy tokens equal transformers'")
     return equal
 
 
 def _equal(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with."""
+    """The length of the common prefix."""
     same = [mine == theirs for mine, theirs in zip(one, other, strict=True)]
     return same.index(False) if False in same else len(same)
 
@@ -240,7 +246,7 @@ def _versions(server: Path | None) -> dict[str, str]:
 
 
 def _described(model: Path, seed: int | None) -> dict[str, object]:
-    """The model in figures."""
+    """A description of the model for the results."""
     from safetensors import safe_open
 
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
@@ -253,7 +259,7 @@ def _described(model: Path, seed: int | None) -> dict[str, object]:
 
 
 def _commit() -> str:
-    """The commit that is measured, with a plus where files have changed since."""
+    """The commit that is measured, with a plus if files have been changed."""
     git = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
         commit = git(["git", "rev-parse", "--short", "HEAD"]).stdout.strip()
@@ -264,7 +270,7 @@ def _commit() -> str:
 
 
 def public(words: Sequence[str]) -> list[str]:
-    """The command line for others to repeat: without the places of this machine."""
+    """The command line without this machine's paths, for others to repeat."""
     shown: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         if word in PLACES or before in PLACES:

@@ -1,6 +1,6 @@
-"""What `peers` has measured, kept as JSON, and the table that the README shows of it.
+"""The results of `peers` as JSON files, and as the table in the README.
 
-The README has the newest file's table between two markers; a test holds it to that.
+The README has the newest file's table between two markers; a test fails if it is outdated.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 
 @dataclass(frozen=True)
 class Measured:
-    """A runtime with so many threads: medians over rounds, in milliseconds; None where it cannot do that.
+    """A runtime with a number of threads: medians over rounds, in milliseconds.
 
     `prefill_ms` is a prompt with the first token, `token_ms` each further one, `typed_ms` the first token
-    after three more characters, with whatever it keeps of the prompt before. `rounds` has each round's.
+    after three more characters, reusing the KV cache; None if the runtime keeps none. `rounds` has all
+    rounds.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Target:
-    """What our figures are to be: so many times as quick as a peer's, in one of the measures."""
+    """A target: to be `times` as fast as a peer in one of the measures."""
 
     measure: str  # a field of Measured
     peer: str
@@ -42,7 +43,7 @@ class Target:
 
 
 NOISY_PERCENT = 10
-"""What others may take of the processor before figures mean little."""
+"""Processor use of other programs above which results are unreliable."""
 
 TARGETS = (
     Target("prefill_ms", "llama.cpp Q8_0", 1.5),
@@ -51,14 +52,14 @@ TARGETS = (
     Target("token_ms", "CTranslate2 int8", 1.6),
 )
 OURS = ("fimble int8", "fimble fp32")
-"""The first of these that was measured is what peers are compared with."""
+"""Peers are compared with the first of these that was measured."""
 
 _WORDS = {"prefill_ms": "prefill", "token_ms": "a token", "typed_ms": "3 characters"}
 
 
 @dataclass(frozen=True)
 class Results:
-    """A run: what was measured, on what, and with what beside it."""
+    """The results of a run, with its conditions."""
 
     date: str
     commit: str
@@ -73,7 +74,7 @@ class Results:
     noise: Mapping[str, Any]
 
     def write(self, folder: Path = FOLDER) -> Path:
-        """Write a file of its own into `folder`, named for its date and commit; returns it."""
+        """Write a file into `folder`, named after date and commit; returns its path."""
         folder.mkdir(parents=True, exist_ok=True)
         stamp = self.date.replace(":", "").replace("-", "")[:15]
         path = folder / f"peers-{stamp}-{self.commit.replace(' ', '-').replace('+', '')}.json"
@@ -82,7 +83,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """What `write` wrote."""
+        """Read a file that `write` wrote."""
         found = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**found, "measured": tuple(Measured(**each) for each in found["measured"])})
 
@@ -93,7 +94,7 @@ def newest(folder: Path = FOLDER) -> Path | None:
 
 
 def markdown(results: Results) -> str:
-    """The tables, and what they were measured on."""
+    """The tables, and the conditions of the measurement."""
     return "\n".join(_markdown(results)) + "\n"
 
 
@@ -111,7 +112,7 @@ def refreshed(readme: str, table: str) -> str:
 
 
 def speedups(results: Results, target: Target) -> Iterator[tuple[int, float]]:
-    """By threads: how many times as quick as the target's peer we are."""
+    """By number of threads: how many times as fast as the target's peer we are."""
     ours = _ours(results)
     for threads in _threads(results):
         mine = _value(results, ours, threads, target.measure)
@@ -177,7 +178,7 @@ def _cell(results: Results, name: str, measure: str) -> str:
 
 
 def _ratio(results: Results, name: str, measure: str) -> str:
-    """How many times as long as ours it takes."""
+    """The time relative to ours."""
     found = []
     for threads in _threads(results):
         theirs = _value(results, name, threads, measure)

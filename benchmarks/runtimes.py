@@ -1,7 +1,7 @@
-"""The runtimes that are compared, each behind the same two questions; run as a child process of `peers`.
+"""The runtimes that are compared, behind one interface; run as a child process of `peers`.
 
-It takes one JSON object a line on standard input and gives one answer a line on standard output. A runtime is
-loaded when the process starts. llama.cpp is a server of its own, asked through `llama_server`.
+The process loads a runtime and answers requests: one JSON object a line on standard input, one answer a line
+on standard output. llama.cpp has a server of its own; see `llama_server`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from model_runtime.api import ModelOptions, Quantize
 from model_runtime.backend.openmp import limit_openmp_spinning
 
 PIECE = 128
-"""Tokens of a prompt that ours computes at once; an editor's are cut to what takes 40 ms."""
+"""Tokens in a prefill chunk of ours; for an editor, chunks are sized to take 40 ms."""
 
 Call = Callable[[], None]
 
@@ -29,28 +29,28 @@ class Runtime(Protocol):
     """Something that continues tokens greedily."""
 
     def generate(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:
-        """The `count` tokens that follow, whatever they are; the prompt is computed from nothing.
+        """The `count` tokens that follow, end of text included; the KV cache is empty at the start.
 
-        `first` is called when the first of them is there.
+        `first` is called at the first token.
         """
         ...
 
     def typed(self, before: Sequence[int], after: Sequence[int]) -> Callable[[], list[int]] | None:
-        """Compute `before`; returns what computes the token that follows `after`, reusing what it can.
+        """Compute `before`; returns a function that computes the token after `after`, reusing the KV cache.
 
-        None where nothing of one prompt can be kept for another.
+        None if the runtime does not keep the KV cache between prompts.
         """
         ...
 
 
 class Ours:
-    """fimble's decoder as the engine opens it, without what guesses tokens.
+    """fimble's decoder as the engine opens it, without speculative decoding.
 
-    On at most as many threads as the environment's OMP_NUM_THREADS says.
+    Uses at most as many threads as the environment variable OMP_NUM_THREADS allows.
     """
 
     def __init__(self, model: Path, *, quantize: Quantize) -> None:
-        limit_openmp_spinning(os.environ)  # as ours has it, before torch is imported
+        limit_openmp_spinning(os.environ)  # as the backend does before torch is imported
         from model_runtime.decoding import generate
         from model_runtime.engine.engine import Engine
         from model_runtime.engine.measuring import ThreadedPasses
@@ -92,7 +92,7 @@ class Transformers:
     def __init__(self, model: Path, threads: int) -> None:
         import torch
 
-        transformers: Any = import_module("transformers")  # of which not all is typed
+        transformers: Any = import_module("transformers")  # not fully typed
         torch.set_num_threads(threads)
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
@@ -127,14 +127,14 @@ class Transformers:
 
 
 class _Listener:
-    """Told of the prompt and then of each token, as transformers tells its streamers."""
+    """A transformers streamer, which gets the prompt first and then each token."""
 
     def __init__(self, first: Call) -> None:
-        self._first, self._told = first, 0
+        self._first, self._received = first, 0
 
     def put(self, value: object) -> None:
-        self._told += 1
-        if self._told == 2:
+        self._received += 1
+        if self._received == 2:
             self._first()
 
     def end(self) -> None:
@@ -180,29 +180,29 @@ RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
 }
 
 
-def answer(runtime: Runtime, question: dict[str, Any]) -> dict[str, Any]:
-    """How many seconds what is asked took, and the tokens that it gave; null for what it cannot do."""
-    if question["ask"] == "generate":
+def answer(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    """The seconds that a request took, and the resulting tokens; null if the runtime cannot do it."""
+    if request["ask"] == "generate":
         times: list[float] = []
         begun = time.perf_counter()
         tokens = runtime.generate(
-            question["tokens"], question["count"], lambda: times.append(time.perf_counter())
+            request["tokens"], request["count"], lambda: times.append(time.perf_counter())
         )
         return {"first": times[0] - begun, "rest": time.perf_counter() - times[0], "tokens": tokens}
-    go_on = runtime.typed(question["before"], question["after"])
-    if go_on is None:
+    complete = runtime.typed(request["before"], request["after"])
+    if complete is None:
         return {"seconds": None, "tokens": []}
     begun = time.perf_counter()
-    tokens = go_on()
+    tokens = complete()
     return {"seconds": time.perf_counter() - begun, "tokens": tokens}
 
 
 def _nothing() -> None:
-    """For when nobody asks when the first token came."""
+    """Used where the time of the first token does not matter."""
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with; at least the last one of `other` is left to compute."""
+    """The length of the common prefix, without the last token of `other`, which must be computed."""
     same = 0
     while same < min(len(one), len(other) - 1) and one[same] == other[same]:
         same += 1
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("threads", type=int)
     arguments = parser.parse_args()
     answers = sys.stdout
-    sys.stdout = sys.stderr  # a library that prints must not disturb them
+    sys.stdout = sys.stderr  # keep a library's output out of the answers
     runtime = RUNTIMES[arguments.runtime](arguments.model, arguments.threads)
     answers.write('{"ready": true}\n')
     answers.flush()

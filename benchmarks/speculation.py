@@ -1,21 +1,21 @@
-"""What drafts without a draft model gain: completions over real code, with them and without.
+"""What speculative decoding without a draft model gains: completions of real code with and without drafts.
 
     python benchmarks/speculation.py [--places 60] [--seed 0] [--model MODEL] [--fp32] [--json FILE]
 
-Places are drawn from the standard library's and this repository's files. At each, a completion of at most 64
-tokens is made twice, in turns: plainly, and with drafts. Its prompt is computed beforehand. Situations:
+Cursors are drawn from files of the standard library and of this repository. At each, at most 64 tokens are
+decoded twice, with and without drafts; the prompt is computed beforehand. Situations:
 
-next lines          the cursor is at a line's start
-each key            a line is typed, and every key asks anew; what was offered before it is a source
-lines of the file   as the first
-copied              a definition follows that repeats the one above it under other names
-rewritten           a definition is written again under other names; its old text is a source
+next lines          the cursor is at the start of a line
+each key            a line is typed, with a request at every key; the previous completion is a draft source
+lines of the file   like the first, with the file's own lines as the completion
+copied              the completion is a definition that repeats the one above it under other names
+rewritten           the completion is a definition under other names; its old text is a draft source
 
-In the first two the model writes what it likes. What the others call for it may not be able to write: there
-the tokens are given, as they stand in the file, while passes are still the model's own and take their time.
+In the first two the model writes greedily. A small model might not write the completions of the others, so
+their tokens are forced, while the forward passes are still computed and measured.
 
-Greedy tokens are compared, and whether they differ anywhere is printed: with int8 products they may, where
-two tokens are all but equally likely, as logits then depend a little on how many rows are computed at once.
+Greedy tokens with and without drafts are compared, and differences are printed. With int8 products there may
+be some where two tokens are almost equally likely, since logits depend slightly on the number of rows.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import build_prompt  # noqa: E402
 from model_runtime.tokenization.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
 
-SMALLEST, LARGEST = 3_000, 100_000  # characters of a file that is used
-MOST_TOKENS = 64
+MIN_FILE, MAX_FILE = 3_000, 100_000  # characters of a file that is used
+MAX_TOKENS = 64
 PROMPT_TOKENS = 600
 KEYS = 20
-MOST_LINES = 5
+MAX_LINES = 5
 SOURCES = ("text", "prompt", "previous", "other")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A cursor. What is to be written is `answer`, or where that is empty, what the model likes."""
+class Cursor:
+    """A cursor; its completion is `answer`, or greedy if that is empty. The rest are draft sources."""
 
     prefix: str
     suffix: str
@@ -75,7 +75,7 @@ class Place:
 
 @dataclass
 class Tally:
-    """What a situation's completions took, plainly and with drafts; drafted and accepted tokens by source."""
+    """Time of a situation's completions without and with drafts; drafted and accepted tokens by source."""
 
     situation: str
     completions: int = 0
@@ -89,7 +89,7 @@ class Tally:
 
 
 class Watched(NgramDrafter):
-    """Counts its drafts by where they are from."""
+    """Counts drafted and accepted tokens by source."""
 
     tally: Tally
 
@@ -101,7 +101,7 @@ class Watched(NgramDrafter):
 
 
 class Counted:
-    """A decoder whose passes are counted."""
+    """Counts forward passes."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
@@ -113,7 +113,7 @@ class Counted:
 
 
 class Bench:
-    """An open model that completes both ways, each with a cache of its own."""
+    """An open model that completes without and with drafts, each with a KV cache of its own."""
 
     def __init__(self, name: str | None, int8: bool) -> None:
         loaded = load(
@@ -132,7 +132,7 @@ class Bench:
         self.seconds = self._pass_seconds()
 
     def _pass_seconds(self) -> list[float]:
-        """Of passes that are 0, 1, 2, … tokens wide: the quickest of each, measured in turns."""
+        """Times of forward passes over 0, 1, 2, … tokens: the minimum of interleaved measurements."""
         times: list[list[float]] = [[] for _ in range(MAX_DRAFT_ROWS + 1)]
         self.decoder.forward(list(range(100, 500)), self.plain)
         for _ in range(31):
@@ -143,15 +143,15 @@ class Bench:
                 times[width].append(time.perf_counter() - begun)
         return [0.0, *map(min, times[1:])]
 
-    def complete(self, place: Place, tally: Tally, stats: AcceptanceStats) -> str:
-        """Complete both ways and add that to the tally; returns the text."""
-        kept, given_back = (place.prefix, "") if place.answer else self.healer.cut(place.prefix)
-        request = CompletionRequest(kept, place.suffix, language="python")
+    def complete(self, cursor: Cursor, tally: Tally, stats: AcceptanceStats) -> str:
+        """Complete without and with drafts and add both to the tally; returns the text."""
+        kept, given_back = (cursor.prefix, "") if cursor.answer else self.healer.cut(cursor.prefix)
+        request = CompletionRequest(kept, cursor.suffix, language="python")
         prompt = build_prompt(request, self.tokenizer, self.sentinels, PROMPT_TOKENS).tokens
         drafter = Watched(
             prompt,
-            previous=self.tokenizer.encode(given_back + place.previous) if place.previous else [],
-            others=[self.tokenizer.encode(place.other)],
+            previous=self.tokenizer.encode(given_back + cursor.stale) if cursor.stale else [],
+            others=[self.tokenizer.encode(cursor.elsewhere)],
             excluded=self.stop,
             stats=stats,
             cost=lambda width: self.seconds[width] / self.seconds[1],
@@ -161,7 +161,7 @@ class Bench:
         for cache, using in ((self.plain, None), (self.drafted, drafter)):
             if cache.reuse(prompt) < len(prompt) - 1:
                 self.decoder.forward(prompt[cache.length : -1], cache)
-            sample, limit = self._sampler(place, given_back)
+            sample, limit = self._sampler(cursor, given_back)
             decoder, begun = Counted(self.decoder), time.perf_counter()
             steps = generate(decoder, cache, prompt, sample, stop=self.stop, max_tokens=limit, drafter=using)
             made.append([token for token in steps if token is not None])
@@ -176,11 +176,11 @@ class Bench:
         text = IncrementalDecoder(self.tokenizer, skip=given_back)
         return "".join(map(text.feed, made[0]))
 
-    def _sampler(self, place: Place, given_back: str) -> tuple[Callable[[Tensor], int], int]:
-        """What writes, and how many tokens."""
-        answer = self.tokenizer.encode(place.answer)[:MOST_TOKENS]
+    def _sampler(self, cursor: Cursor, given_back: str) -> tuple[Callable[[Tensor], int], int]:
+        """The sampler, and the maximum number of tokens."""
+        answer = self.tokenizer.encode(cursor.answer)[:MAX_TOKENS]
         if not answer:
-            return self.healer.sampler(Sampler(), given_back), MOST_TOKENS
+            return self.healer.sampler(Sampler(), given_back), MAX_TOKENS
         following = iter(answer)
         return (lambda logits: next(following)), len(answer)
 
@@ -190,25 +190,25 @@ def is_short_function(node: ast.AST) -> bool:
 
 
 def read_files() -> list[str]:
-    """The texts that places are drawn from."""
+    """The texts that cursors are drawn from."""
     library = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     ours = [path for room in ("lsp_server", "model_runtime") for path in sorted((ROOT / room).rglob("*.py"))]
     texts = [path.read_text(encoding="utf-8") for path in (*library, *ours)]
-    sized = (text for text in texts if SMALLEST <= len(text) <= LARGEST)
+    sized = (text for text in texts if MIN_FILE <= len(text) <= MAX_FILE)
     return [text for text in sized if any(map(is_short_function, ast.walk(ast.parse(text))))]
 
 
-def lines_at(text: str, random: Random) -> Place:
-    """Some lines of a file, to be written again."""
+def lines_at(text: str, random: Random) -> Cursor:
+    """A cursor before some lines of a file, which are the answer."""
     lines = text.splitlines(keepends=True)
-    starts = [number for number in range(20, len(lines) - MOST_LINES) if lines[number].strip()]
+    starts = [number for number in range(20, len(lines) - MAX_LINES) if lines[number].strip()]
     start = random.choice(starts or [0])
-    end = start + random.randint(1, MOST_LINES)
-    return Place("".join(lines[:start]), "".join(lines[end:]), "".join(lines[start:end]))
+    end = start + random.randint(1, MAX_LINES)
+    return Cursor("".join(lines[:start]), "".join(lines[end:]), "".join(lines[start:end]))
 
 
 def definition_in(text: str, random: Random) -> tuple[str, str, str]:
-    """What stands before a function, the function, and what stands after it."""
+    """The text before a function, the function, and the text after it."""
     node = random.choice([node for node in ast.walk(ast.parse(text)) if is_short_function(node)])
     assert isinstance(node, ast.FunctionDef)
     start, end, lines = node.lineno - 1, node.end_lineno, text.splitlines(keepends=True)
@@ -216,7 +216,7 @@ def definition_in(text: str, random: Random) -> tuple[str, str, str]:
 
 
 def renamed(definition: str, random: Random) -> str:
-    """Two of a function's names become others, wherever they stand."""
+    """Rename two of a function's names."""
     names = sorted({*re.findall(r"\b[a-z_]{3,}\b", definition)} - {*keyword.kwlist, "self"})
     for name in random.sample(names, min(2, len(names))):
         definition = re.sub(rf"\b{name}\b", f"new_{name}", definition)
@@ -232,23 +232,23 @@ def lines_of_the_file(bench: Bench, text: str, random: Random, tally: Tally, sta
 
 
 def each_key(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
-    place, offered = lines_at(text, random), ""
-    for typed in range(min(KEYS, len(place.answer.split("\n")[0]))):
-        key = place.answer[typed - 1 : typed]
-        previous = offered[len(key) :] if offered.startswith(key) else offered
-        at_key = Place(place.prefix + place.answer[:typed], place.suffix, previous=previous)
-        offered = bench.complete(at_key, tally, stats)
+    cursor, shown = lines_at(text, random), ""
+    for typed in range(min(KEYS, len(cursor.answer.split("\n")[0]))):
+        key = cursor.answer[typed - 1 : typed]
+        stale = shown[len(key) :] if shown.startswith(key) else shown
+        at_key = Cursor(cursor.prefix + cursor.answer[:typed], cursor.suffix, stale=stale)
+        shown = bench.complete(at_key, tally, stats)
 
 
 def copied(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
     before, definition, after = definition_in(text, random)
-    bench.complete(Place(f"{before}{definition}\n", after, renamed(definition, random)), tally, stats)
+    bench.complete(Cursor(f"{before}{definition}\n", after, renamed(definition, random)), tally, stats)
 
 
 def rewritten(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
     before, definition, after = definition_in(text, random)
     answer = renamed(definition, random)
-    bench.complete(Place(before, after, answer, other=definition), tally, stats)
+    bench.complete(Cursor(before, after, answer, elsewhere=definition), tally, stats)
 
 
 SITUATIONS = (next_lines, each_key, lines_of_the_file, copied, rewritten)
@@ -256,7 +256,9 @@ SITUATIONS = (next_lines, each_key, lines_of_the_file, copied, rewritten)
 
 def table_of(tallies: Sequence[Tally], seconds: Sequence[float]) -> Table:
     costs = ", ".join(f"{width}: {seconds[width] / seconds[1]:.2f}" for width in (2, 4, 8))
-    table = Table(box=None, caption=f"a pass takes {seconds[1] * 1000:.2f} ms; wider ones, relative: {costs}")
+    table = Table(
+        box=None, caption=f"a forward pass takes {seconds[1] * 1000:.2f} ms; wider ones, relative: {costs}"
+    )
     table.add_column("situation")
     numbers = ("tokens", "passes", "a pass", "passes saved", "ms a token", "with drafts", "speed", "differ")
     for name in (*numbers, *SOURCES):
@@ -277,7 +279,7 @@ def table_of(tallies: Sequence[Tally], seconds: Sequence[float]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "--places", type=int, default=60, help="for each situation; a tenth as many lines are typed"
+        "--places", type=int, default=60, help="cursors for each situation; a tenth as many lines are typed"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", help="a folder or a name; the default model where not given")
@@ -286,7 +288,7 @@ def main() -> None:
     options = parser.parse_args()
     bench, texts, tallies = Bench(options.model, not options.fp32), read_files(), []
     for situation in SITUATIONS:
-        # What is learnt in one situation is to be no help in another.
+        # Acceptance rates learnt in one situation must not help in another.
         random, stats = Random(options.seed), AcceptanceStats()
         tallies.append(tally := Tally(situation.__name__.replace("_", " ")))
         places = options.places // 10 if situation is each_key else options.places

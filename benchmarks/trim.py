@@ -1,15 +1,15 @@
-"""Does Python that parses still parse once a completion has been accepted?
+"""Does Python source still parse after a completion has been accepted?
 
     python benchmarks/trim.py [--cases 500] [--seed 1] [--model MODEL] [--failures]
 
-Spans of real files (the standard library's) are deleted; the model completes at the gap, the completion is
-trimmed as the server trims it, put in as an editor puts it in, and the whole file parsed. There are two
-classes, `--cases` completions of each:
+Spans are deleted from files of the standard library. The model completes at the gap, the completion is
+trimmed as by the server and inserted as by an editor, and the whole file is parsed. There are two classes,
+with `--cases` completions of each:
 
-easy    what is left without the span parses as it is, so an accepted completion must not break it
-hard    it does not: the user is in the middle of something, and only a fitting completion mends it
+easy    the file parses without the span, so an accepted completion must not break it
+hard    it does not: the code is unfinished, and only a fitting completion makes it parse
 
-A case where nothing is shown is drawn anew, and counted.
+If nothing is shown, that is counted, and another case is drawn.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from model_runtime import Backend, CompletionRequest, ModelOptions, open_backend
 
 Class = Literal["easy", "hard"]
 
-SMALLEST, LARGEST = 1_000, 100_000  # characters of a file that is used
-MOST_STATEMENTS = 5
-LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "encodings", "site-packages", "__pycache__"}
+MIN_FILE, MAX_FILE = 1_000, 100_000  # characters of a file that is used
+MAX_STATEMENTS = 5
+EXCLUDED = {"test", "tests", "idlelib", "lib2to3", "encodings", "site-packages", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Written:
-    """What a writer wrote for a case; `cut` where it was stopped before it was done."""
+    """The completion of a case as it was streamed; `cut` if a limit ended it."""
 
-    pieces: tuple[str, ...]
+    chunks: tuple[str, ...]
     cut: bool
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is left of it, how many characters right of the cursor it replaces, and what trimming took."""
+    """The trimmed completion, how many characters after the cursor it replaces, and the time of trimming."""
 
     text: str
     covers: int
@@ -81,9 +81,9 @@ class Shown:
 
 
 def parses(text: str) -> bool:
-    """Whether `text` is Python, as far as its grammar goes."""
+    """Whether `text` is syntactically valid Python."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about escapes in other people's strings
+        warnings.simplefilter("ignore")  # invalid escapes in strings
         try:
             ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -92,14 +92,14 @@ def parses(text: str) -> bool:
 
 
 def files() -> list[Path]:
-    """The standard library's own files, in the order of their names."""
+    """Files of the standard library, in order of their paths."""
     library = Path(sysconfig.get_paths()["stdlib"])
-    found = (path for path in library.rglob("*.py") if not LEFT_OUT & set(path.relative_to(library).parts))
-    return sorted(path for path in found if SMALLEST <= path.stat().st_size <= LARGEST)
+    found = (path for path in library.rglob("*.py") if not EXCLUDED & set(path.relative_to(library).parts))
+    return sorted(path for path in found if MIN_FILE <= path.stat().st_size <= MAX_FILE)
 
 
 def cases(seed: int) -> Iterator[Case]:
-    """Cases without end, the kinds in turn; the same ones for the same seed and Python."""
+    """An endless stream of cases of all kinds in turn; reproducible for the same seed and Python."""
     randomness = random.Random(seed)
     paths = files()
     while True:
@@ -116,18 +116,18 @@ def cases(seed: int) -> Iterator[Case]:
 
 
 Span = tuple[int, int, str]
-"""Where the middle begins and ends, and what follows it: mostly the rest of the text."""
+"""Start and end of the middle, and the suffix, usually the rest of the text."""
 
 
 def _line_gap(text: str, randomness: random.Random) -> Span | None:
-    """All of a line but its indentation."""
+    """A line without its indentation."""
     start, line = _random_line(text, randomness)
     indentation = len(line) - len(line.lstrip())
     return start + indentation, start + len(line), text[start + len(line) :]
 
 
 def _rest_gap(text: str, randomness: random.Random) -> Span | None:
-    """A line from anywhere in its text."""
+    """The rest of a line."""
     start, line = _random_line(text, randomness)
     column = randomness.randint(len(line) - len(line.lstrip()) + 1, len(line))
     if column == len(line):
@@ -136,7 +136,7 @@ def _rest_gap(text: str, randomness: random.Random) -> Span | None:
 
 
 def _closed_gap(text: str, randomness: random.Random) -> Span | None:
-    """The same, where an editor has closed each bracket of the line that is open there."""
+    """The rest of a line in which an editor has closed every open bracket."""
     gap = _rest_gap(text, randomness)
     if gap is None:
         return None
@@ -155,7 +155,7 @@ def _closed_gap(text: str, randomness: random.Random) -> Span | None:
 
 
 def _arguments_gap(text: str, randomness: random.Random) -> Span | None:
-    """What stands between two brackets on a line."""
+    """The text between two brackets of a line."""
     start, line = _random_line(text, randomness)
     opened = [column for column, character in enumerate(line) if character in "([{"]
     if not opened:
@@ -172,19 +172,19 @@ def _arguments_gap(text: str, randomness: random.Random) -> Span | None:
 
 
 def _statements_gap(text: str, randomness: random.Random) -> Span | None:
-    """Some statements of a block, of which others are left; the indentation has been typed."""
+    """Some statements of a block, but not all; the indentation is already typed."""
     bodies = [body for body in _bodies(text) if len(body) > 1]
     if not bodies:
         return None
     body = randomness.choice(bodies)
-    number = randomness.randint(1, min(MOST_STATEMENTS, len(body) - 1))
+    number = randomness.randint(1, min(MAX_STATEMENTS, len(body) - 1))
     first = randomness.randint(0, len(body) - number)
     span = _lines_of(text, body[first : first + number])
     return span and (*span, text[span[1] :])
 
 
 def _block_gap(text: str, randomness: random.Random) -> Span | None:
-    """All of a block after the line that opens it, before or after the line break."""
+    """A whole block, from before or after the line break of the line that opens it."""
     bodies = [body for body in _bodies(text) if body[0].lineno > 1]
     if not bodies:
         return None
@@ -198,7 +198,7 @@ def _block_gap(text: str, randomness: random.Random) -> Span | None:
 
 
 def _end_gap(text: str, randomness: random.Random) -> Span | None:
-    """Statements at the end of a file that is being written: nothing follows."""
+    """Some statements of a block, with no text after them: the end of an unfinished file."""
     gap = _statements_gap(text, randomness)
     return gap and (gap[0], gap[1], "\n")
 
@@ -215,7 +215,7 @@ GAPS: dict[str, Callable[[str, random.Random], Span | None]] = {
 
 
 def _random_line(text: str, randomness: random.Random) -> tuple[int, str]:
-    """A line that is not blank, and where it begins."""
+    """The start of a line that is not blank, and the line."""
     while True:
         start = text.rfind("\n", 0, randomness.randrange(len(text))) + 1
         line = text[start:].partition("\n")[0]
@@ -235,7 +235,7 @@ def _bodies(text: str) -> list[list[ast.stmt]]:
 
 
 def _lines_of(text: str, statements: Sequence[ast.stmt]) -> tuple[int, int] | None:
-    """From after the indentation of the first of `statements` to the end of the last one's line."""
+    """From the first of `statements`, after its indentation, to the end of the last one's line."""
     decorators: list[ast.expr] = getattr(statements[0], "decorator_list", [])
     first = min([statements[0].lineno, *(decorator.lineno for decorator in decorators)])
     lines = text.split("\n")
@@ -248,49 +248,49 @@ def _lines_of(text: str, statements: Sequence[ast.stmt]) -> tuple[int, int] | No
 
 
 class ModelWriter:
-    """What the model writes, asked as the server asks it."""
+    """Gets completions from the model with the server's requests."""
 
     def __init__(self, backend: Backend, settings: Settings) -> None:
         self._backend = backend
         self._settings = settings
 
     async def write(self, case: Case) -> Written:
-        """The completion of a case, up to where trimming has enough or the deadline is reached."""
+        """The completion of a case, until trimming needs no more or the deadline is reached."""
         request = request_of(case, self._settings)
         if self._settings.latency_budget_ms is not None:
             request = replace(request, deadline=time.monotonic() + self._settings.latency_budget_ms / 1000)
         trim = trim_of(request)
-        pieces = []
+        received = []
         cut = False
         async with aclosing(self._backend.complete(request)) as chunks:
             async for chunk in chunks:
-                pieces.append(chunk.text)
+                received.append(chunk.text)
                 cut = chunk.finish in ("length", "deadline")
                 trim.feed(chunk.text)
                 if trim.done:
                     break
-        return Written(tuple(pieces), cut and not trim.done)
+        return Written(tuple(received), cut and not trim.done)
 
 
 def request_of(case: Case, settings: Settings) -> CompletionRequest:
-    """What a model is asked about a case."""
+    """The request for a case."""
     document = Document(case.prefix + case.suffix, uri="file:///case.py", language="python")
     cursor = CursorText.at(document, document.position_at(len(case.prefix)))
     return cursor.request(document, settings)
 
 
 def trim_of(request: CompletionRequest) -> Trim:
-    """What trims the answer to `request`."""
+    """The trimming of the answer to `request`."""
     return Trim(request.prefix, request.suffix, language=request.language)
 
 
 def show(case: Case, written: Written, settings: Settings) -> Shown:
-    """What is shown of `written`, and how long all of its trimming took."""
+    """The text that is shown of `written`, and the time of trimming."""
     request = request_of(case, settings)
     started = time.perf_counter()
     trim = trim_of(request)
-    for piece in written.pieces:
-        trim.feed(piece)
+    for chunk in written.chunks:
+        trim.feed(chunk)
     text = trim.finish(cut=written.cut)
     return Shown(text, trim.covers, (time.perf_counter() - started) * 1000)
 
@@ -301,7 +301,7 @@ def accepted(case: Case, shown: Shown) -> str:
 
 
 class Tally:
-    """What came of the completions of one class."""
+    """Counts the completions of one class."""
 
     def __init__(self) -> None:
         self.shown: Counter[str] = Counter()
@@ -310,7 +310,7 @@ class Tally:
         self.milliseconds: list[float] = []
 
     def add(self, case: Case, shown: Shown) -> bool:
-        """Take one completion; whether the file is right with it."""
+        """Count one completion; returns whether the file parses with it."""
         self.milliseconds.append(shown.milliseconds)
         if not shown.text:
             self.nothing += 1
@@ -321,7 +321,7 @@ class Tally:
         return right
 
     def report(self, difficulty: Class) -> str:
-        """The shares, with Wilson's 95 % interval."""
+        """The shares with their 95 % Wilson intervals."""
         total, right = self.shown.total(), self.parsed.total()
         low, high = wilson(right, total)
         times = sorted(self.milliseconds)
@@ -335,7 +335,7 @@ class Tally:
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
-    """The interval in which the true share lies with a probability of 95 %."""
+    """The 95 % Wilson interval of a share."""
     z, share = 1.96, right / total
     middle = share + z * z / (2 * total)
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
@@ -365,11 +365,11 @@ async def measure(wanted: int, seed: int, model: str | None, failures: bool) -> 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cases", type=int, default=500, metavar="N", help="completions shown in each class")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="draws the cases")
-    parser.add_argument("--model", metavar="MODEL", help="as everywhere (default: ours)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the cases")
+    parser.add_argument("--model", metavar="MODEL", help="a folder or a name (default: the default model)")
     parser.add_argument("--failures", action="store_true", help="show every completion that breaks a file")
     arguments = parser.parse_args(argv)
     asyncio.run(measure(arguments.cases, arguments.seed, arguments.model, arguments.failures))

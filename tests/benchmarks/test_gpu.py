@@ -1,4 +1,4 @@
-"""The GPU programme, rehearsed on the CPU: everything in it runs, only smaller."""
+"""The GPU benchmarks at toy size on the CPU: all of their code runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from benchmarks.gpu import main, sections
 
 
-def test_the_whole_programme_runs_with_toys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_sections_run_at_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gpu.json"
     assert main(["--toy", "--out", str(out)]) == 0
     written = json.loads(out.read_text(encoding="utf-8"))
@@ -22,7 +22,7 @@ def test_the_whole_programme_runs_with_toys(tmp_path: Path, capsys: pytest.Captu
     assert "share of bandwidth" in capsys.readouterr().out
 
 
-def test_without_time_sections_are_left_out_and_say_so(tmp_path: Path) -> None:
+def test_sections_that_do_not_fit_into_the_time_are_skipped_and_reported(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     assert main(["--toy", "--minutes", "0.05", "--out", str(out)]) == 0
     lines = json.loads(out.read_text(encoding="utf-8"))["lines"]

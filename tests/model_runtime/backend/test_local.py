@@ -165,11 +165,7 @@ async def test_a_deadline_is_kept_while_the_model_loads(ahead: float) -> None:
         assert await text_of(backend, REQUEST) == "abc"
 
 
-<<<<<<< HEAD
 async def test_a_session_that_closes_its_older_requests_has_the_newest_answered_next() -> None:
-=======
-async def test_the_newest_request_of_a_session_ends_the_older_ones_at_once() -> None:
->>>>>>> s2-r
     engine = ScriptedEngine(letters=1)
     async with aclosing_backend(backend_of(engine)) as backend:
         running = backend.complete(CompletionRequest(prefix="a" * 1000, session="s"))

@@ -117,7 +117,6 @@ def test_requests_of_no_session_are_answered_one_after_another_beside_the_sessio
     assert [reader.reason for reader in readers] == ["length"] * 3
 
 
-<<<<<<< HEAD
 def test_the_requests_of_a_session_are_answered_one_after_another() -> None:
     scheduler, engine = Scheduler(), FakeEngine()
     readers = [submit(scheduler, letters, "s") for letters in ("ab", "c")]
@@ -127,9 +126,6 @@ def test_the_requests_of_a_session_are_answered_one_after_another() -> None:
 
 
 def test_the_newest_request_of_a_session_begins_where_the_older_ones_are_closed() -> None:
-=======
-def test_the_newest_request_of_a_session_wins() -> None:
->>>>>>> s2-r
     scheduler, engine = Scheduler(), FakeEngine()
     running = submit(scheduler, "a" * 100, "s")
     scheduler.step(engine)

@@ -187,17 +187,13 @@ def test_a_file_where_a_parent_should_be_is_one_clear_line(tmp_path: Path) -> No
     assert "\n" not in str(raised.value)
 
 
-<<<<<<< HEAD
 def test_a_closed_folder_is_one_clear_line(closed_folder: Path) -> None:
     for target in (closed_folder, closed_folder / "out", closed_folder / "new" / "out"):
         with pytest.raises(CannotWrite, match="cannot be written: Permission denied"):
             write(target, {"a": torch.ones(1)})
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path: Path) -> None:
-=======
 def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(tmp_path: Path) -> None:
->>>>>>> s2-r
     with pytest.raises(CannotWrite, match=r"needs 4611686018\.4 GB, its disk has \d+\.\d GB left: make room"):
         write(tmp_path / "out", {"a": torch.ones(1)}, expected_bytes=1 << 62)
     assert list(tmp_path.iterdir()) == []

@@ -296,14 +296,8 @@ def test_the_size_is_asked_for_before_each_chunk(decoder: Decoder, plain: list[i
     assert [cache.length for _ in steps] == [2, 5, 9, 12]
 
 
-<<<<<<< HEAD:tests/model_runtime/decoding/test_drafted.py
-def test_dear_drafts_that_are_never_right_are_soon_given_up(lively_decoder: Decoder) -> None:
+def test_expensive_drafts_that_are_never_accepted_are_soon_given_up(lively_decoder: Decoder) -> None:
     plain = run(lively_decoder, lively_decoder.new_cache())
-=======
-def test_expensive_drafts_that_are_never_accepted_are_soon_given_up(
-    decoder: Decoder, plain: list[int]
-) -> None:
->>>>>>> s2-r:tests/model_runtime/decoding/test_drafts.py
     wrong = next(token for token in range(384) if token not in plain)
     # Every pair of tokens that will come is followed by something else.
     pairs = [token for pair in pairwise([*PROMPT, *plain]) for token in (*pair, wrong)]

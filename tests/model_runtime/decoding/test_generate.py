@@ -33,16 +33,12 @@ def cold(decoder: Decoder, tokens: list[int], max_tokens: int = STEPS) -> list[i
     return greedy(decoder, decoder.new_cache(), tokens, max_tokens)
 
 
-<<<<<<< HEAD
 def alike(decoder: Decoder, prompt: list[int], one: list[int], other: list[int]) -> bool:
     """Whether two continuations are the same but for rounding, of which there is none in fp32."""
     return one == other or (len(one) == len(other) and is_rounding(decoder, prompt, one))
 
 
-def test_a_prompt_comes_in_pieces_with_a_pause_after_each_but_the_last(decoder: Decoder) -> None:
-=======
 def test_prefill_pauses_after_each_chunk_but_the_last(decoder: Decoder) -> None:
->>>>>>> s2-r
     steps = list(generate(decoder, decoder.new_cache(), PROMPT, Sampler(), max_tokens=2, chunk=5))
     assert steps[:2] == [None, None]
     assert None not in steps[2:]

@@ -492,7 +492,6 @@ def test_a_full_disk_is_reported_before_anything_is_pulled(tmp_path: Path, fake:
     assert fake.asked("config.json") == []
 
 
-<<<<<<< HEAD
 def test_in_a_closed_models_folder_there_is_nothing_but_the_default_model(
     closed_folder: Path, fake: FakeHub
 ) -> None:
@@ -512,10 +511,7 @@ def test_the_default_model_is_there_without_the_hub(tmp_path: Path, fake: FakeHu
     assert fake.requests == []
 
 
-def test_a_models_folder_that_is_a_file_is_said_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
-=======
 def test_a_models_folder_that_is_a_file_is_reported_in_one_line(tmp_path: Path, fake: FakeHub) -> None:
->>>>>>> s2-r
     (tmp_path / "models").write_text("")
     with pytest.raises(DownloadFailed, match="cannot be used") as error:
         pull(KNOWN, tmp_path / "models", hub=fake.hub)
