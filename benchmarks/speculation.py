@@ -150,8 +150,8 @@ class Bench:
         prompt = build_prompt(request, self.tokenizer, self.sentinels, PROMPT_TOKENS).tokens
         drafter = Watched(
             prompt,
-            previous=self.tokenizer.encode(given_back + cursor.stale) if cursor.stale else [],
-            others=[self.tokenizer.encode(cursor.elsewhere)],
+            previous=self.tokenizer.encode(given_back + cursor.previous) if cursor.previous else [],
+            others=[self.tokenizer.encode(cursor.other)],
             excluded=self.stop,
             stats=stats,
             cost=lambda width: self.seconds[width] / self.seconds[1],
@@ -235,8 +235,8 @@ def each_key(bench: Bench, text: str, random: Random, tally: Tally, stats: Accep
     cursor, shown = lines_at(text, random), ""
     for typed in range(min(KEYS, len(cursor.answer.split("\n")[0]))):
         key = cursor.answer[typed - 1 : typed]
-        stale = shown[len(key) :] if shown.startswith(key) else shown
-        at_key = Cursor(cursor.prefix + cursor.answer[:typed], cursor.suffix, stale=stale)
+        previous = shown[len(key) :] if shown.startswith(key) else shown
+        at_key = Cursor(cursor.prefix + cursor.answer[:typed], cursor.suffix, previous=previous)
         shown = bench.complete(at_key, tally, stats)
 
 
@@ -248,7 +248,7 @@ def copied(bench: Bench, text: str, random: Random, tally: Tally, stats: Accepta
 def rewritten(bench: Bench, text: str, random: Random, tally: Tally, stats: AcceptanceStats) -> None:
     before, definition, after = definition_in(text, random)
     answer = renamed(definition, random)
-    bench.complete(Cursor(before, after, answer, elsewhere=definition), tally, stats)
+    bench.complete(Cursor(before, after, answer, other=definition), tally, stats)
 
 
 SITUATIONS = (next_lines, each_key, lines_of_the_file, copied, rewritten)
