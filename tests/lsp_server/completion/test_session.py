@@ -251,6 +251,30 @@ async def test_where_nothing_is_whole_at_the_deadline_the_first_whole_piece_is_t
 
 
 @in_virtual_time
+async def test_a_backend_that_ends_before_the_deadline_is_not_waited_for() -> None:
+    typist = Typist(ScriptedBackend(), "def f():\n    ", settings=BUDGET)
+    asking = await typist.asked()
+    await typist.backend.last.write("x = 1\n", "    y = ")
+    assert not asking.done()
+    await typist.backend.last.finish("deadline")
+    assert text_of(asking) == "x = 1"
+
+
+@in_virtual_time
+async def test_a_request_for_what_is_being_generated_has_a_latency_budget_of_its_own() -> None:
+    typist = Typist(ScriptedBackend(), "def f():\n    ", settings=BUDGET)
+    await typist.asked()
+    await typist.backend.last.write("x = 1\n", "    y = ")
+    await asyncio.sleep(0.1)
+    typist.type("x")
+    asking = await typist.asked()
+    await asyncio.sleep(0.1)
+    assert not asking.done()
+    await asyncio.sleep(0.1)
+    assert text_of(asking) == " = 1"
+
+
+@in_virtual_time
 async def test_who_sees_the_text_grow_is_not_cut_short() -> None:
     typist = Typist(ScriptedBackend(), "def f():\n    ", settings=BUDGET)
     shown: list[str] = []

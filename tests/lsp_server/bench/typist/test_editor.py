@@ -11,7 +11,6 @@ import pytest
 from lsp_server.bench.typist import (
     Editor,
     EditorAssistant,
-    Ghost,
     Keystroke,
     TypingSession,
     Watch,
@@ -29,14 +28,16 @@ READY = {"state": "ready", "enabled": True}
 
 
 class Screen(Watch):
-    """Can be waited for until it shows something."""
+    """Can be waited for until it shows something, and keeps what that was."""
 
     def __init__(self) -> None:
         super().__init__()
         self.has_shown = asyncio.Event()
+        self.texts: list[str] = []
 
     def show(self, text: str, replaces: int = 0) -> None:
         super().show(text, replaces)
+        self.texts.append(text)
         self.has_shown.set()
 
 
@@ -66,6 +67,10 @@ class Typist:
         await self.server.said("textDocument/didClose")
         await self.editor.stop()
         await self.server.close()
+
+
+def files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 def item(text: str, start: int, end: int) -> dict[str, object]:
@@ -127,7 +132,7 @@ async def test_a_request_that_the_next_key_overtakes_is_cancelled_and_shows_noth
     typist.server.notify("$/progress", {"token": older["params"]["partialResultToken"], "value": value})
     typist.server.answer(newer, {"items": [item("o()", 6, 6)]})
     await typist.assistant.settled()
-    assert typist.watch.ghost == Ghost("o()", typist.watch.keys[1].first_text or 0)
+    assert typist.watch.texts == ["o()"]
     assert [key.answered is None for key in typist.watch.keys] == [True, False]
     await typist.close()
 
@@ -167,7 +172,10 @@ async def test_a_server_that_ends_ends_the_session() -> None:
     await typist.server.close()
 
 
-async def test_a_session_is_typed_at_a_real_server(checkpoint_folder: Path) -> None:
+async def test_a_session_is_typed_at_a_real_server_and_not_counted_as_the_users(
+    checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIMBLE_DATA_DIR", str(tmp_path))
     loaded: list[float] = []
     editor = await Editor.start([f"--model={checkpoint_folder}"], lambda share, message: loaded.append(share))
     try:
@@ -181,6 +189,7 @@ async def test_a_session_is_typed_at_a_real_server(checkpoint_folder: Path) -> N
     assert watch.keys[-1].answered is not None
     assert watch.usage.decoded_tokens > 0
     assert max(loaded) > 0
+    assert files_in(tmp_path) == []
 
 
 async def test_a_server_whose_model_is_not_there_says_so(tmp_path: Path) -> None:
