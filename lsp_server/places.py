@@ -85,9 +85,13 @@ def same_suffix(one: str, other: str) -> bool:
 
 
 def model_text(text: str) -> str:
-    """`text` as models have seen text: lines end with ``\\n``, and no surrogate stands alone."""
+    """`text` as models have seen text: lines end with ``\\n``, and a surrogate that stands alone is a ``?``.
+
+    Not U+FFFD, which a completion may hold where the document does.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii():
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    pairs_joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return pairs_joined.encode("utf-8", "replace").decode("utf-8")

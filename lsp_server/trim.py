@@ -21,6 +21,7 @@ from lsp_server.trimming import (
     Style,
     certain,
     regions,
+    until_unprintable,
     whole,
     width,
 )
@@ -43,7 +44,8 @@ class Trim:
     It is one line where something follows on the cursor's line, and in comments and strings. At a line's end
     it is the rest of the statement. On a blank line, or after what opens a block, it goes on until it leaves
     the cursor's block, begins another paragraph or declaration, comes to the line that follows the cursor
-    anyway, or repeats itself.
+    anyway, or repeats itself. Wherever it is, it ends before an unprintable character that the document does
+    not have.
 
     `shown` is the text so far, which takes the place of `covers` characters right of the cursor. `done` says
     that nothing will be added, whatever else the model writes.
@@ -73,13 +75,16 @@ class Trim:
         """Take the completion's next piece; returns what is shown now."""
         if self.done:
             return self.shown
-        for number, piece in enumerate(text.replace("\r", "").split("\n")):
+        printable = until_unprintable(text, self._prefix, self._suffix)
+        for number, piece in enumerate(printable.replace("\r", "").split("\n")):
             if number and not self.done:
                 self._end_line()
             if not self.done:
                 self._grow_line(piece)
         if self.done:
             return self._end(self._broken_off)
+        if len(printable) < len(text):  # the model has failed, and stops here for us
+            return self.finish()
         return self._show(certain(self._visible(), self._cursor))
 
     def whole(self) -> Piece:

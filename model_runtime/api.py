@@ -25,8 +25,8 @@ Suite = Literal[
 packages, HumanEval."""
 
 FinishReason = Literal["stop", "length", "deadline", "superseded"]
-"""Why a completion ended: the model said so, it has `max_tokens`, its time was up, or a newer request of the
-session took its place."""
+"""Why a completion ended: the model said so, or wrote bytes that are no text; it has `max_tokens`; its time
+was up; or a newer request of the session took its place."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class Usage:
 class Chunk:
     """The next piece of a completion's text, with what it cost so far; the last one has a `finish` reason.
 
-    A backend that cannot count gives no `usage`.
+    Its text is of whole characters: half of one at a completion's end is left out. A backend that cannot
+    count gives no `usage`.
     """
 
     text: str

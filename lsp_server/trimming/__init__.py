@@ -2,7 +2,7 @@
 
 trim ▶ **trimming**. `cursor` is what stands around the cursor, `nesting` follows brackets and strings,
 `overlap` compares with the rest of the cursor's line, `repetition` and `indentation` look at single lines,
-and `wholeness` goes back to what is whole, in Python by `python_syntax`.
+`unprintable` at single characters, and `wholeness` goes back to what is whole, in Python by `python_syntax`.
 """
 
 from lsp_server.trimming.cursor import BLANK, OPENERS, Cursor, Room
@@ -10,6 +10,7 @@ from lsp_server.trimming.indentation import Style, width
 from lsp_server.trimming.overlap import Piece, certain
 from lsp_server.trimming.python_syntax import regions
 from lsp_server.trimming.repetition import LineEchoes, LoopDetector
+from lsp_server.trimming.unprintable import until_unprintable
 from lsp_server.trimming.wholeness import whole
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Style",
     "certain",
     "regions",
+    "until_unprintable",
     "whole",
     "width",
 ]
