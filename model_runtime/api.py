@@ -21,7 +21,8 @@ Suite = Literal[
 packages, and HumanEval."""
 
 FinishReason = Literal["stop", "length", "deadline"]
-"""Why a completion ended: the model ended it, it has `max_tokens`, or its deadline was reached."""
+"""Why a completion ended: the model ended it or wrote bytes that are not text, it has `max_tokens`, or its
+deadline was reached."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class Usage:
 class Chunk:
     """The next part of a completion's text; the last one has a `finish` reason.
 
-    `usage` is the cost so far, or None if the backend does not count it.
+    The text consists of whole characters. `usage` is the cost so far, or None if the backend does not count
+    it.
     """
 
     text: str

@@ -84,9 +84,13 @@ def same_suffix(one: str, other: str) -> bool:
 
 
 def model_text(text: str) -> str:
-    """`text` as models have seen text: lines end with ``\\n``, and there are no lone surrogates."""
+    """`text` as models have seen text: lines end with ``\\n``, and a lone surrogate is a ``?``.
+
+    Not U+FFFD, which a completion may contain if the document does.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii():
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    pairs_joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return pairs_joined.encode("utf-8", "replace").decode("utf-8")

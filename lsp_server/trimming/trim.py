@@ -16,6 +16,7 @@ from lsp_server.trimming.indentation import Style, width
 from lsp_server.trimming.overlap import Piece, certain_part
 from lsp_server.trimming.python_syntax import regions
 from lsp_server.trimming.repetition import LoopDetector, RepeatedLines
+from lsp_server.trimming.unprintable import until_unprintable
 
 __all__ = ["Piece", "Trim", "trim"]
 
@@ -34,7 +35,8 @@ class Trim:
 
     It is one line if text follows the cursor on its line, and in comments and strings. At a line's end it is
     the rest of the statement. On a blank line, or where a block opens, it ends where it leaves the cursor's
-    block, begins another paragraph or declaration, reaches the line below the cursor, or repeats itself.
+    block, begins another paragraph or declaration, reaches the line below the cursor, or repeats itself. It
+    always ends before an unprintable character that the document does not have.
 
     `shown` is the text so far, which replaces `covers` characters to the right of the cursor. `done` says
     that nothing will be added, whatever else the model generates.
@@ -64,13 +66,16 @@ class Trim:
         """Add the completion's next piece; returns the text to show now."""
         if self.done:
             return self.shown
-        for number, piece in enumerate(text.replace("\r", "").split("\n")):
+        printable = until_unprintable(text, self._prefix, self._suffix)
+        for number, piece in enumerate(printable.replace("\r", "").split("\n")):
             if number and not self.done:
                 self._end_line()
             if not self.done:
                 self._grow_line(piece)
         if self.done:
             return self._end(self._broken_off)
+        if len(printable) < len(text):  # the model has failed: what follows is not worth waiting for
+            return self.finish()
         return self._show(certain_part(self._visible(), self._cursor))
 
     def whole(self) -> Piece:

@@ -252,9 +252,10 @@ class Engine:
                 new = "" if token is None else text.feed(token)
                 said += new
                 yield Chunk(new, usage=usage)
-                if decoded == request.max_tokens:
+                if decoded == request.max_tokens or text.broken:
                     break
-            yield Chunk(text.flush(), "stop" if token in self._stop else "length", usage)
+            stopped = token in self._stop or text.broken
+            yield Chunk("", "stop" if stopped else "length", usage)
         except OutOfTime:
             yield Chunk("", "deadline", usage)
         finally:

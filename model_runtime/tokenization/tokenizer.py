@@ -155,15 +155,21 @@ class Tokenizer:
 class IncrementalDecoder:
     """Decodes tokens as they come; holds bytes back until they make whole characters.
 
+    A model that writes bytes of which no characters can be made has failed: the text ends before them.
+
     Args:
         tokenizer: knows the tokens' bytes.
         skip: text that comes first and is not told.
+
+    Attributes:
+        broken: whether the text has ended, because its bytes are no UTF-8.
     """
 
     def __init__(self, tokenizer: Tokenizer, skip: str = "") -> None:
+        self.broken = False
         self._tokenizer = tokenizer
         self._skip = len(skip.encode("utf-8", errors="replace"))  # bytes
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def skips(self, token: int) -> bool:
         """Whether nothing of `token` would be told, since all of it is skipped."""
@@ -174,8 +180,11 @@ class IncrementalDecoder:
         text = self._tokenizer.bytes_of(token)
         told = text[self._skip :]
         self._skip = max(0, self._skip - len(text))
-        return self._decoder.decode(told)
-
-    def flush(self) -> str:
-        """What was held back: U+FFFD for the beginning of a character that never ended."""
-        return self._decoder.decode(b"", final=True)
+        if self.broken:
+            return ""
+        try:
+            return self._decoder.decode(told)
+        except UnicodeDecodeError as error:
+            self.broken = True
+            # The error counts from the bytes that were held back before.
+            return error.object[: error.start].decode()

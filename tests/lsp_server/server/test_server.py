@@ -113,6 +113,28 @@ async def test_nothing_to_show_is_an_empty_list() -> None:
         assert await editor.request(INLINE, at(0, 0)) == {"items": []}
 
 
+@pytest.mark.parametrize("wrong", ["\ufffd", "\x1b", "\x9b", chr(0xD83D), "\u202e"], ids=ascii)
+async def test_no_item_holds_characters_that_nobody_can_see(wrong: str) -> None:
+    backend = FakeBackend("で", f"す{wrong}", "か")
+    async with EditorAndServer(backend) as editor:
+        await editor.start()
+        editor.open("x = '日本語\ud83d'\n", language="plaintext")
+        result = await editor.request(INLINE, at(0, 8, partialResultToken="t"))
+        grown = [one["value"] for one in await editor.seen("$/progress", 0) if one["token"] == "t"]
+        popup = await editor.request("textDocument/completion", at(0, 8))
+    assert [item["insertText"] for item in result["items"]] == ["です"]
+    assert all("です".startswith(item["insertText"]) for value in grown for item in value["items"])
+    assert [item["label"] for item in popup["items"]] == ["日本語です"]
+
+
+async def test_what_the_document_holds_may_be_completed_though_nobody_can_see_it() -> None:
+    async with EditorAndServer(FakeBackend("می\u200cروم")) as editor:
+        await editor.start()
+        editor.open("# نمی\u200cدانم \n")
+        [item] = (await editor.request(INLINE, at(0, 11)))["items"]
+    assert item["insertText"] == "می\u200cروم"
+
+
 async def test_edits_reach_the_model() -> None:
     backend = FakeBackend("x")
     async with EditorAndServer(backend) as editor:

@@ -160,7 +160,7 @@ CONTEXTS = [
     ),
 ]
 
-fragments = st.lists(st.sampled_from([*FRAGMENTS, "return x", "\r\n"]), max_size=24)
+fragments = st.lists(st.sampled_from([*FRAGMENTS, "return x", "\r\n", "\ufffd"]), max_size=24)
 contexts = st.sampled_from(CONTEXTS)
 languages = st.sampled_from(["", "python", "javascript"])
 
