@@ -20,6 +20,7 @@ from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter
 from model_runtime.decoding.speculate import MAX_DRAFT_ROWS, RETRY_INTERVAL
 from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
+from tests.model_runtime.decoding.steps import cpu_cost
 from tests.model_runtime.factory import write_checkpoint
 
 PROMPT = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
@@ -111,7 +112,7 @@ def test_greedy_tokens_are_the_same_in_every_family(family: str, tmp_path: Path)
     decoder = open_decoder(tmp_path, family)
     plain = run(decoder, decoder.new_cache(), max_tokens=60)
     drafters: list[Guesses | NgramDrafter] = [foresight(plain, every) for every in (1, 2, 3, 5)]
-    for drafter in [*drafters, NgramDrafter(PROMPT, others=[plain[:30], plain[20:]])]:
+    for drafter in [*drafters, NgramDrafter(PROMPT, cpu_cost, others=[plain[:30], plain[20:]])]:
         assert run(decoder, decoder.new_cache(), drafter=drafter, max_tokens=60) == plain
 
 
@@ -124,7 +125,9 @@ def test_greedy_tokens_are_the_same_on_real_code(dtype: torch.dtype) -> None:
     for end in range(200, 1400, 300):
         prompt = code[end - 200 : end]
         plain = run(decoder, decoder.new_cache(), prompt, max_tokens=32)
-        drafter = NgramDrafter(prompt, previous=code[end : end + 32], others=[code[:end]], stats=stats)
+        drafter = NgramDrafter(
+            prompt, cpu_cost, previous=code[end : end + 32], others=[code[:end]], stats=stats
+        )
         drafted = run(decoder, decoder.new_cache(), prompt, drafter=drafter, max_tokens=32)
         assert drafted == plain or is_rounding(decoder, prompt, plain, drafted)
 
