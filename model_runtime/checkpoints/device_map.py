@@ -79,7 +79,7 @@ def module_of(weight: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
 
 
-class _Part(nn.Module):
+class _Module(nn.Module):
     """A module of a given size in bytes."""
 
     def __init__(self, size: int) -> None:
@@ -87,14 +87,14 @@ class _Part(nn.Module):
         self.bytes = nn.Parameter(torch.empty(size, dtype=torch.uint8), requires_grad=False)
 
 
-class _Block(_Part):
+class _Block(_Module):
     """A decoder's block; accelerate is told by this name not to split it."""
 
 
 def _skeleton(sizes: Mapping[str, int]) -> nn.ModuleDict:
     """Stands in for a decoder: the same modules in the same order."""
     blocks = nn.ModuleList(_Block(size) for name, size in sizes.items() if name.startswith("blocks."))
-    ends = {name: _Part(size) for name, size in sizes.items() if not name.startswith("blocks.")}
+    ends = {name: _Module(size) for name, size in sizes.items() if not name.startswith("blocks.")}
     return nn.ModuleDict({"embedding": ends.pop("embedding"), "blocks": blocks, **ends})
 
 

@@ -74,18 +74,13 @@ class Cache:
 
         The sequence grows only by `extend`, after the last layer, so that a step that fails leaves no trace.
         """
-        start, end = self.length, self.check_room(new)
+        start, end = self.length, self.length + new
+        assert end <= self.capacity, f"{end} tokens do not fit into {self.capacity}"
         targets = (target for stored in self._storage for target in stored[..., start:end, :].unbind())
         visible = (
             each for stored in self._storage for each in stored[..., : keys or end, :].flatten(0, 1).unbind()
         )
         return list(map(LayerView, targets, visible, visible))  # which alternates keys and values
-
-    def check_room(self, new: int) -> int:
-        """The length with `new` more tokens, for which there must be room."""
-        end = self.length + new
-        assert end <= self.capacity, f"{end} tokens do not fit into {self.capacity}"
-        return end
 
     def layers(self) -> list[Tensor]:
         """Each layer's keys, then values, whole: (2 · kv_heads, at least capacity, head_dim).

@@ -34,11 +34,6 @@ RETRY_INTERVAL = 32
 """Where drafts of a source do not pay, one in so many is made all the same, to notice when that changes."""
 
 
-def cpu_cost(rows: int) -> float:
-    """The cost of int8 passes on a CPU with AVX2, for callers that did not measure it."""
-    return 1.0 if rows <= 4 else 1.0 + (rows - 4) * 0.09
-
-
 PRIORS: Mapping[Source, Sequence[float]] = {
     "text": (0.0, 0.3, 0.5, 0.55, 0.7, 0.75, 0.8, 0.8, 0.8),
     "prompt": (0.0, 0.15, 0.35, 0.45, 0.65, 0.75, 0.8, 0.8, 0.8),
@@ -117,24 +112,24 @@ class NgramDrafter:
 
     Args:
         prompt: the tokens that `generate` is given.
+        cost: of a pass, by its number of tokens.
         before: the tokens before the cursor, or the last of them, where the prompt does not end with them.
         previous: the tokens of a completion that was suggested before and may follow the prompt.
         others: other texts to look in, such as other files.
         excluded: tokens that are never drafted, nor drafted across, such as sentinels.
         stats: the acceptance rates of earlier completions.
-        cost: of a pass, by its number of tokens.
     """
 
     def __init__(
         self,
         prompt: Sequence[int],
+        cost: Cost,
         *,
         before: Sequence[int] | None = None,
         previous: Sequence[int] = (),
         others: Sequence[Sequence[int]] = (),
         excluded: Collection[int] = frozenset(),
         stats: AcceptanceStats | None = None,
-        cost: Cost = cpu_cost,
     ) -> None:
         *other_parts, self._text = _parts(prompt, excluded)
         self._before = self._text if before is None else _parts(before, excluded)[-1]

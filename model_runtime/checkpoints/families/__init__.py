@@ -10,9 +10,9 @@ from typing import Any
 
 from model_runtime.api import UnsupportedModel
 from model_runtime.checkpoints.families import codegen, gpt_bigcode, gptj, llama, qwen2, starcoder2
-from model_runtime.checkpoints.families.family import Family, Layout, Part, RowOrder
+from model_runtime.checkpoints.families.family import Family, Layout, RowOrder, SourceTensor
 
-__all__ = ["Family", "Layout", "Part", "RowOrder", "family_of"]
+__all__ = ["Family", "Layout", "RowOrder", "SourceTensor", "family_of"]
 
 FAMILIES: Mapping[str, Family] = {
     family.model_type: family

@@ -49,7 +49,7 @@ class RowOrder:
 
 
 @dataclass(frozen=True)
-class Part:
+class SourceTensor:
     """A tensor of the checkpoint that has `rows` of a weight, permuted by `order` if there is one."""
 
     name: str
@@ -57,7 +57,7 @@ class Part:
     order: RowOrder | None = None
 
 
-Layout = Mapping[str, tuple[Part, ...]]
+Layout = Mapping[str, tuple[SourceTensor, ...]]
 """For each of a decoder's weights (`decoding.weight_shapes`) the tensors it is made of, first rows first."""
 
 

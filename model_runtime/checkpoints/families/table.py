@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model_runtime.checkpoints.families.family import Layout, Part, RowOrder
+from model_runtime.checkpoints.families.family import Layout, RowOrder, SourceTensor
 from model_runtime.decoding import DecoderConfig, weight_shapes
 
 Names = Mapping[str, tuple[str, ...]]
@@ -33,5 +33,5 @@ def layout(config: DecoderConfig, names: Names, orders: Orders | None = None) ->
         tensors = [f"{prefix}{name}.{kind}" for name in names[part]]
         rows = fused[part] if len(tensors) > 1 else shape[:1]
         order = (orders or {}).get(part, (None,) * len(tensors))
-        table[weight] = tuple(map(Part, tensors, rows, order))
+        table[weight] = tuple(map(SourceTensor, tensors, rows, order))
     return table

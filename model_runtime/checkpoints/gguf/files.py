@@ -72,7 +72,7 @@ class GgufFile(Mapping[str, Tensor]):
 
 
 @dataclass(frozen=True)
-class _Part:
+class _OpenFile:
     path: Path
     data: Tensor
     header: Header
@@ -88,9 +88,9 @@ class _Located:
     order: RowOrder | None = None
 
 
-def _open(path: Path) -> _Part:
+def _open(path: Path) -> _OpenFile:
     data = map_file(path)
-    return _Part(path, data, read_header(path, data.numpy().data))
+    return _OpenFile(path, data, read_header(path, data.numpy().data))
 
 
 def _parts(path: Path) -> list[Path]:
@@ -106,7 +106,7 @@ def _parts(path: Path) -> list[Path]:
     return parts
 
 
-def _collect(path: Path, parts: list[_Part]) -> dict[str, _Located]:
+def _collect(path: Path, parts: list[_OpenFile]) -> dict[str, _Located]:
     """The tensors of all parts, by the file's own names."""
     metadata = parts[0].header.metadata
     if metadata.get("split.count", 1) not in (0, len(parts)):

@@ -12,6 +12,7 @@ from model_runtime.checkpoints import load
 from model_runtime.decoding import Decoder, NgramDrafter, Sampler, generate
 from model_runtime.decoding.int8 import has_int8_kernel
 from model_runtime.tokenization.tokenizer import Tokenizer
+from tests.model_runtime.decoding.steps import cpu_cost
 from tests.model_runtime.factory import TINY, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -72,7 +73,7 @@ def test_what_was_rewound_leaves_no_trace(decoder: Decoder, tokens: list[int]) -
 def test_drafts_change_no_token(decoder: Decoder, tokens: list[int]) -> None:
     for end in range(60, 660, 40):
         plain = list(generate(decoder, decoder.new_cache(), tokens[:end], Sampler(), max_tokens=32))
-        drafter = NgramDrafter(tokens[:end], previous=tokens[end : end + 20])
+        drafter = NgramDrafter(tokens[:end], cpu_cost, previous=tokens[end : end + 20])
         drafted = generate(
             decoder, decoder.new_cache(), tokens[:end], Sampler(), max_tokens=32, drafter=drafter
         )
