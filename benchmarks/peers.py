@@ -1,7 +1,7 @@
 """Compares fimble with other runtimes in one run: prefill, decoding, and prefill after three more characters.
 
     python -m benchmarks.peers --llama-server path/to/llama-server    measure, and write a file to results/
-    python -m benchmarks.peers --readme                               write the newest table to the README
+    python -m benchmarks.peers --docs                                 write the newest table to docs/speed.md
 
 All have the same weights and prompts. Each runtime is a process of its own, and all but one are suspended.
 Rounds are interleaved, so that changes of the machine's speed affect all runtimes; each measurement is
@@ -31,7 +31,7 @@ import psutil
 from benchmarks import llama_server
 from benchmarks.checkpoint import Formats, prepare, standard_library
 from benchmarks.processes import ROOT, LlamaPeer, Peer, RuntimePeer, awake
-from benchmarks.results import README, Measured, Results, markdown, newest, refreshed
+from benchmarks.results import PAGE, Measured, Results, markdown, newest, refreshed
 from lsp_server.bench.machine import load, this_machine
 
 Open = Callable[[int], Peer]
@@ -58,7 +58,7 @@ class Prompt:
 def main() -> int:
     """Run the command line; returns the exit status."""
     arguments = _parser().parse_args()
-    if arguments.readme:
+    if arguments.docs:
         return _refresh()
     threads = [int(count) for count in arguments.threads.split(",")]
     formats = prepare(arguments.work, arguments.model, arguments.seed)
@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompt-tokens", type=int, default=512, metavar="N")
     parser.add_argument("--decode-tokens", type=int, default=64, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random weights")
-    parser.add_argument("--readme", action="store_true", help="refresh the README's table; measure nothing")
+    parser.add_argument("--docs", action="store_true", help="refresh docs/speed.md; measure nothing")
+        "--docs", action="store_true", help="refresh the table in docs/speed.md; measure nothing"
+    )
     return parser
 
 
@@ -284,9 +286,9 @@ def _refresh() -> int:
     if path is None:
         _say("there is no result yet: measure first")
         return 2
-    readme = README.read_text(encoding="utf-8")
-    README.write_text(refreshed(readme, markdown(Results.read(path))), encoding="utf-8")
-    _say(f"README.md shows {path.name}")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(refreshed(page, markdown(Results.read(path))), encoding="utf-8")
+    _say(f"docs/speed.md shows {path.name}")
     return 0
 
 

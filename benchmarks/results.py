@@ -1,6 +1,6 @@
-"""The results of `peers` as JSON files, and as the table in the README.
+"""The results of `peers` as JSON files, and as the table in docs/speed.md.
 
-The README has the newest file's table between two markers; a test fails if it is outdated.
+docs/speed.md has the newest file's table between two markers; a test fails if it is outdated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 
 
@@ -98,16 +98,16 @@ def markdown(results: Results) -> str:
     return "\n".join(_markdown(results)) + "\n"
 
 
-def refreshed(readme: str, table: str) -> str:
-    """`readme` with `table` between its markers.
+def refreshed(page: str, table: str) -> str:
+    """`page` with `table` between its markers.
 
     Raises:
         ValueError: it has no markers.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"the README has no {BEGIN} … {END}: put both where the table belongs")
+        raise ValueError(f"the page has no {BEGIN} … {END}: put both where the table belongs")
     return f"{before}{begin}\n{table}{end}{after}"
 
 

@@ -17,17 +17,19 @@ from lsp_server.settings import settings_schema
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def documented(first_word: str) -> list[str]:
-    """The lines of the README's code blocks that begin with `first_word`, without their comments."""
-    blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    """The lines in the pages' code blocks that begin with `first_word`, without their comments."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line.removeprefix("$ ").split("  #")[0].strip() for line in "\n".join(blocks).split("\n")]
     return [line for line in lines if line.split(" ")[0] == first_word]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_every_make_target_of_the_readme_is_there() -> None:
+def test_every_documented_make_target_is_there() -> None:
     targets = [line.split()[1] for line in documented("make")]
     assert {"demo", "test"} <= set(targets)
     for target in targets:
@@ -35,7 +37,7 @@ def test_every_make_target_of_the_readme_is_there() -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_every_command_of_the_readme_is_understood() -> None:
+def test_every_documented_command_is_understood() -> None:
     lines = documented("fimble")
     assert len(lines) >= 3
     for line in lines:
@@ -53,12 +55,13 @@ def test_the_python_example_completes_code() -> None:
 
 
 def test_every_setting_is_explained_with_its_default() -> None:
+    settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     for name, schema in settings_schema().items():
         default = json.dumps(schema["default"]).removesuffix(".0")
-        assert f"| `{name}` | `{default}` | {schema['description']} |\n" in README, name
+        assert f"| `{name}` | `{default}` | {schema['description']} |\n" in settings, name
 
 
 def test_every_file_that_the_documentation_links_to_is_there() -> None:
-    for page in ROOT.glob("*.md"):
+    for page in [*ROOT.glob("*.md"), *PAGES[1:]]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (ROOT / target).exists(), f"{page.name} links to {target}"
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

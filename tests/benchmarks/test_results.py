@@ -1,4 +1,4 @@
-"""The comparison with others: what is kept of a run, and what the README shows of it."""
+"""The comparison with others: what is kept of a run, and what docs/speed.md shows of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from benchmarks.results import (
     BEGIN,
     END,
-    README,
+    PAGE,
     TARGETS,
     Measured,
     Results,
@@ -47,11 +47,11 @@ RESULTS = Results(
 )
 
 
-def test_the_readme_shows_the_newest_result() -> None:
+def test_the_documentation_shows_the_newest_result() -> None:
     path = newest()
     assert path is not None, "there is no result: python -m benchmarks.peers"
-    readme = README.read_text(encoding="utf-8")
-    assert readme == refreshed(readme, markdown(Results.read(path))), "python -m benchmarks.peers --readme"
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == refreshed(page, markdown(Results.read(path))), "python -m benchmarks.peers --docs"
 
 
 def test_the_newest_result_names_what_it_was_measured_on() -> None:
