@@ -120,8 +120,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--decode-tokens", type=int, default=64, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random weights")
     parser.add_argument("--docs", action="store_true", help="refresh docs/speed.md; measure nothing")
-        "--docs", action="store_true", help="refresh the table in docs/speed.md; measure nothing"
-    )
     return parser
 
 

@@ -23,7 +23,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def documented(first_word: str) -> list[str]:
     """The lines in the pages' code blocks that begin with `first_word`, without their comments."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line.removeprefix("$ ").split("  #")[0].strip() for line in "\n".join(blocks).split("\n")]
     return [line for line in lines if line.split(" ")[0] == first_word]
 
