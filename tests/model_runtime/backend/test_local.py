@@ -61,7 +61,7 @@ class ScriptedEngine:
         finally:
             self.ended.append(request.prefix)
 
-    def work_ahead(self) -> bool:
+    def work_in_background(self) -> bool:
         return False
 
 
@@ -216,7 +216,7 @@ async def test_the_engine_works_ahead_until_somebody_asks_and_when_nobody_is_lef
             self.pieces = 3
             self.done = threading.Event()
 
-        def work_ahead(self) -> bool:
+        def work_in_background(self) -> bool:
             self.pieces -= 1
             if self.pieces == 0:
                 self.done.set()
@@ -231,7 +231,7 @@ async def test_the_engine_works_ahead_until_somebody_asks_and_when_nobody_is_lef
 
 async def test_a_mistake_in_work_that_nobody_waits_for_harms_nobody() -> None:
     class Broken(ScriptedEngine):
-        def work_ahead(self) -> bool:
+        def work_in_background(self) -> bool:
             raise ZeroDivisionError
 
     async with aclosing_backend(backend_of(Broken())) as backend:

@@ -27,19 +27,19 @@ from tests.model_runtime.factory import train_tokenizer, write_checkpoint
 
 REQUEST = CompletionRequest(prefix="def add(first, second):\n    ret", suffix="\n", max_tokens=16)
 
-PLAIN = EngineOptions(piece=16, ahead=False, draft=False, heal=False)
-"""Nothing but the model: the prompt as it stands, a token a pass, and pieces that are always the same."""
+PLAIN = EngineOptions(chunk=16, background=False, draft=False, heal=False)
+"""Only the model: the prompt as it is, one token per pass, and prefill chunks of one size."""
 
 
 def open_engine(
     folder: Path,
     device: Device = "cpu",
     dtype: Dtype = "auto",
-    how: EngineOptions = PLAIN,
+    engine_options: EngineOptions = PLAIN,
     clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
     options = ModelOptions(model=str(folder), device=device, dtype=dtype, quantize="none")
-    return Engine(options, lambda share, what: None, how, clock)
+    return Engine(options, lambda share, what: None, engine_options, clock)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def text(chunks: list[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
-def test_an_open_model_says_what_it_is(engine: Engine) -> None:
+def test_an_open_model_describes_itself(engine: Engine) -> None:
     assert (engine.info.name, engine.info.family, engine.info.device) == ("tiny-fim", "gpt_bigcode", "cpu")
     assert engine.info.dtype == "fp32"
     assert engine.info.context_length == 256
@@ -71,10 +71,10 @@ def test_a_request_ends_at_its_length(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_the_pieces_make_the_text_that_decoding_all_at_once_gives(tmp_path: Path, ascii_only: bool) -> None:
+def test_the_chunks_make_the_text_of_all_tokens_decoded_at_once(tmp_path: Path, ascii_only: bool) -> None:
     from model_runtime.checkpoints import load
     from model_runtime.decoding import Sampler, generate
-    from model_runtime.prompting.prompt import build_prompt, find_sentinels
+    from model_runtime.prompting import find_sentinels, lay_out
     from model_runtime.tokenization.tokenizer import Tokenizer
 
     write_checkpoint(tmp_path, ascii_only=ascii_only)
@@ -82,13 +82,13 @@ def test_the_pieces_make_the_text_that_decoding_all_at_once_gives(tmp_path: Path
     decoder = load(tmp_path, device=torch.device("cpu"), dtype=torch.float32).decoder
     for suffix in ("", "\n    return total\n"):
         request = CompletionRequest(prefix="total = 0\nfor ", suffix=suffix, max_tokens=40)
-        prompt = build_prompt(request, tokenizer, find_sentinels(tokenizer), 200)
+        prompt = next(lay_out(request, tokenizer, find_sentinels(tokenizer), 200))
         tokens = generate(decoder, decoder.new_cache(), prompt.tokens, Sampler(), max_tokens=40)
         whole = tokenizer.decode([token for token in tokens if token is not None])
         assert text(list(open_engine(tmp_path).complete(request))) == whole
 
 
-def test_typing_on_computes_only_what_is_new(engine: Engine) -> None:
+def test_after_typing_only_new_tokens_are_computed(engine: Engine) -> None:
     first = usage(list(engine.complete(REQUEST)))
     longer = replace(REQUEST, prefix=REQUEST.prefix + "urn first", max_tokens=4)
     second = list(engine.complete(longer))
@@ -106,7 +106,7 @@ def test_what_came_before_does_not_change_an_answer(engine: Engine, checkpoint_f
 
 
 def test_an_end_of_text_stops_the_completion(tmp_path: Path, engine: Engine) -> None:
-    write_checkpoint(tmp_path, eos_token_id=list(range(384)))  # whatever comes ends the text
+    write_checkpoint(tmp_path, eos_token_id=list(range(384)))  # any token ends the text
     chunks = list(open_engine(tmp_path).complete(REQUEST))
     assert [chunk.finish for chunk in chunks] == [None, "stop"]
     assert usage(chunks).decoded_tokens == 1
