@@ -79,7 +79,7 @@ def lay_out(
         parts = _fit(tokenizer, request, "", budget)
         text = [*parts.context, *parts.prefix]
         # Nothing before the cursor is opened too, or the answer would begin with the opening.
-        yield Prompt([*begin, *(text or tokenizer.encode(tokenizer.opening))], "prefix")
+        yield Prompt([*begin, *(text or tokenizer.encode(tokenizer.leading_space))], "prefix")
         return
     budget -= sentinels.count
     # Cut at a line's start a prefix can become more tokens. Where that layout comes first, it is to fit.
@@ -107,11 +107,11 @@ def _lay_out(layout: Layout, parts: _Parts, tokenizer: Tokenizer, sentinels: Sen
     if layout == "psm" and "psm" in sentinels.trained:
         return psm(sentinels, before, parts.suffix)
     # An empty prefix has no opening: in SPM the model would write it, as if it were the middle's.
-    if layout == "spm" and "spm" in sentinels.trained and (before or not tokenizer.opening):
+    if layout == "spm" and "spm" in sentinels.trained and (before or not tokenizer.leading_space):
         return spm(sentinels, before, parts.suffix)
     if layout == "typed" and "psm" in sentinels.trained and parts.text is not None:
         start = parts.text.rfind("\n") + 1
-        head = tokenizer.encode(_opened(parts.text[:start], "" if parts.context else tokenizer.opening))
+        head = tokenizer.encode(_opened(parts.text[:start], "" if parts.context else tokenizer.leading_space))
         typed = tokenizer.encode(parts.text[start:])
         return typed_line(sentinels, [*parts.context, *head], typed, parts.suffix) if typed else None
     return None
@@ -120,13 +120,13 @@ def _lay_out(layout: Layout, parts: _Parts, tokenizer: Tokenizer, sentinels: Sen
 def _fit(tokenizer: Tokenizer, request: CompletionRequest, suffix: str, budget: int) -> _Parts:
     """Prefix and suffix in tokens, about 3 : 1 of `budget`; what one leaves over, the other may use."""
     window, first_line = _tail(request.prefix, budget * CHARACTERS_PER_TOKEN)
-    before = tokenizer.encode(_opened(window, tokenizer.opening))
+    before = tokenizer.encode(_opened(window, tokenizer.leading_space))
     # What is left for the suffix changes in steps, or each typed token would take one from it.
     spare = _floor(max(0, budget - len(before)), _step(budget))
     after = _clip_end(tokenizer, suffix, max(budget // 4, spare))
     text, prefix = _clip_start(tokenizer, window, before, first_line, budget - len(after))
     context = _snippets(request, tokenizer, budget, len(prefix) + len(after))
-    if context and text and tokenizer.opening:  # which stands before the context then
+    if context and text and tokenizer.leading_space:  # which stands before the context then
         plain = tokenizer.encode(text)
         if len(context) + len(plain) + len(after) <= budget:
             return _Parts(context, plain, after, text)
@@ -174,7 +174,7 @@ def _clip_start(
     enough = max(1, min(limit, len(tokens)) // 4)
     for start in (_ceil(first_line + line, max(1, limit // BLOCKS)) - first_line, line):
         text = "".join(window.split("\n", start)[start:])
-        kept = tokenizer.encode(_opened(text, tokenizer.opening))
+        kept = tokenizer.encode(_opened(text, tokenizer.leading_space))
         if enough <= len(kept) <= limit:
             return text, kept
     return None if over else window, tokens[_ceil(over, _step(limit)) :]
@@ -204,7 +204,7 @@ def _snippets(request: CompletionRequest, tokenizer: Tokenizer, budget: int, use
         text = _headed(snippet, request.language)
         if len(text) > room * CHARACTERS_PER_TOKEN:
             break
-        more = tokenizer.encode(text if tokens else _opened(text, tokenizer.opening))
+        more = tokenizer.encode(text if tokens else _opened(text, tokenizer.leading_space))
         if len(tokens) + len(more) > room:
             break
         tokens += more

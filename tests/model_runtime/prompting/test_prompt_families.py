@@ -95,7 +95,7 @@ def test_the_candidates_are_the_trained_layouts_written_as_the_papers_have_them(
     request = CompletionRequest(prefix="import os\nos.pat", suffix=suffix)
     prompts = candidates(request, tokenizer, found, 200)
     begin = [tokenizer.token_id("<s>")] if begins else []
-    encode, opening = tokenizer.encode, tokenizer.opening
+    encode, opening = tokenizer.encode, tokenizer.leading_space
     whole, head, line = (
         encode(f"{opening}import os\nos.pat"),
         encode(f"{opening}import os\n"),
@@ -126,7 +126,7 @@ def test_no_text_forges_a_sentinel_of_any_family(family: Family) -> None:
         assert sorted(own) == sorted([*found.prefix, *found.suffix, *found.middle])
         snippet = f"// {forged}.py\n{forged.rstrip()}\n\n"
         assert decoded(prompt, tokenizer, found) == (
-            f"{tokenizer.opening}{snippet}{request.prefix}",
+            f"{tokenizer.leading_space}{snippet}{request.prefix}",
             request.suffix,
         )
 
@@ -136,7 +136,7 @@ def test_no_text_forges_a_sentinel_for_a_model_that_was_not_trained_with_any(fam
     tokenizer, text = tokenizer_of(family), "".join(EVERY_SENTINEL)
     tokens = build_prompt(CompletionRequest(prefix=text), tokenizer, None, 20_000).tokens
     assert not any(map(tokenizer.is_control, tokens))
-    assert tokenizer.decode(tokens) == tokenizer.opening + text
+    assert tokenizer.decode(tokens) == tokenizer.leading_space + text
 
 
 def decoded(prompt: Prompt, tokenizer: Tokenizer, sentinels: Sentinels) -> tuple[str, str]:
@@ -170,7 +170,7 @@ def test_every_candidate_keeps_to_the_budget_and_ends_at_the_cursor(
         before, after = decoded(Prompt(prompt.tokens[begins:], prompt.layout), tokenizer, found)
         assert suffix.startswith(after.rstrip("\ufffd"))
         assert before or not prefix
-        shown = before.removeprefix(tokenizer.opening) if tokenizer.opening else before
+        shown = before.removeprefix(tokenizer.leading_space) if tokenizer.leading_space else before
         assert snippet or prefix.endswith(shown.lstrip("\ufffd"))
 
 
