@@ -175,7 +175,7 @@ class Engine:
         """
         deadline = None if request.deadline is None else request.deadline - DELIVERY_SECONDS
         seconds = None if deadline is None else deadline - self._clock()
-        kept, rolled_back = self._healer.cut(request.prefix) if self._healer else (request.prefix, "")
+        kept, rolled_back = self._healer.roll_back(request.prefix) if self._healer else (request.prefix, "")
         plan = self._planner.plan(replace(request, prefix=kept), self._budget(request), seconds)
         self._schedule_background(request, plan)
         with memory_errors(), self._slots.acquire(request.session, plan.choice) as slot:
