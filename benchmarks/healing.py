@@ -4,7 +4,7 @@
 
 HELDOUT.jsonl is written by `python -m recipes.default_model corpus`: files of packages that the default model
 was not trained on. The model completes the rest of each line greedily, between the file's real text, once
-with healing and once without, in each layout; "typed" is PSM with the beginning of the line after the middle
+with healing and once without, in each layout; "psm-typed-line" is PSM with the beginning of the line after the middle
 sentinel, "prefix" has no suffix and no sentinels, as for a model without fill-in-the-middle. A line is right
 if its rest matches exactly, a word if the rest of the word does. p is the probability of so uneven a split
 among the pairs that differ, if both were equally good (sign test, two-sided).
@@ -38,10 +38,10 @@ from model_runtime.evaluation import LineTask, draw_line_tasks, find_gaps, read_
 from model_runtime.models import resolve  # noqa: E402
 from model_runtime.prompting.fim import Sentinels, find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
-from model_runtime.prompting.prompt import candidates  # noqa: E402
+from model_runtime.prompting.prompt import lay_out  # noqa: E402
 from model_runtime.tokenization.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
 
-Layout = Literal["spm", "typed", "psm", "prefix"]
+Layout = Literal["spm", "psm-typed-line", "psm", "prefix"]
 
 CUTS = {
     "inside a word": r"\w(?=\w)",
@@ -65,7 +65,7 @@ class Outcome:
     layout: Layout
     cut: str
     lines: int = 0
-    given_back: int = 0
+    rolled_back: int = 0
     both: int = 0
     healed: int = 0
     plain: int = 0
@@ -73,10 +73,10 @@ class Outcome:
     word_healed: int = 0
     word_plain: int = 0
 
-    def count(self, answer: str, plain: str, healed: str, given_back: str) -> None:
+    def count(self, answer: str, plain: str, healed: str, rolled_back: str) -> None:
         """Add one line; answers end at the line break."""
         self.lines += 1
-        self.given_back += bool(given_back)
+        self.rolled_back += bool(rolled_back)
         met, met_healed = plain.rstrip() == answer.rstrip(), healed.rstrip() == answer.rstrip()
         self.both += met and met_healed
         self.healed += met_healed and not met
@@ -125,14 +125,14 @@ class Model:
         self.healer = Healer(self.tokenizer)
         self.cache = self.decoder.new_cache()
 
-    def write(self, layout: Layout, prefix: str, given_back: str, suffix: str) -> str:
+    def write(self, layout: Layout, prefix: str, rolled_back: str, suffix: str) -> str:
         """The rest of the line after `prefix` and the text that healing removed from it."""
         request = CompletionRequest(prefix, suffix, language="python")
         sentinels = None if layout == "prefix" else self.sentinels
-        prompts = candidates(request, self.tokenizer, sentinels, PROMPT_TOKENS)
+        prompts = list(lay_out(request, self.tokenizer, sentinels, PROMPT_TOKENS))
         prompt = next((prompt for prompt in prompts if prompt.layout == layout), prompts[-1])
-        text, decoder = "", IncrementalDecoder(self.tokenizer, skip=given_back)
-        sample = self.healer.sampler(Sampler(), given_back)
+        text, decoder = "", IncrementalDecoder(self.tokenizer, skip=rolled_back)
+        sample = self.healer.sampler(Sampler(), rolled_back)
         for token in generate(
             self.decoder, self.cache, prompt.tokens, sample, stop=self.stop, max_tokens=MAX_TOKENS
         ):
@@ -156,10 +156,10 @@ def open_model(name: str | None) -> Model:
 def measure(model: Model, tasks: list[LineTask], layout: Layout, cut: str) -> Outcome:
     outcome = Outcome(layout, cut)
     for task in track(tasks, description=f"{layout}, {cut}", transient=True):
-        kept, given_back = model.healer.cut(task.prefix)
+        kept, rolled_back = model.healer.roll_back(task.prefix)
         plain = model.write(layout, task.prefix, "", task.suffix)
-        healed = model.write(layout, kept, given_back, task.suffix) if given_back else plain
-        outcome.count(task.answer, plain, healed, given_back)
+        healed = model.write(layout, kept, rolled_back, task.suffix) if rolled_back else plain
+        outcome.count(task.answer, plain, healed, rolled_back)
     return outcome
 
 
@@ -172,7 +172,7 @@ def table_of(outcomes: Sequence[Outcome]) -> Table:
         words = (o.word_both + o.word_plain, o.word_both + o.word_healed)
         lines = (o.both + o.plain, o.both + o.healed)
         table.add_row(
-            *(o.layout, o.cut, str(o.lines), f"{o.given_back / o.lines:.0%}"),
+            *(o.layout, o.cut, str(o.lines), f"{o.rolled_back / o.lines:.0%}"),
             *(f"{met / o.lines:.1%}" for met in words),
             f"{chance(o.word_plain, o.word_healed):.3f}",
             *(f"{met / o.lines:.1%}" for met in lines),

@@ -53,10 +53,10 @@ class Ours:
         limit_openmp_spinning(os.environ)  # as the backend does before torch is imported
         from model_runtime.decoding import generate
         from model_runtime.engine.engine import Engine
-        from model_runtime.engine.measuring import ThreadedPasses
+        from model_runtime.engine.measuring import TunedDecoder
 
         options = ModelOptions(model=str(model), device="cpu", dtype="fp32", quantize=quantize)
-        self._decoder = ThreadedPasses(Engine(options, lambda share, what: None))
+        self._decoder = TunedDecoder(Engine(options, lambda share, what: None))
         self._cache = self._decoder.decoder.new_cache(min(4096, self._decoder.decoder.config.context_length))
         self._generate = generate
 

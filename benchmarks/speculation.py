@@ -51,7 +51,7 @@ from model_runtime.decoding.speculate import MAX_DRAFT_ROWS  # noqa: E402
 from model_runtime.models import resolve  # noqa: E402
 from model_runtime.prompting.fim import find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
-from model_runtime.prompting.prompt import build_prompt  # noqa: E402
+from model_runtime.prompting.prompt import lay_out  # noqa: E402
 from model_runtime.tokenization.tokenizer import IncrementalDecoder, Tokenizer  # noqa: E402
 
 MIN_FILE, MAX_FILE = 3_000, 100_000  # characters of a file that is used
@@ -145,12 +145,12 @@ class Bench:
 
     def complete(self, cursor: Cursor, tally: Tally, stats: AcceptanceStats) -> str:
         """Complete without and with drafts and add both to the tally; returns the text."""
-        kept, given_back = (cursor.prefix, "") if cursor.answer else self.healer.cut(cursor.prefix)
+        kept, rolled_back = (cursor.prefix, "") if cursor.answer else self.healer.roll_back(cursor.prefix)
         request = CompletionRequest(kept, cursor.suffix, language="python")
-        prompt = build_prompt(request, self.tokenizer, self.sentinels, PROMPT_TOKENS).tokens
+        prompt = next(lay_out(request, self.tokenizer, self.sentinels, PROMPT_TOKENS)).tokens
         drafter = Watched(
             prompt,
-            previous=self.tokenizer.encode(given_back + cursor.previous) if cursor.previous else [],
+            previous=self.tokenizer.encode(rolled_back + cursor.previous) if cursor.previous else [],
             others=[self.tokenizer.encode(cursor.other)],
             excluded=self.stop,
             stats=stats,
@@ -161,7 +161,7 @@ class Bench:
         for cache, using in ((self.plain, None), (self.drafted, drafter)):
             if cache.reuse(prompt) < len(prompt) - 1:
                 self.decoder.forward(prompt[cache.length : -1], cache)
-            sample, limit = self._sampler(cursor, given_back)
+            sample, limit = self._sampler(cursor, rolled_back)
             decoder, begun = Counted(self.decoder), time.perf_counter()
             steps = generate(decoder, cache, prompt, sample, stop=self.stop, max_tokens=limit, drafter=using)
             made.append([token for token in steps if token is not None])
@@ -173,14 +173,14 @@ class Bench:
         tally.completions += 1
         tally.tokens += len(made[0])
         tally.differing += made[0] != made[1]
-        text = IncrementalDecoder(self.tokenizer, skip=given_back)
+        text = IncrementalDecoder(self.tokenizer, skip=rolled_back)
         return "".join(map(text.feed, made[0]))
 
-    def _sampler(self, cursor: Cursor, given_back: str) -> tuple[Callable[[Tensor], int], int]:
+    def _sampler(self, cursor: Cursor, rolled_back: str) -> tuple[Callable[[Tensor], int], int]:
         """The sampler, and the maximum number of tokens."""
         answer = self.tokenizer.encode(cursor.answer)[:MAX_TOKENS]
         if not answer:
-            return self.healer.sampler(Sampler(), given_back), MAX_TOKENS
+            return self.healer.sampler(Sampler(), rolled_back), MAX_TOKENS
         following = iter(answer)
         return (lambda logits: next(following)), len(answer)
 

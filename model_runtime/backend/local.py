@@ -207,19 +207,19 @@ class _Stream:
 
 
 def _serve(engine: Engine, scheduler: Scheduler) -> None:
-    """Run steps until the scheduler is closed; when there are none, let the engine work ahead."""
+    """Run steps until the scheduler is closed; when there are none, let the engine work in the background."""
     while True:
         while scheduler.step(engine):
             pass
-        if (scheduler.closed or not _work_ahead(engine)) and not scheduler.wait():
+        if (scheduler.closed or not _work_in_background(engine)) and not scheduler.wait():
             return
 
 
-def _work_ahead(engine: Engine) -> bool:
+def _work_in_background(engine: Engine) -> bool:
     try:
-        return engine.work_ahead()
+        return engine.work_in_background()
     except BaseException:  # no request is affected; the next one meets the error itself
-        logger.exception("working ahead failed")
+        logger.exception("background work failed")
         return False
 
 

@@ -1,4 +1,4 @@
-"""An open model that answers requests step by step: planning, KV cache slots, prefill and decode."""
+"""An open model that answers requests step by step: prompt planning, KV cache slots, prefill and decode."""
 
 from model_runtime.engine.engine import Engine
 from model_runtime.engine.measuring import measure_speed

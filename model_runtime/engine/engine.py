@@ -1,8 +1,8 @@
-"""The synchronous runtime: an open model that answers requests step by step. `local` gives it a thread.
+"""An open model that answers requests step by step, synchronously; the local backend runs it in a thread.
 
-request ▶ plan ▶ slot ▶ generate ▶ incremental decoding ▶ chunks. The slots outlive the request, so that the
-next one computes only what is new; when nobody waits, `work_ahead` computes what the next one is likely to
-need. Several completions may be under way at once, each in its own slot.
+For each request it plans the prompt, acquires a KV cache slot, generates, and decodes tokens into chunks of
+text. Slots outlive the request, so that the next one computes only what is new. While there is no request,
+`work_in_background` computes what the next one will likely need.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from model_runtime.api import (
 )
 from model_runtime.checkpoints import LoadedModel, load, map_devices
 from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate
-from model_runtime.engine.last_completions import Offers
-from model_runtime.engine.planning import PIECE_SECONDS, Plan, Planner
-from model_runtime.engine.slots import Choice, Slots, capacity_and_number
-from model_runtime.engine.timed_decoder import Clock, OutOfTime, Passes
+from model_runtime.engine.last_completions import LastCompletions
+from model_runtime.engine.planning import CHUNK_SECONDS, Plan, Planner
+from model_runtime.engine.slots import Choice, Slots, capacity_and_count
+from model_runtime.engine.timed_decoder import Clock, DeadlineReached, TimedDecoder
 from model_runtime.hardware import (
     MIN_PREFILL_ROWS,
     PREFILL_TRIAL_ROWS,
@@ -50,43 +50,45 @@ from model_runtime.prompting import Healer, Prompt, Sentinels, find_sentinels, l
 from model_runtime.tokenization import IncrementalDecoder, Tokenizer
 
 PROMPT_TOKENS = 2048
-"""The longest prompt, whatever the context has room for: what is farther off seldom pays for its time."""
+"""The longest prompt, even where the context length allows more: farther text seldom pays for its time."""
 
 CACHE_TOKENS = 2 * PROMPT_TOKENS
-"""The longest prompt and completion together: a long context's whole cache would take gigabytes."""
+"""The longest prompt and completion together: a cache of a long context length would take gigabytes."""
 
-AHEAD_SECONDS = 0.012
-"""What a piece of work takes that nobody waits for: so long a request waits for it at most."""
+BACKGROUND_CHUNK_SECONDS = 0.012
+"""Duration of a background prefill chunk, which is the longest that a new request waits for it."""
 
 DELIVERY_SECONDS = 0.005
-"""From the last step of a completion until whoever waits has it: its deadline comes so much earlier here."""
+"""Time reserved before a deadline for the way of the last chunk to the caller."""
 
-BEFORE_TOKENS = 32
-"""So many before the cursor are looked at to guess what comes, where a prompt does not end with them."""
+DRAFT_CONTEXT_TOKENS = 32
+"""Tokens before the cursor that a draft must continue, where the prompt does not end with them."""
 
-CHOOSE_AGAIN_SECONDS, CHOOSE_AGAIN_MOST = 5.0, 600.0
-"""The number of threads is chosen again when nobody waits: after so long, then twice as long, and so on."""
+RETUNE_SECONDS, MAX_RETUNE_SECONDS = 5.0, 600.0
+"""The number of threads is retuned in the background after this interval, which doubles each time."""
 
-QUIET = 1.5
-"""But not while passes take so many times as long as on a quiet machine."""
+MAX_RETUNE_SLOWDOWN = 1.5
+"""There is no retuning while passes take more than this many times as long as on an idle machine."""
 
-REMEMBERED_SNIPPETS = 64
-"""So many are kept in tokens, to be drafted from."""
+CACHED_SNIPPETS = 64
+"""The number of snippets whose tokens are cached, to draft from."""
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine works; nothing here but `heal` changes what it answers.
+    """How an engine works; only `heal` changes its answers.
 
-    `slots` is how many there are at most. `piece` fixes the tokens of a prompt that are computed at once,
-    which else go by what they cost. `ahead` is whether prompts are computed that nobody waits for, `draft`
-    whether tokens are guessed before they are computed, and `heal` whether a word that the cursor is in is
-    written anew.
+    Attributes:
+        slots: the most KV cache slots.
+        chunk: tokens in a prefill chunk; None to choose them by the duration of a pass.
+        background: whether full prompts are computed while there is no request.
+        draft: whether tokens are drafted (speculative decoding).
+        heal: whether the token at the cursor is healed.
     """
 
     slots: int = 8
-    piece: int | None = None
-    ahead: bool = True
+    chunk: int | None = None
+    background: bool = True
     draft: bool = True
     heal: bool = True
 
@@ -95,56 +97,56 @@ class Engine:
     """An open model.
 
     Args:
-        options: which model, where, in which precision.
-        progress: is told how far the loading is.
-        how: how it works.
-        clock: in seconds, the one that deadlines are read from.
+        options: the model, the device and the precision.
+        progress: called with the share of loading that is done.
+        engine_options: how it works.
+        clock: in seconds; deadlines are times on it.
 
     Raises:
-        BackendError: it cannot be opened; the message says why and what to do.
+        BackendError: the model cannot be opened; the message says why and what to do.
     """
 
     def __init__(
         self,
         options: ModelOptions,
         progress: LoadProgress,
-        how: EngineOptions | None = None,
+        engine_options: EngineOptions | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._how, self._clock = how or EngineOptions(), clock
+        self._options, self._clock = engine_options or EngineOptions(), clock
         device = resolve_device(options.device)
         dtype = resolve_dtype(options.dtype, device)
         with memory_errors():
             path = resolve(options.model)
-            # A model may be larger than one GPU: then it goes to several, or in part to the CPU.
-            place = partial(map_devices, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
+            # A model larger than one GPU is split between several, or between GPU and CPU.
+            placement = partial(map_devices, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
             matrices = resolve_matrix_format(options, device)
-            model = load(path, device=place, dtype=dtype, matrices=matrices, progress=progress)
+            model = load(path, device=placement, dtype=dtype, matrices=matrices, progress=progress)
             self._tokenizer = _open_tokenizer(model)
             self.decoder = model.decoder
             progress(1.0, "warming up")
-            self._capacity, number = capacity_and_number(
+            self._capacity, slot_count = capacity_and_count(
                 self.decoder.devices,
                 self.decoder.config,
                 self.decoder.dtype,
                 free_memory,
-                most_tokens=CACHE_TOKENS,
-                most_slots=self._how.slots,
+                max_tokens=CACHE_TOKENS,
+                max_slots=self._options.slots,
             )
-            first = self.decoder.new_cache(self._capacity)
+            first_cache = self.decoder.new_cache(self._capacity)
             self.threads = ThreadTuner(torch.set_num_threads, cores()) if device.type == "cpu" else None
-            self._latencies = _measured(self.decoder, first, self.threads, clock)
+            self._latencies = _calibrate(self.decoder, first_cache, self.threads, clock)
         self._sentinels = find_sentinels(self._tokenizer, self.decoder.config.vocab_size)
         self._stop = _stop_tokens(model, self._tokenizer, self._sentinels)
-        self._slots = Slots(partial(self.decoder.new_cache, self._capacity), number, first)
+        self._slots = Slots(partial(self.decoder.new_cache, self._capacity), slot_count, first_cache)
         self._planner = Planner(self._lay_out, self._slots, self._latencies)
-        self._healer = Healer(self._tokenizer) if self._how.heal else None
-        self._acceptance, self._offers = AcceptanceStats(), Offers()
-        self._encode = lru_cache(REMEMBERED_SNIPPETS)(self._tokenizer.encode)
-        self._ahead: dict[str, Prompt] = {}  # by session, the newest last
-        self._choosing: Iterator[None] | None = None
-        self._choose_after = CHOOSE_AGAIN_SECONDS
-        self._choose_at = clock() + self._choose_after
+        self._healer = Healer(self._tokenizer) if self._options.heal else None
+        self._acceptance, self._last_completions = AcceptanceStats(), LastCompletions()
+        self._encode = lru_cache(CACHED_SNIPPETS)(self._tokenizer.encode)
+        self._pending: dict[str, Prompt] = {}  # to compute in the background; by session, the newest last
+        self._retuning: Iterator[None] | None = None
+        self._retune_interval = RETUNE_SECONDS
+        self._retune_at = clock() + self._retune_interval
         self.info = ModelInfo(
             name=model.name if options.model else DEFAULT_NAME,
             family=model.family,
@@ -157,66 +159,66 @@ class Engine:
 
     @property
     def parallel(self) -> int:
-        """How many completions may be under way at once."""
+        """The most concurrent completions."""
         return self._slots.limit
 
     def complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
         """Answer a request step by step.
 
-        After each step, a piece of the prompt or a token, comes a chunk with what it cost so far, and with
-        text where the step brought any; only the last one has a `finish` reason. Closing between two
-        chunks ends the work and leaves the cache with what was computed. A step that would end after the
-        deadline is not begun.
+        Yields a chunk after each step, which is a prefill chunk or a token: the usage so far, and any new
+        text. Only the last one has a `finish` reason. Closing the generator ends the work and keeps in the
+        cache what was computed. A step that would end after the deadline is not started.
 
         Raises:
-            Busy: `parallel` completions are under way.
-            OutOfMemory: the device has no room for the request, though other slots were given up for it.
+            Busy: there are `parallel` completions already.
+            OutOfMemory: the device has no room for the request, even after evicting idle slots.
         """
         deadline = None if request.deadline is None else request.deadline - DELIVERY_SECONDS
         seconds = None if deadline is None else deadline - self._clock()
-        kept, given_back = self._healer.cut(request.prefix) if self._healer else (request.prefix, "")
-        planned = self._planner.plan(replace(request, prefix=kept), self._budget(request), seconds)
-        self._look_ahead(request, planned)
-        with memory_errors(), self._slots.taken(request.session, planned.choice) as slot:
-            yield from self._answer(request, given_back, planned.choice, slot.cache, self._passes(deadline))
+        kept, rolled_back = self._healer.roll_back(request.prefix) if self._healer else (request.prefix, "")
+        plan = self._planner.plan(replace(request, prefix=kept), self._budget(request), seconds)
+        self._schedule_background(request, plan)
+        with memory_errors(), self._slots.acquire(request.session, plan.choice) as slot:
+            decoder = self._timed_decoder(deadline)
+            yield from self._answer(request, rolled_back, plan.choice, slot.cache, decoder)
 
-    def work_ahead(self) -> bool:
-        """Compute a piece of what nobody waits for; False where nothing is left to do.
+    def work_in_background(self) -> bool:
+        """Run one forward pass that no request waits for; False where there is nothing to do.
 
-        That is the whole context of each session's last request, in its preferred layout, as far as its
-        completion did not compute it; and then, now and again, whether other threads are better by now.
+        That is prefill of the full prompt of each session's last request, in its preferred layout, as far
+        as the completion did not compute it. After that, now and then, the number of threads is retuned.
         """
-        while self._ahead:
-            session, prompt = next(reversed(self._ahead.items()))
-            choice = self._slots.best(session, [prompt])
-            if choice.left <= 1:  # a prompt's last token is left to the request
-                del self._ahead[session]
+        while self._pending:
+            session, prompt = next(reversed(self._pending.items()))
+            choice = self._slots.choose(session, [prompt])
+            if choice.uncached <= 1:  # a request computes the last token of its prompt itself
+                del self._pending[session]
                 continue
             try:
-                with self._slots.taken(session, choice) as slot:
-                    rows = min(choice.left - 1, self._piece(slot.cache, AHEAD_SECONDS))
-                    piece = prompt.tokens[choice.shared : choice.shared + rows]
-                    self._passes().forward(piece, slot.cache)
+                with self._slots.acquire(session, choice) as slot:
+                    rows = min(choice.uncached - 1, self._chunk_size(slot.cache, BACKGROUND_CHUNK_SECONDS))
+                    chunk = prompt.tokens[choice.cached : choice.cached + rows]
+                    self._timed_decoder().forward(chunk, slot.cache)
             except OutOfMemory:
-                self._ahead.clear()
+                self._pending.clear()
             return True
-        return self._how.ahead and self._choose_again()
+        return self._options.background and self._retune()
 
-    def _choose_again(self) -> bool:
-        """Make one of the passes that show how many threads are best by now; False where it is not time."""
+    def _retune(self) -> bool:
+        """Run one pass of retuning the number of threads; False where that is not due."""
         if self.threads is None:
             return False
-        if self._choosing is None:
-            if self._clock() < self._choose_at or self._latencies.slowdown > QUIET:
+        if self._retuning is None:
+            if self._clock() < self._retune_at or self._latencies.slowdown > MAX_RETUNE_SLOWDOWN:
                 return False
-            self._choosing = self._choices(self.threads)
-        if next(self._choosing, self) is self:
-            self._choosing = None
-            self._choose_after = min(2 * self._choose_after, CHOOSE_AGAIN_MOST)
-            self._choose_at = self._clock() + self._choose_after
+            self._retuning = self._retune_passes(self.threads)
+        if next(self._retuning, self) is self:
+            self._retuning = None
+            self._retune_interval = min(2 * self._retune_interval, MAX_RETUNE_SECONDS)
+            self._retune_at = self._clock() + self._retune_interval
         return True
 
-    def _choices(self, threads: ThreadTuner) -> Iterator[None]:
+    def _retune_passes(self, threads: ThreadTuner) -> Iterator[None]:
         cache, before = self.decoder.new_cache(min(PREFILL_TRIAL_ROWS, self._capacity)), threads.prefill
 
         def run(rows: int) -> None:
@@ -228,27 +230,32 @@ class Engine:
             self._latencies.relearn(MIN_PREFILL_ROWS)
 
     def _answer(
-        self, request: CompletionRequest, given_back: str, choice: Choice, cache: Cache, passes: Passes
+        self,
+        request: CompletionRequest,
+        rolled_back: str,
+        choice: Choice,
+        cache: Cache,
+        decoder: TimedDecoder,
     ) -> Generator[Chunk, None, None]:
-        """The chunks of a completion that begins with `given_back`, which is not said again, nor counted."""
-        prompt, again = choice.prompt.tokens, self._tokenizer.encode(given_back)
-        text, said, token = IncrementalDecoder(self._tokenizer, skip=given_back), "", None
-        usage = Usage(len(prompt), choice.shared, 0)
+        """The chunks of a completion. It begins with `rolled_back`, which is neither yielded nor counted."""
+        prompt, extra_tokens = choice.prompt.tokens, len(self._tokenizer.encode(rolled_back))
+        text, said, token = IncrementalDecoder(self._tokenizer, skip=rolled_back), "", None
+        usage = Usage(len(prompt), choice.cached, 0)
         sample = _sampler(request)
         steps = generate(
-            passes,
+            decoder,
             cache,
             prompt,
-            self._healer.sampler(sample, given_back) if self._healer else sample,
+            self._healer.sampler(sample, rolled_back) if self._healer else sample,
             stop=self._stop,
-            max_tokens=request.max_tokens + len(again),
-            chunk=partial(self._piece, cache, PIECE_SECONDS),
-            drafter=self._drafter(request, given_back, choice.prompt) if self._how.draft else None,
+            max_tokens=request.max_tokens + extra_tokens,
+            chunk=partial(self._chunk_size, cache, CHUNK_SECONDS),
+            drafter=self._drafter(request, rolled_back, choice.prompt) if self._options.draft else None,
         )
         try:
             for token in steps:
                 decoded = usage.decoded_tokens + (token is not None and not text.skips(token))
-                usage = Usage(len(prompt), choice.shared, decoded)
+                usage = Usage(len(prompt), choice.cached, decoded)
                 new = "" if token is None else text.feed(token)
                 said += new
                 yield Chunk(new, usage=usage)
@@ -256,34 +263,34 @@ class Engine:
                     break
             stopped = token in self._stop or text.broken
             yield Chunk("", "stop" if stopped else "length", usage)
-        except OutOfTime:
+        except DeadlineReached:
             yield Chunk("", "deadline", usage)
         finally:
-            self._offers.put(request.session, request.prefix, said)
+            self._last_completions.record(request.session, request.prefix, said)
 
-    def _drafter(self, request: CompletionRequest, given_back: str, prompt: Prompt) -> NgramDrafter:
-        """Guesses from the prompt, from the files beside it, and from what was offered here before."""
+    def _drafter(self, request: CompletionRequest, rolled_back: str, prompt: Prompt) -> NgramDrafter:
+        """Drafts from the prompt, from snippets of other files, and from the session's last completion."""
         before, length = None, len(prompt.tokens)
         if prompt.layout == "psm" and self._sentinels:
             cursor = prompt.tokens.index(self._sentinels.suffix[0])
-            before = prompt.tokens[max(0, cursor - BEFORE_TOKENS) : cursor]
-        stale = given_back + self._offers.rest(request.session, request.prefix)
+            before = prompt.tokens[max(0, cursor - DRAFT_CONTEXT_TOKENS) : cursor]
+        previous = rolled_back + self._last_completions.remaining(request.session, request.prefix)
         return NgramDrafter(
             prompt.tokens,
             before=before,
-            previous=self._tokenizer.encode(stale),
+            previous=self._tokenizer.encode(previous),
             others=[self._encode(snippet.text) for snippet in request.snippets],
             excluded=self._stop,
             stats=self._acceptance,
             cost=partial(self._latencies.relative_cost, start=length),
         )
 
-    def _look_ahead(self, request: CompletionRequest, planned: Plan) -> None:
-        if self._how.ahead and request.session:
-            self._ahead.pop(request.session, None)
-            self._ahead[request.session] = planned.ahead
-            while len(self._ahead) > self._slots.limit:
-                del self._ahead[next(iter(self._ahead))]
+    def _schedule_background(self, request: CompletionRequest, plan: Plan) -> None:
+        if self._options.background and request.session:
+            self._pending.pop(request.session, None)
+            self._pending[request.session] = plan.full
+            while len(self._pending) > self._slots.limit:
+                del self._pending[next(iter(self._pending))]
 
     def _budget(self, request: CompletionRequest) -> int:
         room = self._capacity - min(request.max_tokens, self._capacity // 2)
@@ -291,26 +298,28 @@ class Engine:
 
     def _lay_out(self, request: CompletionRequest, budget: int) -> Iterator[Prompt]:
         for prompt in lay_out(request, self._tokenizer, self._sentinels, budget):
-            # Nothing at all before the cursor is where a text begins, which is where the last one ended.
+            # An empty prompt becomes an end of text: that is what stood before a text in training.
             yield prompt if prompt.tokens else Prompt([min(self._stop, default=0)], prompt.layout)
 
-    def _passes(self, deadline: float | None = None) -> Passes:
-        return Passes(
+    def _timed_decoder(self, deadline: float | None = None) -> TimedDecoder:
+        return TimedDecoder(
             self.decoder,
             self._latencies,
-            self._slots.drop_idle,
-            prepare=self._prepare,
+            self._slots.evict_idle,
+            prepare=self._prepare_threads,
             deadline=deadline,
             clock=self._clock,
         )
 
-    def _prepare(self, rows: int) -> None:
+    def _prepare_threads(self, rows: int) -> None:
         if self.threads is not None:
             self.threads.prepare(rows, self._latencies.slowdown)
 
-    def _piece(self, cache: Cache, seconds: float) -> int:
-        """The tokens that are computed at once; of time, each completion under way gets its share."""
-        return self._how.piece or self._latencies.chunk_size(cache.length, seconds / max(1, self._slots.busy))
+    def _chunk_size(self, cache: Cache, seconds: float) -> int:
+        """The tokens in a prefill chunk of `seconds`, which concurrent completions share."""
+        return self._options.chunk or self._latencies.chunk_size(
+            cache.length, seconds / max(1, self._slots.busy)
+        )
 
 
 def _open_tokenizer(model: LoadedModel) -> Tokenizer:
@@ -325,7 +334,7 @@ def _open_tokenizer(model: LoadedModel) -> Tokenizer:
 
 
 def _stop_tokens(model: LoadedModel, tokenizer: Tokenizer, sentinels: Sentinels | None) -> frozenset[int]:
-    """What ends a completion: the end of text or of the middle, and any token that stands for no text."""
+    """Tokens that end a completion: the end of text or of the middle, and every control token."""
     vocabulary = range(model.decoder.config.vocab_size)
     control = {token for token in vocabulary if tokenizer.is_control(token)}
     return model.stop_ids | control | (sentinels.stops if sentinels else frozenset())
@@ -337,19 +346,19 @@ def _sampler(request: CompletionRequest) -> Sampler:
     )
 
 
-def _measured(decoder: Decoder, cache: Cache, threads: ThreadTuner | None, clock: Clock) -> LatencyModel:
-    """What passes cost here. Touches every weight and starts torch's threads: no request waits for that."""
+def _calibrate(decoder: Decoder, cache: Cache, threads: ThreadTuner | None, clock: Clock) -> LatencyModel:
+    """Calibrate the latency model, and so load every weight into memory and start torch's threads."""
 
     def run(rows: int, start: int = 0) -> None:
         cache.rewind(0)
-        cache.extend([0] * start)  # never computed: how long a pass takes does not depend on what it reads
+        cache.extend([0] * start)  # not computed: the duration of a pass does not depend on the values
         synchronize(decoder.forward([0] * min(rows, cache.capacity - start), cache).device)
 
     def seconds(rows: int, start: int) -> float:
         if threads is not None:
             threads.prepare(rows, 1.0)
         else:
-            run(rows, start)  # a GPU's first pass of a kind makes its graph
+            run(rows, start)  # the first pass with these shapes captures the GPU's graph
         begun = clock()
         run(rows, start)
         return clock() - begun

@@ -1,6 +1,7 @@
-"""What each session was last offered: the likeliest guess at what the model says next time.
+"""The last completion of each session: the best guess at what the model will write next time.
 
-engine ▶ **offers**. Text, not tokens: what is typed since need not end where a token does.
+The engine drafts tokens from it. It is kept as text, since what was typed since need not end where a token
+does.
 """
 
 from __future__ import annotations
@@ -9,39 +10,42 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class _Offer:
+class _Completion:
     prefix: str
     text: str
 
 
-class Offers:
-    """The last offer of each session, for so many sessions as asked last.
+class LastCompletions:
+    """The last completion of each session, for the sessions that asked most recently.
 
     Args:
-        most: how many sessions are remembered.
+        max_sessions: how many sessions are remembered.
     """
 
-    def __init__(self, most: int = 32) -> None:
-        self._most = most
-        self._last: dict[str, _Offer] = {}  # the latest at the end
+    def __init__(self, max_sessions: int = 32) -> None:
+        self._max_sessions = max_sessions
+        self._last: dict[str, _Completion] = {}  # the most recent at the end
 
-    def rest(self, session: str, prefix: str) -> str:
-        """What is left of a session's offer behind `prefix`; all of it where something else was typed."""
-        offer = self._last.get(session)
-        if offer is None:
+    def remaining(self, session: str, prefix: str) -> str:
+        """The part of a session's last completion that may follow `prefix`.
+
+        That is all of it where something else was typed, and nothing where there is no completion.
+        """
+        last = self._last.get(session)
+        if last is None:
             return ""
-        if prefix.startswith(offer.prefix) and offer.text.startswith(typed := prefix[len(offer.prefix) :]):
-            return offer.text[len(typed) :]
-        if offer.prefix.startswith(prefix):
-            return offer.prefix[len(prefix) :] + offer.text
-        return offer.text
+        if prefix.startswith(last.prefix) and last.text.startswith(typed := prefix[len(last.prefix) :]):
+            return last.text[len(typed) :]
+        if last.prefix.startswith(prefix):
+            return last.prefix[len(prefix) :] + last.text
+        return last.text
 
-    def put(self, session: str, prefix: str, text: str) -> None:
-        """Remember what was offered behind `prefix`; one that was cut short leaves the rest as it was."""
+    def record(self, session: str, prefix: str, text: str) -> None:
+        """Remember the completion after `prefix`; one that was cut short does not replace a longer one."""
         if not session:
             return
-        rest = self.rest(session, prefix)
+        remaining = self.remaining(session, prefix)
         self._last.pop(session, None)
-        self._last[session] = _Offer(prefix, rest if rest.startswith(text) else text)
-        if len(self._last) > self._most:
+        self._last[session] = _Completion(prefix, remaining if remaining.startswith(text) else text)
+        if len(self._last) > self._max_sessions:
             del self._last[next(iter(self._last))]

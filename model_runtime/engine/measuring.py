@@ -1,8 +1,7 @@
-"""What this machine does with a model: how fast memory is read, a prompt computed, a token made.
+"""Measures a model on this machine for `fimble bench`: memory bandwidth, prefill and decode speed.
 
-`fimble bench` ▶ the package's door ▶ **measure** ▶ {engine, decoding, threads}. The engine opens the model as
-it does for an editor; what is timed are the decoder's passes, with as many threads as suit each, so that
-neither stop tokens nor guessed ones blur the figures.
+The engine opens the model as for an editor. The decoder's forward passes are timed directly, with the tuned
+number of threads, so that neither stop tokens nor drafts affect the figures.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from model_runtime.engine.engine import Engine
 from model_runtime.hardware import cores, memory_errors
 
 LOADING_SHARE = 0.3
-"""How much of the progress is the model's loading."""
+"""Loading the model, as a share of the progress."""
 
 BANDWIDTH_BYTES = 256 * 2**20
-"""What is read to measure bandwidth: far more than caches hold."""
+"""Bytes read to measure bandwidth: far more than the CPU's caches hold."""
 
-PIECE = 512
-"""Tokens of a prompt computed at once, as far as it goes."""
+CHUNK_TOKENS = 512
+"""Tokens in a prefill chunk."""
 
-LONGEST_CONTEXT = 2048
-SLOWEST_PREFILL = 10.0
-"""Seconds: where a prompt is expected to take longer, the curve ends."""
+MAX_CONTEXT = 2048
+MAX_PREFILL_SECONDS = 10.0
+"""Contexts whose prefill is expected to take longer are not measured."""
 
-NO_LOAD = 1.0
-"""Passes take as long as on a quiet machine: what is measured is measured with the threads of that."""
+NO_SLOWDOWN = 1.0
+"""The slowdown of an idle machine, for which the number of threads is chosen."""
 
 
-class ThreadedPasses:
-    """An engine's passes without the engine: each with as many threads as were found best for its like."""
+class TunedDecoder:
+    """An engine's decoder, with the tuned number of threads for each forward pass."""
 
     def __init__(self, engine: Engine) -> None:
         self.decoder, self.threads = engine.decoder, engine.threads
@@ -46,36 +45,41 @@ class ThreadedPasses:
     def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
         """See `Decoder.forward`."""
         if self.threads is not None:
-            self.threads.prepare(len(tokens), NO_LOAD)
+            self.threads.prepare(len(tokens), NO_SLOWDOWN)
         return self.decoder.forward(tokens, cache, logits)
 
 
 def measure_speed(options: ModelOptions, *, quick: bool, progress: LoadProgress) -> Speed:
-    """Open a model, measure it and let it go.
+    """Open a model, measure it and close it.
+
+    Args:
+        options: the model, the device and the precision.
+        quick: fewer context lengths and repetitions.
+        progress: called with the share that is done and what was measured last.
 
     Raises:
-        BackendError: it cannot be opened, or does not fit beside what is measured.
+        BackendError: the model cannot be opened, or there is not enough memory to measure it.
     """
     before = torch.get_num_threads()
     try:
         engine = Engine(options, lambda share, what: progress(LOADING_SHARE * share, what))
         with memory_errors():
-            passes, threads = ThreadedPasses(engine), engine.threads
+            decoder, threads = TunedDecoder(engine), engine.threads
             prefill, decode = (threads.prefill, threads.decode) if threads else (1, 1)
             progress(LOADING_SHARE, "reading memory")
             bandwidth = tuple(_bandwidths(engine.decoder, decode, rounds=3 if quick else 7))
             contexts = []
-            for done, of, speed in _curve(passes, quick):
+            for done, total, speed in _context_speeds(decoder, quick):
                 contexts.append(speed)
                 what = f"{speed.tokens} tokens: {speed.prefill_ms:.0f} ms, then {speed.decode_ms:.1f} ms each"
-                progress(LOADING_SHARE + (1 - LOADING_SHARE) * done / of, what)
+                progress(LOADING_SHARE + (1 - LOADING_SHARE) * done / total, what)
         return Speed(engine.info, prefill, decode, bandwidth, engine.decoder.step_bytes, tuple(contexts))
     finally:
         torch.set_num_threads(before)
 
 
 def _bandwidths(decoder: Decoder, threads: int, rounds: int) -> Iterator[Bandwidth]:
-    """With one thread, all cores, and those that decode; a GPU's one figure; none for several devices."""
+    """With one thread, all cores and the decode threads; one figure for a GPU, none for several devices."""
     if len(set(decoder.devices)) > 1:
         return
     device = decoder.devices[0]
@@ -88,71 +92,70 @@ def _bandwidths(decoder: Decoder, threads: int, rounds: int) -> Iterator[Bandwid
 
 
 def read_bandwidth(device: torch.device, rounds: int, size: int = BANDWIDTH_BYTES) -> float:
-    """Bytes a second that `device` reads from its memory: the quickest of `rounds` reads, in two ways.
+    """Bytes per second that `device` reads from its memory: the fastest of `rounds` reads of two kinds.
 
-    The quickest, since a limit is what could not be exceeded even once.
+    The fastest, because it stands for an upper limit.
     """
     columns = 4096
     matrix = torch.ones(size // 4 // columns, columns, device=device)
     vector = torch.ones(columns, device=device)
-    ways = (lambda: matrix.mv(vector)[0].item(), lambda: matrix.sum().item())
-    # The first read of each way wakes threads, or finds a kernel.
-    return matrix.nbytes / min(_timed(way) for way in ways for _ in range(rounds + 1))
+    reads = (lambda: matrix.mv(vector)[0].item(), lambda: matrix.sum().item())
+    # The first read of each kind is slow: it starts threads or selects a kernel.
+    return matrix.nbytes / min(_timed(read) for read in reads for _ in range(rounds + 1))
 
 
-def _curve(passes: ThreadedPasses, quick: bool) -> Iterator[tuple[int, int, ContextSpeed]]:
-    """The speed at growing context lengths, each with how many there are before and in all."""
+def _context_speeds(decoder: TunedDecoder, quick: bool) -> Iterator[tuple[int, int, ContextSpeed]]:
+    """(number done, total number, speed) at growing context lengths."""
     steps = 16 if quick else 32
-    decoder = passes.decoder
-    lengths = context_lengths(decoder.config.context_length - steps, quick)
-    cache = decoder.new_cache(lengths[-1] + steps)
-    _prefill(passes, cache, lengths[0])
+    lengths = context_lengths(decoder.decoder.config.context_length - steps, quick)
+    cache = decoder.decoder.new_cache(lengths[-1] + steps)
+    _prefill(decoder, cache, lengths[0])
     for number, length in enumerate(lengths, 1):
-        prefill = statistics.median(_prefills(passes, cache, length, 0.25 if quick else 1.0))
-        decode = statistics.median(_steps(passes, cache, steps))
+        prefill = statistics.median(_prefill_times(decoder, cache, length, 0.25 if quick else 1.0))
+        decode = statistics.median(_decode_times(decoder, cache, steps))
         yield number, len(lengths), ContextSpeed(length, 1000 * prefill, 1000 * decode)
-        if number < len(lengths) and prefill * lengths[number] / length > SLOWEST_PREFILL:
+        if number < len(lengths) and prefill * lengths[number] / length > MAX_PREFILL_SECONDS:
             return
 
 
 def context_lengths(room: int, quick: bool) -> list[int]:
-    """Powers of two from 128 on, as far as there is room, and where that ends; two lengths if `quick`."""
-    room = max(1, min(room, LONGEST_CONTEXT))
+    """Context lengths to measure in `room` tokens: powers of two from 128 on, and `room`; two if `quick`."""
+    room = max(1, min(room, MAX_CONTEXT))
     powers = [length for length in (128, 256, 512, 1024, 2048) if length <= room]
     if quick:
         return [length for length in powers if length in (128, 512)] or [room]
     return powers if powers and room < 1.25 * powers[-1] else [*powers, room]
 
 
-def _prefills(passes: ThreadedPasses, cache: Cache, length: int, seconds: float) -> list[float]:
-    """The times of a prompt, computed three times or, where that is quick, for so many seconds."""
-    found: list[float] = []
-    while len(found) < 3 or sum(found) < seconds:
-        found.append(_timed(lambda: _prefill(passes, cache, length)))
-        if sum(found) > SLOWEST_PREFILL:
+def _prefill_times(decoder: TunedDecoder, cache: Cache, length: int, seconds: float) -> list[float]:
+    """The seconds of each prefill: at least three, repeated for `seconds` where that allows more."""
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        times.append(_timed(lambda: _prefill(decoder, cache, length)))
+        if sum(times) > MAX_PREFILL_SECONDS:
             break
-    return found
+    return times
 
 
-def _prefill(passes: ThreadedPasses, cache: Cache, length: int) -> int:
-    """Compute a prompt of `length` tokens from nothing; returns the token that follows, when it is there."""
+def _prefill(decoder: TunedDecoder, cache: Cache, length: int) -> int:
+    """Prefill a prompt of `length` tokens from an empty cache; returns the token that follows."""
     cache.rewind(0)
-    # Which tokens they are makes no difference to the time; they are not all the same, as in a text.
-    tokens = [7919 * place % passes.decoder.config.vocab_size for place in range(length)]
-    for start in range(0, length, PIECE):
-        logits = passes.forward(tokens[start : start + PIECE], cache)
+    # The tokens do not affect the time; they vary as in a text.
+    tokens = [7919 * index % decoder.decoder.config.vocab_size for index in range(length)]
+    for start in range(0, length, CHUNK_TOKENS):
+        logits = decoder.forward(tokens[start : start + CHUNK_TOKENS], cache)
     return int(logits.argmax())
 
 
-def _steps(passes: ThreadedPasses, cache: Cache, count: int) -> list[float]:
-    """The seconds of each of `count` steps of greedy decoding after what `cache` holds."""
-    seconds = []
+def _decode_times(decoder: TunedDecoder, cache: Cache, count: int) -> list[float]:
+    """The seconds of each of `count` steps of greedy decoding after the tokens in `cache`."""
+    times = []
     token = 0
     for _ in range(count):
         begun = time.perf_counter()
-        token = int(passes.forward([token], cache).argmax())
-        seconds.append(time.perf_counter() - begun)
-    return seconds
+        token = int(decoder.forward([token], cache).argmax())
+        times.append(time.perf_counter() - begun)
+    return times
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -1,9 +1,8 @@
-"""Which prompt a request gets: the layout, and how much context, by what is computed already and by the time.
+"""Chooses the prompt for a request: its layout, and how much context fits the deadline.
 
-engine ▶ **planning** ▶ {prompt, slots, hardware}. Without a deadline a request gets all the context that
-there is room for. With one it gets as much as there is time for beside a first line, in steps, so that a
-smaller context, too, is anchored where the next key finds it again. The whole is then computed when nobody
-waits.
+Without a deadline a request gets as much context as fits its token budget. With one, it gets as much as can
+be computed in time for a first line as well. Context sizes are powers of two, so that the next key finds the
+same prompt in the cache. The engine computes the full context in the background.
 """
 
 from __future__ import annotations
@@ -17,34 +16,34 @@ from model_runtime.engine.slots import Choice, Slots
 from model_runtime.hardware import LatencyModel
 from model_runtime.prompting import Prompt
 
-LEAST_TOKENS = 128
+MIN_CONTEXT_TOKENS = 128
 """The smallest context that is worth a completion."""
 
-FIRST_LINE = 16
-"""Tokens: what is kept free for them of the time that is left, but at most half of that."""
+FIRST_LINE_TOKENS = 16
+"""Time for this many tokens is reserved beside the prompt, but at most half of the time left."""
 
-PIECE_SECONDS = 0.03
-"""What a piece of a prompt takes: a closed stream frees the model so soon, with some air up to 50 ms."""
+CHUNK_SECONDS = 0.03
+"""Duration of a prefill chunk. A closed stream frees the model this soon, well within 50 ms."""
 
 LayOut = Callable[[CompletionRequest, int], Iterator[Prompt]]
-"""A request in at most so many tokens: every layout that the model was knows, first the one to type in."""
+"""(request, token budget) → its prompt in each layout of the model, the preferred one first."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed for a request; `ahead` is the whole prompt, which later ones will likely share."""
+    """What is computed for a request; `full` is the prompt with all context, for later requests."""
 
     choice: Choice
-    ahead: Prompt
+    full: Prompt
 
 
 class Planner:
     """Plans requests.
 
     Args:
-        lay_out: gives the candidates.
-        slots: what is computed already.
-        latencies: how long the rest takes.
+        lay_out: makes the candidate prompts.
+        slots: the cached prompts.
+        latencies: predicts how long the uncached rest takes.
     """
 
     def __init__(self, lay_out: LayOut, slots: Slots, latencies: LatencyModel) -> None:
@@ -53,28 +52,33 @@ class Planner:
         self._latencies = latencies
 
     def plan(self, request: CompletionRequest, budget: int, seconds: float | None) -> Plan:
-        """What to compute for a request: at most `budget` tokens, and in so many `seconds` if not None."""
+        """What to compute for a request.
+
+        Args:
+            request: the request.
+            budget: the most tokens in the prompt.
+            seconds: until the deadline; None without one.
+        """
         prompts = self._lay_out(request, budget)
         preferred = next(prompts)
-        whole = self._slots.best(request.session, chain([preferred], prompts))
-        choice = whole
-        # In a single slot a smaller context would take the place of the whole one, which never came to be.
-        smaller = budget > LEAST_TOKENS and self._slots.limit > 1
-        if smaller and seconds is not None and not self._fits(whole, seconds):
-            choice = self._smaller(request, budget, seconds)
+        choice = self._slots.choose(request.session, chain([preferred], prompts))
+        # With a single slot a smaller context would evict the full one, which then was never completed.
+        may_shrink = budget > MIN_CONTEXT_TOKENS and self._slots.limit > 1
+        if may_shrink and seconds is not None and not self._fits(choice, seconds):
+            choice = self._smaller_context(request, budget, seconds)
         return Plan(choice, preferred)
 
-    def _smaller(self, request: CompletionRequest, budget: int, seconds: float) -> Choice:
-        """The largest of the smaller contexts that fits the time, or the smallest, which is there soonest."""
+    def _smaller_context(self, request: CompletionRequest, budget: int, seconds: float) -> Choice:
+        """The largest of the smaller contexts that fits the time, or else the smallest."""
         size = 1 << (budget - 1).bit_length() - 1  # the largest power of two below
         while True:
-            choice = self._slots.best(request.session, self._lay_out(request, size))
-            if size // 2 < LEAST_TOKENS or self._fits(choice, seconds):
+            choice = self._slots.choose(request.session, self._lay_out(request, size))
+            if size // 2 < MIN_CONTEXT_TOKENS or self._fits(choice, seconds):
                 return choice
             size //= 2
 
     def _fits(self, choice: Choice, seconds: float) -> bool:
-        share = seconds / (self._slots.busy + 1)  # those who are at work take turns
-        line = FIRST_LINE * self._latencies.forward_seconds(1, len(choice.prompt.tokens))
-        prompt = self._latencies.prefill_seconds(choice.left, choice.shared, PIECE_SECONDS)
+        share = seconds / (self._slots.busy + 1)  # concurrent completions take turns
+        line = FIRST_LINE_TOKENS * self._latencies.forward_seconds(1, len(choice.prompt.tokens))
+        prompt = self._latencies.prefill_seconds(choice.uncached, choice.cached, CHUNK_SECONDS)
         return prompt <= share - min(line, share / 2)

@@ -1,8 +1,8 @@
-"""The caches that outlive a request, and which of them the next one begins from.
+"""KV cache slots: caches that outlive a request, and the choice of the one that the next request starts from.
 
-engine ▶ **slots** ▶ decoding.Cache. One slot for each session where there is room, more where there is
-plenty: a session then also finds what it left when the cursor jumps back. What one session has computed
-another may copy, but it takes no slot that is in use, and takes one away only as the least recently used.
+Each session has a slot where there is room, or several where there is plenty, so that it finds its cache
+again when the cursor jumps back. A session may copy what another one has computed. Slots in use are never
+evicted; of the others, the least recently used one goes first.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ from model_runtime.decoding import Cache, DecoderConfig
 from model_runtime.hardware import memory_errors, release_memory
 from model_runtime.prompting import Prompt
 
-HARDLY = 16
-"""So many tokens more cost hardly more: for them neither is the layout changed nor a cache copied."""
+NEGLIGIBLE_TOKENS = 16
+"""To save this many tokens or fewer, neither the layout is changed nor a cache copied."""
 
-GPU_SHARE, SHARE = 0.5, 0.25
-"""Of the memory that is free once the model is loaded, what caches may take on a GPU, and where all else
-that runs on the machine has its memory too."""
+GPU_MEMORY_SHARE, MEMORY_SHARE = 0.5, 0.25
+"""Share of the free memory, once the model is loaded, that caches may take: on a GPU, and on a device whose
+memory is that of the whole machine."""
 
-LEAST_CAPACITY = 1024
-"""Tokens; a cache is made so large even where that is more than its share."""
+MIN_CAPACITY = 1024
+"""Tokens; a cache gets this size even where it exceeds its share of memory."""
 
 
 @dataclass(eq=False)
 class Slot:
-    """A cache, and whose tokens it holds."""
+    """A cache and the session that used it last; `last_used` counts the uses of all slots."""
 
     cache: Cache
     session: str = ""
-    used: int = 0
+    last_used: int = 0
     busy: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A prompt, and the slot that has most of it: the first `shared` tokens."""
+    """A prompt, and the slot that has most of it: the first `cached` tokens."""
 
     prompt: Prompt
     source: Slot | None = None
-    shared: int = 0
+    cached: int = 0
 
     @property
-    def left(self) -> int:
-        """How many tokens there are to compute."""
-        return len(self.prompt.tokens) - self.shared
+    def uncached(self) -> int:
+        """The number of tokens still to compute."""
+        return len(self.prompt.tokens) - self.cached
 
 
 class Slots:
-    """All slots, each made when it is first needed.
+    """All slots; each is made when it is first needed.
 
     Args:
-        new_cache: makes a cache, if there is memory for it.
-        limit: how many slots there may be.
-        first: a cache that is there already.
+        new_cache: makes a cache, or raises an error of `memory_errors`.
+        limit: the most slots.
+        first: a cache that exists already.
     """
 
     def __init__(self, new_cache: Callable[[], Cache], limit: int, first: Cache | None = None) -> None:
@@ -71,78 +71,78 @@ class Slots:
 
     @property
     def busy(self) -> int:
-        """How many slots are in use."""
+        """The number of slots in use."""
         return sum(slot.busy for slot in self._slots)
 
-    def best(self, session: str, prompts: Iterable[Prompt]) -> Choice:
-        """The prompt that leaves the fewest tokens to compute; an earlier one where it hardly matters.
+    def choose(self, session: str, prompts: Iterable[Prompt]) -> Choice:
+        """The prompt with the fewest uncached tokens; an earlier one where the difference is negligible.
 
-        Further ones are not asked for where they cannot leave far fewer.
+        Further prompts are made only where they could save more than that.
         """
-        choices = (self._nearest(session, prompt) for prompt in prompts)
+        choices = (self._best_source(session, prompt) for prompt in prompts)
         best = next(choices)
-        while best.left > HARDLY + 1 and (choice := next(choices, None)):
-            if choice.left + HARDLY < best.left:
+        while best.uncached > NEGLIGIBLE_TOKENS + 1 and (choice := next(choices, None)):
+            if choice.uncached + NEGLIGIBLE_TOKENS < best.uncached:
                 best = choice
         return best
 
     @contextmanager
-    def taken(self, session: str, choice: Choice) -> Iterator[Slot]:
-        """A slot of the session that holds what is shared of the prompt, and nothing else.
+    def acquire(self, session: str, choice: Choice) -> Iterator[Slot]:
+        """A slot for the session, whose cache holds exactly the cached tokens of the chosen prompt.
 
         Raises:
             Busy: all slots are in use.
         """
-        slot = self._target(session, choice)
+        slot = self._slot_for(session, choice)
         self._uses += 1
-        slot.session, slot.used, slot.busy = session, self._uses, True
+        slot.session, slot.last_used, slot.busy = session, self._uses, True
         try:
             yield slot
         finally:
             slot.busy = False
 
-    def drop_idle(self) -> None:
-        """Free the memory of all slots that are not in use, and have one fewer from now on."""
+    def evict_idle(self) -> None:
+        """Free the memory of all slots that are not in use, and allow one slot fewer from now on."""
         self.limit = max(1, min(self.limit, len(self._slots)) - 1)
         self._slots = [slot for slot in self._slots if slot.busy]
         release_memory()
 
-    def _nearest(self, session: str, prompt: Prompt) -> Choice:
-        """The slot that has most of a prompt, but its last token, whose logits are not kept."""
+    def _best_source(self, session: str, prompt: Prompt) -> Choice:
+        """The slot that has most of a prompt, except its last token, whose logits are not kept."""
         choice = Choice(prompt)
         last = len(prompt.tokens) - 1
-        for slot in sorted(self._slots, key=lambda slot: (slot.session != session, -slot.used)):
-            shared = min(slot.cache.common_prefix(prompt.tokens), last)
-            if shared > choice.shared + (0 if slot.session == session else HARDLY):
-                choice = Choice(prompt, slot, shared)
+        for slot in sorted(self._slots, key=lambda slot: (slot.session != session, -slot.last_used)):
+            cached = min(slot.cache.common_prefix(prompt.tokens), last)
+            if cached > choice.cached + (0 if slot.session == session else NEGLIGIBLE_TOKENS):
+                choice = Choice(prompt, slot, cached)
         return choice
 
-    def _target(self, session: str, choice: Choice) -> Slot:
-        source, shared = choice.source, choice.shared
-        if source and not source.busy and source.session == session and 2 * shared >= source.cache.length:
-            source.cache.rewind(shared)
+    def _slot_for(self, session: str, choice: Choice) -> Slot:
+        source, cached = choice.source, choice.cached
+        if source and not source.busy and source.session == session and 2 * cached >= source.cache.length:
+            source.cache.rewind(cached)
             return source
-        slot = self._spare(source)
+        slot = self._new_or_evicted(source)
         if slot is source:
-            slot.cache.rewind(shared)
+            slot.cache.rewind(cached)
         else:
             slot.cache.rewind(0)
             if source:
-                slot.cache.copy_from(source.cache, shared)
+                slot.cache.copy_from(source.cache, cached)
         return slot
 
-    def _spare(self, source: Slot | None) -> Slot:
-        """A slot to be filled anew: one more if there may be, or else the one that is missed least."""
-        if len(self._slots) < self.limit and (slot := self._another()):
+    def _new_or_evicted(self, source: Slot | None) -> Slot:
+        """A slot to fill: a new one where the limit allows, or else the one that is least likely needed."""
+        if len(self._slots) < self.limit and (slot := self._new_slot()):
             return slot
-        held = Counter(slot.session for slot in self._slots)
-        free = [slot for slot in self._slots if not slot.busy]
-        if not free:
+        per_session = Counter(slot.session for slot in self._slots)
+        idle = [slot for slot in self._slots if not slot.busy]
+        if not idle:
             raise Busy(f"the model works at {len(self._slots)} completions already: wait for one to end")
-        # The source goes last, then whatever a session has beside another slot goes first.
-        return min(free, key=lambda slot: (slot is source, held[slot.session] == 1, slot.used))
+        # The source goes last. Before it, sessions with several slots lose one before any loses its only one.
+        return min(idle, key=lambda slot: (slot is source, per_session[slot.session] == 1, slot.last_used))
 
-    def _another(self) -> Slot | None:
+    def _new_slot(self) -> Slot | None:
         try:
             with memory_errors():
                 slot = Slot(self._new_cache())
@@ -155,29 +155,30 @@ class Slots:
         return slot
 
 
-def capacity_and_number(
+def capacity_and_count(
     devices: Sequence[torch.device],
     config: DecoderConfig,
     dtype: torch.dtype,
     free: Callable[[torch.device], int],
     *,
-    most_tokens: int,
-    most_slots: int,
+    max_tokens: int,
+    max_slots: int,
 ) -> tuple[int, int]:
-    """How many tokens a slot holds, and how many slots there may be.
+    """The capacity of a slot in tokens, and the number of slots that fit the memory.
 
     Args:
-        devices: of each layer.
-        config: the decoder's facts.
+        devices: the device of each layer.
+        config: the decoder's configuration.
         dtype: of keys and values.
-        free: the bytes of a device that can still be had.
-        most_tokens: what a slot need not exceed.
-        most_slots: what is enough.
+        free: the free memory of a device, in bytes.
+        max_tokens: the largest capacity.
+        max_slots: the largest number of slots.
     """
-    layer = 2 * config.kv_heads * config.head_dim * dtype.itemsize  # bytes for each token
+    token_bytes = 2 * config.kv_heads * config.head_dim * dtype.itemsize  # in each layer
     room = min(
-        int(free(device) * (GPU_SHARE if device.type == "cuda" else SHARE)) // (layers * layer)
+        int(free(device) * (GPU_MEMORY_SHARE if device.type == "cuda" else MEMORY_SHARE))
+        // (layers * token_bytes)
         for device, layers in Counter(devices).items()
     )
-    capacity = min(config.context_length, most_tokens, max(room, LEAST_CAPACITY))
-    return capacity, max(1, min(most_slots, room // capacity))
+    capacity = min(config.context_length, max_tokens, max(room, MIN_CAPACITY))
+    return capacity, max(1, min(max_slots, room // capacity))

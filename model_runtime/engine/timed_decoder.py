@@ -1,7 +1,4 @@
-"""The decoder as the engine uses it: each pass is timed, is in time, and gets a second chance for memory.
-
-engine ▶ generate ▶ **passes** ▶ decoder. Whoever computes sees only `forward`, as the decoder has it.
-"""
+"""The engine's decoder: times forward passes, stops before the deadline, retries after freeing memory."""
 
 from __future__ import annotations
 
@@ -17,23 +14,23 @@ from model_runtime.hardware import LatencyModel, memory_errors, synchronize
 
 Clock = Callable[[], float]
 
-SURELY = 1.25
-"""A pass is begun if there is time for so many times what it is expected to take."""
+SAFETY_FACTOR = 1.25
+"""A pass starts only if there is time for this many times its expected duration."""
 
 
-class OutOfTime(Exception):
-    """The next pass would end after the deadline, and was not begun."""
+class DeadlineReached(Exception):
+    """The next pass would end after the deadline, and was not started."""
 
 
-class Passes:
-    """Makes the passes of one completion, or those that nobody waits for.
+class TimedDecoder:
+    """Runs the forward passes of one completion, or of background prefill.
 
     Args:
         decoder: computes.
-        latencies: is told how long each pass took.
-        make_room: frees what memory can be spared.
-        prepare: is told the rows of each pass before it is made.
-        deadline: when the last pass has to have ended, on `clock`; None: whenever.
+        latencies: predicts the duration of each pass, and learns from it.
+        reclaim_memory: frees whatever memory can be spared.
+        prepare: called with the number of rows before each pass.
+        deadline: when the last pass must have ended, on `clock`; None without one.
         clock: in seconds.
     """
 
@@ -41,7 +38,7 @@ class Passes:
         self,
         decoder: Decoder,
         latencies: LatencyModel,
-        make_room: Callable[[], None],
+        reclaim_memory: Callable[[], None],
         *,
         prepare: Callable[[int], None] = lambda rows: None,
         deadline: float | None = None,
@@ -49,40 +46,42 @@ class Passes:
     ) -> None:
         self._decoder = decoder
         self._latencies = latencies
-        self._make_room = make_room
+        self._reclaim_memory = reclaim_memory
         self._prepare = prepare
         self._deadline = deadline
         self._clock = clock
 
     def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
-        """See `Decoder.forward`; returns when the logits are there.
+        """See `Decoder.forward`; returns once the logits are computed.
 
         Raises:
-            OutOfTime: there is no time for it.
-            OutOfMemory: there is no memory for it, though all was freed that could be.
+            DeadlineReached: the pass would end after the deadline.
+            OutOfMemory: there is no memory for it, even after freeing what could be freed.
         """
         rows, start, begun = len(tokens), cache.length, self._clock()
         if (
             self._deadline is not None
-            and begun + SURELY * self._latencies.forward_seconds(rows, start) > self._deadline
+            and begun + SAFETY_FACTOR * self._latencies.forward_seconds(rows, start) > self._deadline
         ):
-            raise OutOfTime
+            raise DeadlineReached
         self._prepare(rows)
-        result = self._attempt(tokens, cache, logits)
+        result = self._try_forward(tokens, cache, logits)
         if result is None:
-            self._make_room()
-            result = self._compute(tokens, cache, logits)
+            self._reclaim_memory()
+            result = self._forward(tokens, cache, logits)
         self._latencies.record(rows, start, self._clock() - begun)
         return result
 
-    def _attempt(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]) -> Tensor | None:
-        """The logits, or None for want of memory: the error is let go here, and all that it holds on to."""
+    def _try_forward(
+        self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]
+    ) -> Tensor | None:
+        """The logits, or None for lack of memory: the error is dropped here, with all that it references."""
         try:
-            return self._compute(tokens, cache, logits)
+            return self._forward(tokens, cache, logits)
         except OutOfMemory:
             return None
 
-    def _compute(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]) -> Tensor:
+    def _forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]) -> Tensor:
         with memory_errors():
             result = self._decoder.forward(tokens, cache, logits)
             synchronize(result.device)

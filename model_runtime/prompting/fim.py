@@ -1,7 +1,6 @@
-"""How families mark the parts of a fill-in-the-middle prompt, and the layouts that they were trained on.
+"""Fill-in-the-middle sentinels of each model family, and the prompt layouts that the family was trained on.
 
-Beside `prompt`, which chooses the text. Sentinels are found by their spelling in the checkpoint's own
-tokenizer and go into a prompt as ids only.
+Sentinels are found by their spelling in the checkpoint's own tokenizer, and enter a prompt only as ids.
 """
 
 from __future__ import annotations
@@ -12,25 +11,29 @@ from typing import Literal
 
 from model_runtime.tokenization import Tokenizer
 
-Trained = Literal["psm", "spm"]
+TrainedLayout = Literal["psm", "spm"]
+"""Prefix, suffix, middle or suffix, prefix, middle."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A row of `FAMILIES`.
+    """How a model family spells its sentinels.
 
-    `stops` end a completion, besides the end of text; a checkpoint need not have them all.
+    Attributes:
+        prefix, suffix, middle: the sentinels of each part.
+        layouts: the layouts in the family's training data.
+        stops: tokens that end a completion, besides the end of text; a checkpoint need not have them all.
     """
 
     prefix: tuple[str, ...]
     suffix: tuple[str, ...]
     middle: tuple[str, ...]
-    trained: frozenset[Trained]
+    layouts: frozenset[TrainedLayout]
     stops: tuple[str, ...] = ()
 
 
-PSM: frozenset[Trained] = frozenset({"psm"})
-PSM_AND_SPM: frozenset[Trained] = frozenset({"psm", "spm"})
+PSM: frozenset[TrainedLayout] = frozenset({"psm"})
+PSM_AND_SPM: frozenset[TrainedLayout] = frozenset({"psm", "spm"})
 
 FAMILIES = (
     # StarCoder, StarCoder2, Granite code, tiny_starcoder, our own: arXiv:2305.06161, arXiv:2402.19173.
@@ -43,11 +46,11 @@ FAMILIES = (
     ),
     # SantaCoder: arXiv:2301.03988.
     Family(("<fim-prefix>",), ("<fim-suffix>",), ("<fim-middle>",), PSM_AND_SPM, ("<fim-pad>",)),
-    # Code Llama: arXiv:2308.12950, section 2.3. 7B, 13B and 70B were trained so. 34B and the Python models
-    # were not and have no rows for the sentinels, though a tokenizer that came along may spell them.
+    # Code Llama: arXiv:2308.12950, section 2.3, for 7B, 13B and 70B. 34B and the Python models were not
+    # trained to infill and have no embeddings for the sentinels, though their tokenizers may have them.
     Family(("▁<PRE>",), ("▁<SUF>",), ("▁<MID>",), PSM_AND_SPM, ("▁<EOT>",)),
-    # Qwen2.5-Coder: arXiv:2409.12186, PSM alone. CodeGemma: arXiv:2406.11409; of its SPM it is not said
-    # which of the variants it is.
+    # Qwen2.5-Coder: arXiv:2409.12186, PSM only. CodeGemma: arXiv:2406.11409, which does not say
+    # which variant of SPM it uses.
     Family(
         ("<|fim_prefix|>",),
         ("<|fim_suffix|>",),
@@ -55,7 +58,7 @@ FAMILIES = (
         PSM,
         ("<|fim_pad|>", "<|file_sep|>", "<|repo_name|>", "<|file_separator|>", "<|endoftext|>", "<|im_end|>"),
     ),
-    # DeepSeek-Coder: arXiv:2401.14196. Its "hole" stands where the middle belongs.
+    # DeepSeek-Coder: arXiv:2401.14196. Its "hole" marks the place of the middle.
     Family(
         ("<｜fim▁begin｜>",),
         ("<｜fim▁hole｜>",),
@@ -70,34 +73,36 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Sentinels:
-    """The ids of the tokens that mark a prompt's parts; the layouts trained with them; what ends a middle."""
+    """Token ids of the sentinels, the layouts trained with them, and the tokens that end the middle."""
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     middle: tuple[int, ...]
-    trained: frozenset[Trained] = PSM_AND_SPM
+    layouts: frozenset[TrainedLayout] = PSM_AND_SPM
     stops: frozenset[int] = frozenset()
 
     @property
     def count(self) -> int:
-        """How many tokens of a prompt they take."""
+        """The number of sentinel tokens in a prompt."""
         return len(self.prefix) + len(self.suffix) + len(self.middle)
 
 
-def find_sentinels(tokenizer: Tokenizer, vocabulary: int | None = None) -> Sentinels | None:
-    """The fill-in-the-middle sentinels of a checkpoint's own tokenizer, or None where it has none.
+def find_sentinels(tokenizer: Tokenizer, vocab_size: int | None = None) -> Sentinels | None:
+    """The fill-in-the-middle sentinels of a tokenizer, or None where it has none.
 
-    With the size of the model's `vocabulary`, only those that the model has a row for: a tokenizer may come
-    from a relative that was trained to fill in. Whether the model was, nothing else in a checkpoint tells.
+    Args:
+        tokenizer: the checkpoint's own.
+        vocab_size: the model's number of embeddings. Sentinels without one are ignored: the tokenizer may be
+            that of a related model that was trained to infill. Nothing else in a checkpoint tells.
     """
 
     def known(spellings: Sequence[str]) -> tuple[int, ...]:
         ids = (tokenizer.token_id(spelling) for spelling in spellings)
-        return tuple(id_ for id_ in ids if id_ is not None and (vocabulary is None or id_ < vocabulary))
+        return tuple(id_ for id_ in ids if id_ is not None and (vocab_size is None or id_ < vocab_size))
 
     for family in FAMILIES:
         prefix, suffix, middle = known(family.prefix), known(family.suffix), known(family.middle)
-        found = Sentinels(prefix, suffix, middle, family.trained, frozenset(known(family.stops)))
+        found = Sentinels(prefix, suffix, middle, family.layouts, frozenset(known(family.stops)))
         if found.count == len(family.prefix + family.suffix + family.middle):
             return found
     return None
@@ -109,10 +114,10 @@ def psm(sentinels: Sentinels, prefix: list[int], suffix: list[int]) -> list[int]
 
 
 def spm(sentinels: Sentinels, prefix: list[int], suffix: list[int]) -> list[int]:
-    """Suffix, prefix, middle, the paper's variant 2, which BigCode and Meta train: typing only appends."""
+    """Suffix, prefix, middle (the paper's variant 2, of BigCode and Meta): typing only appends tokens."""
     return [*sentinels.prefix, *sentinels.suffix, *suffix, *sentinels.middle, *prefix]
 
 
-def typed_line(sentinels: Sentinels, head: list[int], typed: list[int], suffix: list[int]) -> list[int]:
-    """PSM whose middle begins where the line does, with what is typed of it: typing on it only appends."""
-    return [*psm(sentinels, head, suffix), *typed]
+def psm_typed_line(sentinels: Sentinels, before: list[int], line: list[int], suffix: list[int]) -> list[int]:
+    """PSM whose middle begins with the typed part of the cursor's line: typing only appends tokens."""
+    return [*psm(sentinels, before, suffix), *line]

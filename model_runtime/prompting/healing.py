@@ -1,11 +1,10 @@
-"""Token healing: a cursor in the middle of a token, where the text before it was split as never in training.
+"""Token healing: rolls back the tokens before a cursor inside a word, and has the model write them again.
 
-prefix ▶ **cut** ▶ prompt ▶ generate, with its **sampler** wrapped ▶ text, without what was given back. The
-end of the prefix that a longer token begins with does not go into the prompt. It is left to the model to
-write again, in the tokens that it likes, but held to the same bytes: of "pri" it makes " print", one token,
-and "nt" is what is new. Of a line break it may make one with the indentation after it. The prompt also stays
-as it is while a word is being typed. The idea is Lundberg's ("The Art of Prompt Design: Prompt Boundaries and
-Token Healing", 2023).
+A cursor inside a word splits it into tokens as it never was in training. So the end of the prefix that begins
+a longer token is left out of the prompt, and the model writes it again in tokens of its choice, constrained
+to the same bytes: after "pri" it writes " print" as one token, and "nt" is new. A line break may become one
+token with the indentation after it. The prompt also stays the same while a word is typed. See Lundberg, "The
+Art of Prompt Design: Prompt Boundaries and Token Healing", 2023.
 """
 
 from __future__ import annotations
@@ -21,74 +20,78 @@ from model_runtime.tokenization import Tokenizer
 Sample = Callable[[Tensor], int]
 """Logits (vocab,) in fp32 → token id."""
 
-WINDOW = 400
-"""Characters before the cursor that are encoded, at most, to see where tokens begin."""
+WINDOW_CHARACTERS = 400
+"""The most characters before the cursor that are tokenized to find where tokens begin."""
 
-MOST_TOKENS = 6
-"""No more are given back."""
+MAX_TOKENS = 6
+"""The most tokens that are rolled back."""
 
-SURPRISE = 2.0
-"""Nats that a byte of code is taken to hold where nothing more is known. From 1 to 4 does as well."""
+NATS_PER_BYTE = 2.0
+"""Assumed information of a byte of code. Values from 1 to 4 work equally well."""
 
-SOMETHING = "x"
-"""What may follow a space: most tokenizers make its last one and a word's first letter one token."""
+WORD = "x"
+"""Stands for a word after a space: most tokenizers join the space and the first letter in one token."""
 
 
 class Healer:
-    """Heals the prompts of one tokenizer. Making it takes tens of milliseconds for 50,000 tokens."""
+    """Heals the prompts of one tokenizer. Construction takes tens of milliseconds for 50,000 tokens."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._vocabulary = Vocabulary(tokenizer)
+        self._vocabulary = SortedVocabulary(tokenizer)
 
-    def cut(self, prefix: str) -> tuple[str, str]:
-        """What of a prefix goes into the prompt, and what is given back: mostly less than a word, or nothing.
+    def roll_back(self, prefix: str) -> tuple[str, str]:
+        """Split a prefix into what the prompt keeps and what is rolled back.
 
-        Given back are the most tokens, of the last line, whose text is the beginning of a longer one. Line
-        breaks are given back only where they end the prefix: indentation that is there already was meant.
+        Rolled back are the most tokens of the last line whose text begins a longer token: mostly less than a
+        word, or nothing. Line breaks are rolled back only at the very end of the prefix, because existing
+        indentation is intended.
         """
-        given, enough = b"", 0
-        for piece in reversed(self._pieces(_end(prefix))[-MOST_TOKENS:]):
-            breaks = b"\n" in piece or b"\r" in piece
-            if breaks and (given or not piece.endswith((b"\n", b"\r"))):
+        end, healed = b"", 0  # bytes
+        for token in reversed(self._token_bytes(_last_lines(prefix))[-MAX_TOKENS:]):
+            breaks = b"\n" in token or b"\r" in token
+            if breaks and (end or not token.endswith((b"\n", b"\r"))):
                 break
-            given = piece + given
-            if given and not _is_inside(given) and self._vocabulary.goes_on(given):
-                enough = len(given)
+            end = token + end
+            if end and not _starts_inside_character(end) and self._vocabulary.has_longer(end):
+                healed = len(end)
             if breaks:
                 break
-        kept = len(prefix) - len(given[len(given) - enough :].decode())
+        kept = len(prefix) - len(end[len(end) - healed :].decode())
         return prefix[:kept], prefix[kept:]
 
-    def _pieces(self, text: str) -> list[bytes]:
-        """The tokens of a text. Space at its end is split as it will be when something follows."""
+    def _token_bytes(self, text: str) -> list[bytes]:
+        """The bytes of each token of a text. Space at its end is split as it will be before a word."""
         if text.endswith((" ", "\t")):
-            *pieces, last = map(self._tokenizer.bytes_of, self._tokenizer.encode(text + SOMETHING))
-            return [*pieces, last[: -len(SOMETHING)]]
+            *tokens, last = map(self._tokenizer.bytes_of, self._tokenizer.encode(text + WORD))
+            return [*tokens, last[: -len(WORD)]]
         return list(map(self._tokenizer.bytes_of, self._tokenizer.encode(text)))
 
-    def sampler(self, sample: Sample, given_back: str) -> Sample:
-        """`sample` for one completion, held to what was given back until that has been written."""
-        return _Held(sample, self._tokenizer, self._vocabulary, given_back) if given_back else sample
+    def sampler(self, sample: Sample, rolled_back: str) -> Sample:
+        """`sample` for one completion, constrained until it has written `rolled_back`."""
+        if not rolled_back:
+            return sample
+        return _ConstrainedSampler(sample, self._tokenizer, self._vocabulary, rolled_back)
 
 
-class Vocabulary:
-    """A tokenizer's tokens in the order of their bytes, where those that begin alike lie together."""
+class SortedVocabulary:
+    """A tokenizer's tokens sorted by their bytes, so that tokens with a common prefix are adjacent."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        known = tokenizer.vocabulary()
-        self._texts = [text for text, _ in known]
-        self._tokens = torch.tensor([token for _, token in known])
+        vocabulary = tokenizer.vocabulary()
+        self._texts = [text for text, _ in vocabulary]
+        self._tokens = torch.tensor([token for _, token in vocabulary])
 
-    def goes_on(self, text: bytes) -> bool:
-        """Whether a token begins with `text` and is longer."""
+    def has_longer(self, text: bytes) -> bool:
+        """Whether there is a longer token that begins with `text`."""
         after = bisect_right(self._texts, text)
         return after < len(self._texts) and self._texts[after].startswith(text)
 
-    def agreeing(self, text: bytes) -> tuple[Tensor, Tensor]:
-        """The tokens that begin with `text`, or that it begins with; and how many bytes each leaves of it.
+    def compatible(self, text: bytes) -> tuple[Tensor, Tensor]:
+        """The tokens that begin with `text`, and those that `text` begins with.
 
-        Both (count,).
+        Returns:
+            Token ids, and the number of bytes of `text` that follow each token; both (count,).
         """
         start = bisect_left(self._texts, text)
         end = bisect_right(self._texts, text, start, key=lambda known: known[: len(text)])
@@ -100,37 +103,38 @@ class Vocabulary:
         return tokens, torch.cat([torch.full((end - start,), left) for start, end, left in spans])
 
 
-class _Held:
-    """A sampler that is held to bytes. Control tokens have none, and do not come before they are written.
+class _ConstrainedSampler:
+    """A sampler that must first write given bytes. Control tokens have none, so they cannot come before.
 
-    Of a token that leaves some bytes to the next one, only the share of its chance counts that goes on with
-    them. That is not known before it is taken, so each of them is held to be as surprising as text mostly is.
+    A token that covers only some of the bytes counts with the probability that the rest follows it. That is
+    not known before it is chosen, so it is estimated from the number of bytes left.
     """
 
-    def __init__(self, sample: Sample, tokenizer: Tokenizer, vocabulary: Vocabulary, given_back: str) -> None:
+    def __init__(
+        self, sample: Sample, tokenizer: Tokenizer, vocabulary: SortedVocabulary, rolled_back: str
+    ) -> None:
         self._sample = sample
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
-        self._left = given_back.encode("utf-8", errors="replace")  # as the tokenizer does
+        self._left = rolled_back.encode("utf-8", errors="replace")  # as the tokenizer does
 
     def __call__(self, logits: Tensor) -> int:
         """See `Sample`."""
         if not self._left:
             return self._sample(logits)
-        allowed, left = (each.to(logits.device) for each in self._vocabulary.agreeing(self._left))
-        held = torch.full_like(logits, float("-inf"))
-        held[allowed] = logits[allowed] - SURPRISE * left
-        token = self._sample(held)
+        allowed, left = (each.to(logits.device) for each in self._vocabulary.compatible(self._left))
+        constrained = torch.full_like(logits, float("-inf"))
+        constrained[allowed] = logits[allowed] - NATS_PER_BYTE * left
+        token = self._sample(constrained)
         self._left = self._left[len(self._tokenizer.bytes_of(token)) :]
         return token
 
 
-def _end(prefix: str) -> str:
-    """The last two lines that hold something: line breaks and indentation can be one token."""
+def _last_lines(prefix: str) -> str:
+    """The last two lines that are not blank, since line breaks and indentation can be one token."""
     start = prefix.rfind("\n", 0, max(0, prefix.rfind("\n", 0, len(prefix.rstrip())))) + 1
-    return prefix[max(start, len(prefix) - WINDOW) :]
+    return prefix[max(start, len(prefix) - WINDOW_CHARACTERS) :]
 
 
-def _is_inside(text: bytes) -> bool:
-    """Whether bytes begin in the middle of a character."""
+def _starts_inside_character(text: bytes) -> bool:
     return text[0] & 0xC0 == 0x80

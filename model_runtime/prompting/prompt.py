@@ -1,9 +1,8 @@
-"""What a request's text becomes: tokens in a layout that the model was trained on, within a budget.
+"""Lays out a request's text as tokens, in the layouts that the model was trained on, within a token budget.
 
-Text is clipped first and laid out then. The prompt is laid out for the cache: while somebody types, only
-its end may change. So the prefix's window begins at a line whose absolute number is a multiple of a block
-and stays there until a whole block has to go, shares of the budget change in steps, and of the layouts
-those that end with what is typed are preferred.
+Text is clipped first. The prompt suits the KV cache: while the user types, only its end changes. So the
+prefix starts at a line number that is a multiple of a block of lines, and stays there until a whole block is
+dropped; shares of the budget change in steps; and layouts that end with the typed text come first.
 """
 
 from __future__ import annotations
@@ -13,18 +12,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model_runtime.api import CompletionRequest, Snippet
-from model_runtime.prompting.fim import Sentinels, find_sentinels, psm, spm, typed_line
+from model_runtime.prompting.fim import Sentinels, psm, psm_typed_line, spm
 from model_runtime.tokenization import Tokenizer
 
-__all__ = ["Layout", "Prompt", "Sentinels", "build_prompt", "candidates", "find_sentinels", "lay_out"]
+Layout = Literal["psm", "spm", "psm-typed-line", "prefix"]
+"""`psm-typed-line`: see `psm_typed_line`; `prefix`: the prefix alone, without sentinels."""
 
-Layout = Literal["psm", "spm", "typed", "prefix"]
-
-PREFERRED: tuple[Layout, ...] = ("spm", "typed", "psm")
-"""Layouts with sentinels: first those in which typing only appends."""
+PREFERRED_LAYOUTS: tuple[Layout, ...] = ("spm", "psm-typed-line", "psm")
+"""Layouts with sentinels; first those in which typing only appends tokens."""
 
 CHARACTERS_PER_TOKEN = 6
-"""More than code has on average: text is clipped to this before it is worth tokenising."""
+"""More than the average of code; text is clipped to this length before it is tokenized."""
 
 LINE_COMMENTS = {
     "python": "#",
@@ -35,65 +33,56 @@ LINE_COMMENTS = {
     "r": "#",
     "lua": "--",
 }
-"""What begins a comment, by LSP language id; `//` elsewhere."""
+"""The start of a line comment, by LSP language id; `//` in other languages."""
 
-BLOCKS = 48
-"""A prompt of so many tokens moves its window by one line, of twice as many by two, and so on: about a
-quarter of the window at a time."""
+TOKENS_PER_BLOCK_LINE = 48
+"""The start of a long prefix moves by blocks of one line for each 48 tokens of its budget: about a quarter of
+the text at a time."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model is given; `layout` says in which order."""
+    """The model's input, and the order of its parts."""
 
     tokens: list[int]
     layout: Layout
 
 
-def build_prompt(
-    request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
-) -> Prompt:
-    """Lay out a request in at most `budget` tokens (at least 8), in the first of its `candidates`."""
-    return next(lay_out(request, tokenizer, sentinels, budget))
-
-
-def candidates(
-    request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
-) -> list[Prompt]:
-    """Every layout of a request that the model was trained on, each in at most `budget` tokens (at least 8).
-
-    They come as `PREFERRED` has them: SPM, PSM with the typed line after the middle sentinel, plain PSM. A
-    model without sentinels sees the prefix alone.
-    """
-    return list(lay_out(request, tokenizer, sentinels, budget))
-
-
 def lay_out(
     request: CompletionRequest, tokenizer: Tokenizer, sentinels: Sentinels | None, budget: int
 ) -> Iterator[Prompt]:
-    """The `candidates` one by one: mostly only the first is asked for."""
+    """The prompt of a request in each layout that the model was trained on, the preferred one first.
+
+    Lazy, since callers mostly use only the first.
+
+    Args:
+        request: the text around the cursor, and snippets of other files.
+        tokenizer: the checkpoint's own.
+        sentinels: see `find_sentinels`; without any there is one prompt, of the prefix alone.
+        budget: the most tokens in each prompt, at least 8.
+    """
     assert budget >= 8, f"a budget of {budget} tokens leaves no room for text"
-    begin = [] if tokenizer.bos is None else [tokenizer.bos]
-    budget -= len(begin)
+    bos = [] if tokenizer.bos is None else [tokenizer.bos]
+    budget -= len(bos)
     if sentinels is None:
         parts = _fit(tokenizer, request, "", budget)
         text = [*parts.context, *parts.prefix]
-        # Nothing before the cursor is opened too, or the answer would begin with the opening.
-        yield Prompt([*begin, *(text or tokenizer.encode(tokenizer.opening))], "prefix")
+        # An empty prompt gets the leading space too, or the model would write it.
+        yield Prompt([*bos, *(text or tokenizer.encode(tokenizer.leading_space))], "prefix")
         return
     budget -= sentinels.count
-    # Cut at a line's start a prefix can become more tokens. Where that layout comes first, it is to fit.
-    spare = 0 if "spm" in sentinels.trained else budget // 64
+    # Splitting the prefix at a line start can add tokens. Where that layout comes first, leave room for them.
+    spare = 0 if "spm" in sentinels.layouts else budget // 64
     parts = _fit(tokenizer, request, request.suffix, budget - spare)
-    for layout in PREFERRED:
+    for layout in PREFERRED_LAYOUTS:
         tokens = _lay_out(layout, parts, tokenizer, sentinels)
         if tokens is not None and len(tokens) <= budget + sentinels.count:
-            yield Prompt([*begin, *tokens], layout)
+            yield Prompt([*bos, *tokens], layout)
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a prompt is made of; `text` is what `prefix` spells, or None where it was cut between tokens."""
+    """The parts of a prompt; `text` is that of `prefix`, or None where it was cut between tokens."""
 
     context: list[int]
     prefix: list[int]
@@ -102,31 +91,31 @@ class _Parts:
 
 
 def _lay_out(layout: Layout, parts: _Parts, tokenizer: Tokenizer, sentinels: Sentinels) -> list[int] | None:
-    """The parts in a layout; None where the model was not trained on it or it does not suit them."""
+    """The parts in a layout; None where the model was not trained on it or the parts do not suit it."""
     before = [*parts.context, *parts.prefix]
-    if layout == "psm" and "psm" in sentinels.trained:
+    if layout == "psm" and "psm" in sentinels.layouts:
         return psm(sentinels, before, parts.suffix)
-    # An empty prefix has no opening: in SPM the model would write it, as if it were the middle's.
-    if layout == "spm" and "spm" in sentinels.trained and (before or not tokenizer.opening):
+    # An empty prefix has no leading space: in SPM the model would write it, as the start of the middle.
+    if layout == "spm" and "spm" in sentinels.layouts and (before or not tokenizer.leading_space):
         return spm(sentinels, before, parts.suffix)
-    if layout == "typed" and "psm" in sentinels.trained and parts.text is not None:
+    if layout == "psm-typed-line" and "psm" in sentinels.layouts and parts.text is not None:
         start = parts.text.rfind("\n") + 1
-        head = tokenizer.encode(_opened(parts.text[:start], "" if parts.context else tokenizer.opening))
+        lines = _encode_first(tokenizer, parts.text[:start], first=not parts.context)
         typed = tokenizer.encode(parts.text[start:])
-        return typed_line(sentinels, [*parts.context, *head], typed, parts.suffix) if typed else None
+        return psm_typed_line(sentinels, [*parts.context, *lines], typed, parts.suffix) if typed else None
     return None
 
 
 def _fit(tokenizer: Tokenizer, request: CompletionRequest, suffix: str, budget: int) -> _Parts:
-    """Prefix and suffix in tokens, about 3 : 1 of `budget`; what one leaves over, the other may use."""
-    window, first_line = _tail(request.prefix, budget * CHARACTERS_PER_TOKEN)
-    before = tokenizer.encode(_opened(window, tokenizer.opening))
-    # What is left for the suffix changes in steps, or each typed token would take one from it.
+    """Clip prefix and suffix to about 3 : 1 of `budget` tokens; each may use what the other leaves."""
+    window, first_line = _end(request.prefix, budget * CHARACTERS_PER_TOKEN)
+    before = _encode_first(tokenizer, window)
+    # The suffix's share changes in steps, or each typed token would take one token from it.
     spare = _floor(max(0, budget - len(before)), _step(budget))
     after = _clip_end(tokenizer, suffix, max(budget // 4, spare))
     text, prefix = _clip_start(tokenizer, window, before, first_line, budget - len(after))
     context = _snippets(request, tokenizer, budget, len(prefix) + len(after))
-    if context and text and tokenizer.opening:  # which stands before the context then
+    if context and text and tokenizer.leading_space:  # it now precedes the context instead
         plain = tokenizer.encode(text)
         if len(context) + len(plain) + len(after) <= budget:
             return _Parts(context, plain, after, text)
@@ -134,15 +123,15 @@ def _fit(tokenizer: Tokenizer, request: CompletionRequest, suffix: str, budget: 
     return _Parts(context, prefix, after, text)
 
 
-def _opened(text: str, opening: str) -> str:
-    """A text as it stood in training where it comes first."""
-    return opening + text if text else ""
+def _encode_first(tokenizer: Tokenizer, text: str, first: bool = True) -> list[int]:
+    """Encode a text with the leading space that the `first` text of a prompt had in training, if any."""
+    return tokenizer.encode(tokenizer.leading_space + text if first and text else text)
 
 
-def _tail(text: str, limit: int) -> tuple[str, int]:
-    """The end of `text` in at most `limit` characters, from a line's start; also that line's number.
+def _end(text: str, limit: int) -> tuple[str, int]:
+    """The end of `text` in at most `limit` characters, from the start of a line; also that line's number.
 
-    A line that would leave little else is cut, at a place that moves in steps.
+    A line so long that little else would remain is cut, at a position that moves in steps.
     """
     if len(text) <= limit:
         return text, 0
@@ -155,33 +144,34 @@ def _tail(text: str, limit: int) -> tuple[str, int]:
 def _clip_start(
     tokenizer: Tokenizer, window: str, tokens: list[int], first_line: int, limit: int
 ) -> tuple[str | None, list[int]]:
-    """The end of a prefix in at most `limit` tokens, from a place that stays while text is appended.
+    """The end of a prefix in at most `limit` tokens, from a position that stays while text is appended.
 
     Args:
-        tokenizer: encodes what is kept: a token can reach over a line's end, and is then split there.
-        window: the end of the prefix, whose first line has the number `first_line`.
-        tokens: the window's.
+        tokenizer: encodes the rest anew, since a token across the line break has to be split.
+        window: the end of the prefix.
+        tokens: those of the window.
+        first_line: the number of the window's first line in the file.
         limit: in tokens.
 
     Returns:
-        The text, or None where it was cut between tokens; and the tokens.
+        The text, or None where it was cut between tokens, and its tokens.
     """
     over = max(0, len(tokens) - limit)
     if not over and not first_line:
         return window, tokens
     dropped = b"".join(map(tokenizer.bytes_of, tokens[:over])).count(b"\n")
-    line = dropped + (1 if over else 0)  # of the window, the first that fits whole
+    line = dropped + (1 if over else 0)  # the first line of the window that fits whole
     enough = max(1, min(limit, len(tokens)) // 4)
-    for start in (_ceil(first_line + line, max(1, limit // BLOCKS)) - first_line, line):
+    for start in (_ceil(first_line + line, max(1, limit // TOKENS_PER_BLOCK_LINE)) - first_line, line):
         text = "".join(window.split("\n", start)[start:])
-        kept = tokenizer.encode(_opened(text, tokenizer.opening))
+        kept = _encode_first(tokenizer, text)
         if enough <= len(kept) <= limit:
             return text, kept
     return None if over else window, tokens[_ceil(over, _step(limit)) :]
 
 
 def _clip_end(tokenizer: Tokenizer, suffix: str, limit: int) -> list[int]:
-    """The beginning of a suffix in at most `limit` tokens, up to a line's end where there is one."""
+    """The start of a suffix in at most `limit` tokens, up to the end of a line where possible."""
     window = suffix[: limit * CHARACTERS_PER_TOKEN]
     tokens = tokenizer.encode(window)
     if len(tokens) <= limit and len(window) == len(suffix):
@@ -192,31 +182,31 @@ def _clip_end(tokenizer: Tokenizer, suffix: str, limit: int) -> list[int]:
 
 
 def _snippets(request: CompletionRequest, tokenizer: Tokenizer, budget: int, used: int) -> list[int]:
-    """The first snippets that fit whole into what prefix and suffix leave over, each under its path.
+    """The first snippets that fit whole into the rest of the budget, each under a comment with its path.
 
-    A small rest is left alone: it comes and goes as a clipped prefix moves its window.
+    A small rest is not used, since it comes and goes as the start of a clipped prefix moves.
     """
     room = _floor(budget - used, _step(budget))
     if room < budget // 4:
         return []
     tokens: list[int] = []
     for snippet in request.snippets:
-        text = _headed(snippet, request.language)
+        text = _with_path(snippet, request.language)
         if len(text) > room * CHARACTERS_PER_TOKEN:
             break
-        more = tokenizer.encode(text if tokens else _opened(text, tokenizer.opening))
+        more = _encode_first(tokenizer, text, first=not tokens)
         if len(tokens) + len(more) > room:
             break
         tokens += more
     return tokens
 
 
-def _headed(snippet: Snippet, language: str) -> str:
+def _with_path(snippet: Snippet, language: str) -> str:
     return f"{LINE_COMMENTS.get(language, '//')} {snippet.path}\n{snippet.text.rstrip()}\n\n"
 
 
 def _step(size: int) -> int:
-    """How far something of this size may move at a time."""
+    """The step in which a clipped size or position moves."""
     return max(1, size // 8)
 
 

@@ -1,7 +1,8 @@
-"""What a tokenizer.json says: the facts that its tokens follow, and what of it the library is given.
+"""Reads a tokenizer.json: what its tokens mean, and a simplified version of it for the `tokenizers` library.
 
-tokenizer ▶ **tokenizer_facts**. All that would make text into something else is taken out: control tokens,
-and normalising.
+The simplified version has no control tokens and no lossy normalization, so that every text is encoded as
+plain text. The library's `encode_special_tokens` does not suffice for that: merges and `ignore_merges` could
+still make a control token of text, and sentinels that the file does not mark as special would still match.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from model_runtime.api import UnsupportedModel
 
 Json = dict[str, Any]
 
-SPACE = "▁"
+METASPACE = "▁"
 """How sentencepiece spells a space."""
 
-BYTES: Mapping[str, int] = {f"<0x{byte:02X}>": byte for byte in range(256)}
-"""sentencepiece's tokens for bytes."""
+BYTE_TOKENS: Mapping[str, int] = {f"<0x{byte:02X}>": byte for byte in range(256)}
+"""sentencepiece's tokens for single bytes."""
 
 LOSSLESS = frozenset({"Digits", "Split", "Punctuation", "UnicodeScripts"})
-"""Ways to split text that keep all of it, besides those that spell spaces or bytes."""
+"""Pre-tokenizers that keep the whole text, besides those that spell spaces or bytes."""
 
 
 @dataclass(frozen=True)
@@ -29,67 +30,81 @@ class Facts:
     """What is known of a tokenizer beside what the library is given.
 
     Attributes:
-        controls: the tokens that stand for no text, by their spelling.
-        words: the added tokens that are text, which are spelled as they are.
-        alphabet: GPT-2's, by which byte-level BPE spells bytes; None for sentencepiece's BPE.
-        underline: the ids of the bytes of `▁`; none for byte-level BPE, which does not need them.
-        opening: a space where one was put before every text in training.
+        controls: ids of the control tokens, which stand for no text, by their spelling.
+        words: the spellings of added tokens that stand for themselves.
+        byte_alphabet: the byte of each character that byte-level BPE spells bytes with; None for
+            sentencepiece's BPE.
+        metaspace: the byte tokens that spell the character `▁` itself; empty for byte-level BPE.
+        leading_space: a space if every text in training began with one, or else nothing.
     """
 
     controls: Mapping[str, int]
     words: frozenset[str]
-    alphabet: Mapping[str, int] | None
-    underline: tuple[int, ...]
-    opening: str
+    byte_alphabet: Mapping[str, int] | None
+    metaspace: tuple[int, ...]
+    leading_space: str
 
-    def spelled(self, token: str) -> bytes:
+    def bytes_of(self, spelling: str) -> bytes:
         """The bytes that a token stands for."""
-        if self.alphabet is None:
-            return bytes([BYTES[token]]) if token in BYTES else token.replace(SPACE, " ").encode()
+        if self.byte_alphabet is None:
+            is_byte = spelling in BYTE_TOKENS
+            return bytes([BYTE_TOKENS[spelling]]) if is_byte else spelling.replace(METASPACE, " ").encode()
+        if spelling in self.words:
+            return spelling.encode()
         try:
-            return token.encode() if token in self.words else bytes(map(self.alphabet.__getitem__, token))
-        except KeyError:  # some checkpoints have tokens that are spelled as they are
-            return token.encode()
+            return bytes(map(self.byte_alphabet.__getitem__, spelling))
+        except KeyError:  # in some checkpoints other tokens stand for themselves too
+            return spelling.encode()
 
 
-def take_apart(content: Mapping[str, Any]) -> tuple[Facts, Json]:
-    """The facts of a tokenizer.json, and what is left of it for the library."""
+def read_facts(content: Mapping[str, Any]) -> tuple[Facts, Json]:
+    """The facts of a tokenizer.json, and its simplified content for the library.
+
+    Raises:
+        UnsupportedModel: its tokens are no byte sequences, or it changes text.
+        ValueError: a merge makes a token that the vocabulary lacks.
+    """
     model = content["model"]
     normalizers = _flat(content.get("normalizer"), "normalizers")
-    splitters = _flat(content.get("pre_tokenizer"), "pretokenizers")
+    pre_tokenizers = _flat(content.get("pre_tokenizer"), "pretokenizers")
     sentencepiece = bool(model.get("byte_fallback"))
-    _check_kind(content, sentencepiece, [*normalizers, *splitters])
-    merges = [_pair(merge) for merge in model["merges"]]
-    controls = _controls(model["vocab"], content["added_tokens"], merges)
-    words = [
-        word for word in content["added_tokens"] if word["content"] not in controls.keys() | BYTES.keys()
-    ]
-    # With its id in the vocabulary, an added token's id does not depend on how many the library counted.
+    _check_kind(content, sentencepiece, [*normalizers, *pre_tokenizers])
+    added = content["added_tokens"]
+    merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+    controls = _controls(model["vocab"], added, merges)
+    words = [token for token in added if token["content"] not in controls.keys() | BYTE_TOKENS.keys()]
+    # With added tokens in the vocabulary, their ids do not depend on how many the library counts.
     vocabulary = {word["content"]: word["id"] for word in words} | model["vocab"]
     for left, right in merges:
-        if left + right not in vocabulary:  # the library would not say so, but panic
+        if left + right not in vocabulary:  # the library would panic without saying so
             raise ValueError(f"the merge of {left!r} and {right!r} makes a token that the vocabulary lacks")
-    unmade = controls.keys() | (BYTES.keys() if sentencepiece else ())
-    plain = {
+    not_merged = controls.keys() | (BYTE_TOKENS.keys() if sentencepiece else ())
+    simplified = {
         "version": "1.0",
-        "added_tokens": [_matched_as_it_is(word) for word in words],
-        "normalizer": {"type": "Sequence", "normalizers": _keeping(normalizers)},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": _keeping(splitters)},
+        # Without the options that let an added token absorb the whitespace around it.
+        "added_tokens": [
+            {**word, "special": False, "lstrip": False, "rstrip": False, "single_word": False}
+            for word in words
+        ],
+        "normalizer": {"type": "Sequence", "normalizers": _lossless(normalizers)},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": _lossless(pre_tokenizers)},
         "model": {
             **model,
             "unk_token": None,
-            "vocab": {token: id_ for token, id_ in vocabulary.items() if token not in controls},
-            "merges": [pair for pair in merges if unmade.isdisjoint((*pair, "".join(pair)))],
+            "vocab": {spelling: id_ for spelling, id_ in vocabulary.items() if spelling not in controls},
+            "merges": [pair for pair in merges if not_merged.isdisjoint((*pair, "".join(pair)))],
         },
     }
     facts = Facts(
         controls=controls,
         words=frozenset(word["content"] for word in words),
-        alphabet=None if sentencepiece else _byte_alphabet(),
-        underline=tuple(vocabulary[f"<0x{byte:02X}>"] for byte in SPACE.encode()) if sentencepiece else (),
-        opening=" " if any(map(_opens, [*normalizers, *splitters])) else "",
+        byte_alphabet=None if sentencepiece else _byte_alphabet(),
+        metaspace=tuple(vocabulary[f"<0x{byte:02X}>"] for byte in METASPACE.encode())
+        if sentencepiece
+        else (),
+        leading_space=" " if any(map(_adds_space, [*normalizers, *pre_tokenizers])) else "",
     )
-    return facts, plain
+    return facts, simplified
 
 
 def _check_kind(content: Mapping[str, Any], sentencepiece: bool, steps: list[Json]) -> None:
@@ -102,82 +117,68 @@ def _check_kind(content: Mapping[str, Any], sentencepiece: bool, steps: list[Jso
             "is neither byte-level BPE nor BPE with byte fallback: no other kind of tokenizer is supported"
         )
     if sentencepiece and not (
-        content["model"]["vocab"].keys() >= BYTES.keys() and {"Replace", "Metaspace"} & kinds
+        content["model"]["vocab"].keys() >= BYTE_TOKENS.keys() and {"Replace", "Metaspace"} & kinds
     ):
         raise UnsupportedModel(
             "has no token for some bytes, or none for a space: not every text can be encoded"
         )
 
 
-def _opens(step: Json) -> bool:
+def _adds_space(step: Json) -> bool:
     """Whether a step puts a space before every text."""
     if step["type"] == "Prepend":
         return True
-    # How it was said before there were schemes.
-    before = "always" if step.get("add_prefix_space") else "never"
-    return bool(step.get("prepend_scheme", before) != "never")
+    scheme = "always" if step.get("add_prefix_space") else "never"  # older files have no scheme
+    return bool(step.get("prepend_scheme", scheme) != "never")
 
 
-def _keeping(steps: list[Json]) -> list[Json]:
-    """The steps before BPE, without what adds to a text or changes it.
+def _lossless(steps: list[Json]) -> list[Json]:
+    """Normalizers or pre-tokenizers, without those that add to a text or change it.
 
-    NFC, which changes little and seldom, is left out: what the user wrote is to come back as it was.
+    NFC, which changes little and seldom, is left out, so that decoding returns what the user wrote.
     """
-    return [_unopened(step) for step in steps if step["type"] not in ("NFC", "Prepend")]
+    return [_lossless_step(step) for step in steps if step["type"] not in ("NFC", "Prepend")]
 
 
-def _unopened(step: Json) -> Json:
+def _lossless_step(step: Json) -> Json:
     kind = step["type"]
     if kind == "Metaspace":
         return {
             "type": kind,
-            "replacement": SPACE,
+            "replacement": METASPACE,
             "prepend_scheme": "never",
             "split": step.get("split", True),
         }
     if kind == "ByteLevel":
         return {**step, "add_prefix_space": False}
-    spaces = kind == "Replace" and (step["pattern"], step["content"]) == ({"String": " "}, SPACE)
+    spaces = kind == "Replace" and (step["pattern"], step["content"]) == ({"String": " "}, METASPACE)
     if not spaces and (kind not in LOSSLESS or step.get("behavior") == "Removed"):
         raise UnsupportedModel(f"changes text by {kind!r}: it would not come back as it was")
     return step
 
 
 def _controls(vocabulary: Json, added: list[Json], merges: list[list[str]]) -> dict[str, int]:
-    """The tokens that stand for no text, by their spelling.
+    """Ids of the control tokens, which stand for no text, by their spelling.
 
-    Some files leave sentinels unmarked, or list them among ordinary tokens. So what stands in angle
-    brackets and no merge yields is one, unless it names a byte or is a tag that opens and closes
-    (CodeGemma has tokens for `<table>` and `</table>`).
+    Some files do not mark sentinels as special, or list them among ordinary tokens. So a token in angle
+    brackets that no merge makes is one too, unless it names a byte or is one of a pair of tags (CodeGemma has
+    tokens for `<table>` and `</table>`).
     """
     added_ids = {token["content"]: token["id"] for token in added}
-    marked = {token["content"] for token in added if token["special"]} - BYTES.keys()
-    bracketed = {name for name in added_ids | vocabulary if _is_bracketed(name)} - marked - BYTES.keys()
-    if bracketed - added_ids.keys():
-        bracketed -= {left + right for left, right in merges} - added_ids.keys()
+    ids = added_ids | vocabulary
+    marked = {token["content"] for token in added if token["special"]} - BYTE_TOKENS.keys()
+    bracketed = set(filter(_is_bracketed, ids)) - marked - BYTE_TOKENS.keys()
+    if unlisted := bracketed - added_ids.keys():
+        bracketed -= unlisted & {left + right for left, right in merges}
     tags = {name for name in bracketed if {f"</{name[1:]}", f"<{name[2:]}"} & (bracketed - {name})}
-    return {name: (added_ids | vocabulary)[name] for name in marked | (bracketed - tags)}
+    return {name: ids[name] for name in marked | (bracketed - tags)}
 
 
-def _is_bracketed(name: str) -> bool:
-    return len(name) > 2 and name.endswith(">") and name.lstrip(SPACE).startswith("<")
+def _is_bracketed(spelling: str) -> bool:
+    return len(spelling) > 2 and spelling.endswith(">") and spelling.lstrip(METASPACE).startswith("<")
 
 
-def line_ends() -> str:
-    """Ends of lines between all kinds of neighbours."""
-    kinds = [*"x7_)'", "x "]
-    gaps = [
-        newline + indent for newline in ("\n", "\n\n", "\r\n", "\n \n") for indent in ("", " ", "    ", "\t")
-    ]
-    return "".join(before + gap + after for before in kinds for gap in gaps for after in kinds)
-
-
-def _matched_as_it_is(word: Json) -> Json:
-    """An added token without the options that would let it swallow whitespace around it."""
-    return {**word, "special": False, "lstrip": False, "rstrip": False, "single_word": False}
-
-
-def template_start(content: Mapping[str, Any]) -> int | None:
+def template_bos(content: Mapping[str, Any]) -> int | None:
     """The id of the token that the post-processor puts before a text."""
     for step in _flat(content.get("post_processor"), "processors"):
         if step["type"] == "TemplateProcessing" and "SpecialToken" in step["single"][0]:
@@ -186,18 +187,13 @@ def template_start(content: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _flat(step: Json | None, inner: str) -> list[Json]:
-    """The steps of a sequence, or the only one."""
+def _flat(step: Json | None, key: str) -> list[Json]:
+    """A step, or the steps under `key` of a sequence, as a list."""
     if step is None:
         return []
     if step["type"] != "Sequence":
         return [step]
-    return [part for item in step[inner] for part in _flat(item, inner)]
-
-
-def _pair(merge: str | list[str]) -> list[str]:
-    """A merge's two sides; older files have them in one string."""
-    return merge.split(" ") if isinstance(merge, str) else merge
+    return [part for item in step[key] for part in _flat(item, key)]
 
 
 def _byte_alphabet() -> dict[str, int]:

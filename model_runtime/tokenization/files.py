@@ -1,7 +1,4 @@
-"""The files that a tokenizer is in: tokenizer.json, or the vocab.json and merges.txt of older folders.
-
-tokenizer ▶ **tokenizer_files**.
-"""
+"""Reads the files of a tokenizer: tokenizer.json, or the vocab.json and merges.txt of older folders."""
 
 from __future__ import annotations
 
@@ -16,11 +13,19 @@ Json = dict[str, Any]
 
 
 def source_name(source: Path | Mapping[str, Any]) -> str:
+    """How error messages name a tokenizer that was opened from `source`."""
     return str(source) if isinstance(source, Path) else "the tokenizer"
 
 
 def read_tokenizer(source: Path) -> tuple[Json, Json]:
-    """The content of a tokenizer.json, or what it would be, and the settings beside it."""
+    """The content of a tokenizer.json, and of the tokenizer's settings files.
+
+    Older folders are converted; `source` is the folder or the tokenizer.json.
+
+    Raises:
+        ModelNotFound: there is no tokenizer.
+        CorruptCheckpoint: a file is no JSON object.
+    """
     folder, path = (source, source / "tokenizer.json") if source.is_dir() else (source.parent, source)
     settings = _read_json(folder / "special_tokens_map.json") | _read_json(folder / "tokenizer_config.json")
     if path.is_file():
@@ -44,10 +49,10 @@ def _read_json(path: Path) -> Json:
 
 
 def _gpt2_content(folder: Path, settings: Json) -> Json:
-    """The tokenizer.json for a vocab.json and a merges.txt, which GPT-2's tokenizer and its heirs have.
+    """The tokenizer.json for the vocab.json and merges.txt of GPT-2's tokenizer and its descendants.
 
-    Added tokens are in added_tokens.json, or in tokenizer_config.json's `added_tokens_decoder`; which are
-    special is said there, or in special_tokens_map.json.
+    Added tokens are in added_tokens.json or in tokenizer_config.json's `added_tokens_decoder`; those that are
+    special are marked there or listed in special_tokens_map.json.
     """
     vocabulary = _read_json(folder / "vocab.json")
     lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
@@ -76,6 +81,6 @@ def _gpt2_content(folder: Path, settings: Json) -> Json:
 
 
 def spelling(token: object) -> str | None:
-    """A token in a settings file: its spelling, or an object that has it as `content`."""
+    """The spelling of a token in a settings file: a string, or an object with the string as `content`."""
     found = token.get("content") if isinstance(token, dict) else token
     return found if isinstance(found, str) else None

@@ -61,7 +61,7 @@ class ScriptedEngine:
         finally:
             self.ended.append(request.prefix)
 
-    def work_ahead(self) -> bool:
+    def work_in_background(self) -> bool:
         return False
 
 
@@ -216,7 +216,7 @@ async def test_the_engine_works_ahead_while_there_are_no_requests() -> None:
             self.pieces = 3
             self.done = threading.Event()
 
-        def work_ahead(self) -> bool:
+        def work_in_background(self) -> bool:
             self.pieces -= 1
             if self.pieces == 0:
                 self.done.set()
@@ -231,7 +231,7 @@ async def test_the_engine_works_ahead_while_there_are_no_requests() -> None:
 
 async def test_an_error_while_working_ahead_affects_no_request() -> None:
     class Broken(ScriptedEngine):
-        def work_ahead(self) -> bool:
+        def work_in_background(self) -> bool:
             raise ZeroDivisionError
 
     async with aclosing_backend(backend_of(Broken())) as backend:

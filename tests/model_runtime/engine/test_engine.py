@@ -26,8 +26,8 @@ from tests.model_runtime.watching import watch
 
 REQUEST = CompletionRequest(prefix="def add(first, second):\n    ret", suffix="\n", max_tokens=16)
 
-PLAIN = EngineOptions(piece=16, ahead=False, draft=False, heal=False)
-"""Nothing but the model: the prompt as it stands, a token a pass, and pieces that are always the same."""
+PLAIN = EngineOptions(chunk=16, background=False, draft=False, heal=False)
+"""Only the model: the prompt as it is, one token per pass, and prefill chunks of one size."""
 
 
 def open_engine(
@@ -51,7 +51,7 @@ def text(chunks: list[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
-def test_an_open_model_says_what_it_is(engine: Engine, dtype: Dtype) -> None:
+def test_an_open_model_describes_itself(engine: Engine, dtype: Dtype) -> None:
     assert (engine.info.name, engine.info.family, engine.info.device) == ("tiny-fim", "gpt_bigcode", "cpu")
     assert engine.info.dtype == dtype
     assert engine.info.context_length == 256
@@ -66,12 +66,12 @@ def test_a_request_ends_at_its_length(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_the_pieces_make_the_text_that_decoding_all_at_once_gives(
+def test_the_chunks_make_the_text_of_all_tokens_decoded_at_once(
     tmp_path: Path, dtype: Dtype, ascii_only: bool
 ) -> None:
     from model_runtime.checkpoints import load
     from model_runtime.decoding import Sampler, generate
-    from model_runtime.prompting.prompt import build_prompt, find_sentinels
+    from model_runtime.prompting import find_sentinels, lay_out
     from model_runtime.tokenization.tokenizer import Tokenizer
 
     write_checkpoint(tmp_path, ascii_only=ascii_only)
@@ -79,9 +79,9 @@ def test_the_pieces_make_the_text_that_decoding_all_at_once_gives(
     decoder = load(tmp_path, device=torch.device("cpu"), dtype=DTYPES[dtype]).decoder
     for suffix in ("", "\n    return total\n"):
         request = CompletionRequest(prefix="total = 0\nfor ", suffix=suffix, max_tokens=40)
-        prompt = build_prompt(request, tokenizer, find_sentinels(tokenizer), 200)
-        cache, piece = decoder.new_cache(), PLAIN.piece or 0
-        tokens = generate(decoder, cache, prompt.tokens, Sampler(), max_tokens=40, piece=piece)
+        prompt = next(lay_out(request, tokenizer, find_sentinels(tokenizer), 200))
+        cache, chunk = decoder.new_cache(), PLAIN.chunk or 0
+        tokens = generate(decoder, cache, prompt.tokens, Sampler(), max_tokens=40, chunk=chunk)
         whole = tokenizer.decode([token for token in tokens if token is not None])
         sound = whole.partition("\ufffd")[0]  # where bytes are no text, an engine stops
         assert text(list(open_engine(tmp_path, dtype).complete(request))) == sound
@@ -101,7 +101,7 @@ def test_bytes_that_are_no_text_stop_the_completion_and_half_a_character_is_not_
     assert (text(chunks), chunks[-1].finish, usage(chunks).decoded_tokens) == ("", "length", 1)
 
 
-def test_typing_on_computes_only_what_is_new(engine: Engine) -> None:
+def test_after_typing_only_new_tokens_are_computed(engine: Engine) -> None:
     first = usage(list(engine.complete(REQUEST)))
     longer = replace(REQUEST, prefix=REQUEST.prefix + "urn first", max_tokens=4)
     second = list(engine.complete(longer))
@@ -122,7 +122,7 @@ def test_what_came_before_does_not_change_an_answer(
 
 
 def test_an_end_of_text_stops_the_completion(tmp_path: Path, dtype: Dtype) -> None:
-    write_checkpoint(tmp_path, eos_token_id=list(range(384)))  # whatever comes ends the text
+    write_checkpoint(tmp_path, eos_token_id=list(range(384)))  # any token ends the text
     chunks = list(open_engine(tmp_path, dtype).complete(REQUEST))
     assert [chunk.finish for chunk in chunks] == [None, "stop"]
     assert usage(chunks).decoded_tokens == 1

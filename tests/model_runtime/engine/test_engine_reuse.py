@@ -1,4 +1,4 @@
-"""What an engine keeps from one request to the next, and that nothing of it shows in an answer."""
+"""What an engine reuses from earlier requests, and that it does not change the answers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.model_runtime.engine.typing_session import typing_session
 from tests.model_runtime.factory import write_checkpoint
 from tests.model_runtime.watching import watch
 
-PLAIN = EngineOptions(piece=16, ahead=False, draft=False, heal=False)
-FULL = EngineOptions(piece=16)
+PLAIN = EngineOptions(chunk=16, background=False, draft=False, heal=False)
+FULL = EngineOptions(chunk=16)
 TEXT = "for index, value in enumerate(values):\n    if value is None:\n        continue\n" * 4
 REQUEST = CompletionRequest(prefix=TEXT, suffix="\n", max_tokens=6, session="a")
 
@@ -39,13 +39,13 @@ class Ticking:
 def open_engine(
     folder: Path | None,
     dtype: Dtype,
-    how: EngineOptions = PLAIN,
+    engine_options: EngineOptions = PLAIN,
     clock: Callable[[], float] | None = None,
     quantize: Quantize = "none",
 ) -> Engine:
     model = str(folder) if folder else None
     options = ModelOptions(model=model, device="cpu", dtype=dtype, quantize=quantize)
-    return Engine(options, lambda share, what: None, how, clock or Ticking())
+    return Engine(options, lambda share, what: None, engine_options, clock or Ticking())
 
 
 def answer(engine: Engine, request: CompletionRequest) -> tuple[str, Usage]:
@@ -76,7 +76,7 @@ def engine(checkpoint_folder: Path, dtype: Dtype) -> Engine:
     ],
 )
 @pytest.mark.parametrize("draft", [False, True], ids=["", "drafting"])
-def test_at_every_key_the_answer_is_that_of_a_cold_model_for_the_same_prompt(
+def test_at_every_key_the_answer_is_that_of_an_empty_cache_for_the_same_prompt(
     checkpoint_folder: Path, model: str, quantize: Quantize, dtype: Dtype, draft: bool
 ) -> None:
     folder = checkpoint_folder if model == "tiny" else None
@@ -90,7 +90,7 @@ def test_at_every_key_the_answer_is_that_of_a_cold_model_for_the_same_prompt(
         tokens = [token for token in cold if token is not None]
         expected = tokenizer.decode(takewhile(lambda token: not tokenizer.is_control(token), tokens))
         assert text == expected or watched.is_rounding(usage)
-        while engine.work_ahead():
+        while engine.work_in_background():
             pass
 
 
@@ -99,13 +99,13 @@ def test_a_key_costs_a_few_tokens() -> None:
     costs = []
     for request in typing_session(40, replace(REQUEST, max_tokens=1)):
         costs.append(new_tokens(answer(engine, request)[1]))
-        while engine.work_ahead():
+        while engine.work_in_background():
             pass
     assert median(costs) <= 3
     assert sum(cost > 20 for cost in costs) <= 4  # the first one, and where the cursor jumped
 
 
-def test_two_completions_step_by_step_say_what_each_says_alone(engine: Engine) -> None:
+def test_two_concurrent_completions_are_those_of_each_alone(engine: Engine) -> None:
     requests = [replace(REQUEST, session=name, prefix=TEXT + name) for name in ("a", "b")]
     alone = [answer(engine, request)[0] for request in requests]
     watched = watch(engine)
@@ -117,7 +117,7 @@ def test_two_completions_step_by_step_say_what_each_says_alone(engine: Engine) -
     assert texts == alone or all(watched.is_rounding(usage, at) for at, usage in enumerate(usages))
 
 
-def test_another_session_takes_along_what_was_computed_and_leaves_it(engine: Engine) -> None:
+def test_another_session_copies_the_cache_and_leaves_the_original(engine: Engine) -> None:
     _, first = answer(engine, REQUEST)
     _, other = answer(engine, replace(REQUEST, session="b", prefix=TEXT + "x"))
     _, again = answer(engine, replace(REQUEST, prefix=TEXT + "x"))
@@ -126,7 +126,7 @@ def test_another_session_takes_along_what_was_computed_and_leaves_it(engine: Eng
     assert new_tokens(again) <= 3
 
 
-def test_an_interrupted_prompt_is_gone_on_with(engine: Engine) -> None:
+def test_an_interrupted_prefill_is_continued(engine: Engine) -> None:
     stream = engine.complete(REQUEST)
     next(stream)
     next(stream)
@@ -134,7 +134,7 @@ def test_an_interrupted_prompt_is_gone_on_with(engine: Engine) -> None:
     assert answer(engine, REQUEST)[1].reused_tokens == 32
 
 
-def test_before_its_deadline_a_completion_ends_by_itself(checkpoint_folder: Path, dtype: Dtype) -> None:
+def test_a_completion_ends_before_its_deadline(checkpoint_folder: Path, dtype: Dtype) -> None:
     clock = Ticking()
     engine = open_engine(checkpoint_folder, dtype, clock=clock)
     answer(engine, replace(REQUEST, max_tokens=1))
@@ -146,35 +146,37 @@ def test_before_its_deadline_a_completion_ends_by_itself(checkpoint_folder: Path
     assert clock.now <= deadline - DELIVERY_SECONDS + 1e-9
 
 
-def test_what_there_was_no_time_for_is_computed_when_nobody_waits(
+def test_what_there_was_no_time_for_is_computed_in_the_background(
     checkpoint_folder: Path, dtype: Dtype
 ) -> None:
     clock = Ticking()
-    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, ahead=True), clock)
+    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, background=True), clock)
     hasty = replace(REQUEST, deadline=clock.now + DELIVERY_SECONDS + 0.005)
     [*_, last] = engine.complete(hasty)
     assert (last.finish, last.usage and last.usage.decoded_tokens) == ("deadline", 0)
-    pieces = 0
-    while engine.work_ahead():
-        pieces += 1
-    assert pieces >= 2
+    passes = 0
+    while engine.work_in_background():
+        passes += 1
+    assert passes >= 2
     assert new_tokens(answer(engine, REQUEST)[1]) == 1
 
 
-def test_too_late_is_said_at_once(engine: Engine) -> None:
+def test_after_the_deadline_a_request_ends_at_once(engine: Engine) -> None:
     watched = watch(engine)
     assert [chunk.finish for chunk in engine.complete(replace(REQUEST, deadline=-1.0))] == ["deadline"]
     assert watched.passes == 0
 
 
-def test_nothing_is_computed_ahead_for_those_of_no_session(checkpoint_folder: Path, dtype: Dtype) -> None:
-    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, ahead=True))
+def test_there_is_no_background_prefill_for_requests_without_a_session(
+    checkpoint_folder: Path, dtype: Dtype
+) -> None:
+    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, background=True))
     engine.complete(replace(REQUEST, session="")).close()
     list(engine.complete(replace(REQUEST, session="", deadline=-1.0)))
-    assert not engine.work_ahead()
+    assert not engine.work_in_background()
 
 
-def test_for_want_of_memory_other_slots_are_given_up_and_the_pass_is_tried_again(engine: Engine) -> None:
+def test_out_of_memory_idle_slots_are_evicted_and_the_pass_is_retried(engine: Engine) -> None:
     answer(engine, REQUEST)
     expected, _ = answer(engine, REQUEST)  # computed as it is below, and so rounded in the same way
     answer(engine, replace(REQUEST, session="b", prefix="x = 1\n" * 20))
@@ -191,30 +193,30 @@ def test_a_request_for_which_there_is_no_memory_fails_alone(engine: Engine) -> N
     assert answer(engine, REQUEST)[0]
 
 
-def test_working_ahead_ends_where_memory_does(checkpoint_folder: Path, dtype: Dtype) -> None:
-    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, ahead=True))
+def test_background_prefill_ends_when_out_of_memory(checkpoint_folder: Path, dtype: Dtype) -> None:
+    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, background=True))
     list(engine.complete(replace(REQUEST, deadline=-1.0)))
     watch(engine, failures=2)
-    while engine.work_ahead():
+    while engine.work_in_background():
         pass
     assert answer(engine, REQUEST)[0]
 
 
-def test_threads_are_chosen_again_when_nobody_waits(checkpoint_folder: Path, dtype: Dtype) -> None:
+def test_threads_are_retuned_in_the_background(checkpoint_folder: Path, dtype: Dtype) -> None:
     clock = Ticking()
-    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, ahead=True), clock)
+    engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, background=True), clock)
     engine.threads = ThreadTuner(lambda threads: None, 2, Ticking())
     engine.threads.prefill = 2  # which gains nothing by its clock
-    assert not engine.work_ahead()
+    assert not engine.work_in_background()
     clock.now += 60
     answer(engine, REQUEST)
-    while engine.work_ahead():
-        answer(engine, REQUEST)  # somebody who comes between two passes is not disturbed
+    while engine.work_in_background():
+        answer(engine, REQUEST)  # a request between two passes does not interfere
     assert engine.threads.prefill == 1
-    assert not engine.work_ahead()
+    assert not engine.work_in_background()
 
 
-def test_a_word_is_completed_though_it_was_split_otherwise(tmp_path: Path, dtype: Dtype) -> None:
+def test_a_word_is_completed_although_its_tokens_differ_from_training(tmp_path: Path, dtype: Dtype) -> None:
     write_checkpoint(tmp_path)
     engine = open_engine(tmp_path, dtype, FULL)
     text, usage = answer(engine, replace(REQUEST, prefix=TEXT + "for ind", max_tokens=6))
@@ -222,20 +224,20 @@ def test_a_word_is_completed_though_it_was_split_otherwise(tmp_path: Path, dtype
     assert not text.startswith("ind")
 
 
-def test_an_offer_that_still_holds_costs_fewer_passes(checkpoint_folder: Path, dtype: Dtype) -> None:
+def test_a_completion_that_was_made_before_costs_fewer_passes(checkpoint_folder: Path, dtype: Dtype) -> None:
     engine = open_engine(checkpoint_folder, dtype, replace(PLAIN, draft=True))
     request = replace(REQUEST, prefix="x = 1\n" * 3, max_tokens=24)
     first = watch(engine)
-    offered, _ = answer(engine, request)
+    previous, _ = answer(engine, request)
     again = watch(engine)
     text, usage = answer(engine, request)
-    assert text == offered or again.is_rounding(usage)
+    assert text == previous or again.is_rounding(usage)
     assert again.passes < first.passes / 2
 
 
-def test_chunks_tell_what_was_computed_so_far(engine: Engine) -> None:
+def test_chunks_have_the_usage_so_far(engine: Engine) -> None:
     chunks: list[Chunk] = list(engine.complete(REQUEST))
     decoded = [chunk.usage.decoded_tokens for chunk in chunks if chunk.usage]
     assert decoded == sorted(decoded)
-    assert decoded[0] == 0  # a piece of the prompt
+    assert decoded[0] == 0  # a prefill chunk
     assert decoded[-1] == 6

@@ -1,4 +1,4 @@
-"""What a machine does with a model: real, small checkpoints are measured."""
+"""Measures real, small checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model_runtime import ModelOptions, measure_speed
 from model_runtime.api import Bandwidth, ContextSpeed, Dtype, ModelInfo, ModelNotFound, Speed
 from model_runtime.checkpoints import load
 from model_runtime.engine.engine import Engine
-from model_runtime.engine.measuring import ThreadedPasses, context_lengths, read_bandwidth
+from model_runtime.engine.measuring import TunedDecoder, context_lengths, read_bandwidth
 
 CPU = torch.device("cpu")
 INFO = ModelInfo("m", "f", 1, 2048, "cpu", "fp32", fill_in_the_middle=True)
@@ -35,11 +35,11 @@ def test_context_lengths_fill_the_room_there_is(room: int, quick: bool, lengths:
 
 
 def test_a_model_is_measured_at_growing_lengths(checkpoint_folder: Path, dtype: Dtype) -> None:
-    said: list[tuple[float, str]] = []
+    reported: list[tuple[float, str]] = []
     threads = torch.get_num_threads()
     speed = measure_speed(
         ModelOptions(str(checkpoint_folder), dtype=dtype, quantize="none"),
-        progress=lambda share, what: said.append((share, what)),
+        progress=lambda share, what: reported.append((share, what)),
     )
     assert [context.tokens for context in speed.contexts] == [128, 224]
     assert all(context.prefill_ms > context.decode_ms > 0 for context in speed.contexts)
@@ -47,27 +47,27 @@ def test_a_model_is_measured_at_growing_lengths(checkpoint_folder: Path, dtype: 
     assert speed.bandwidth[0].bytes_per_second > 1e8
     assert (speed.model.name, speed.model.dtype) == (checkpoint_folder.name, dtype)
     assert torch.get_num_threads() == threads
-    shares = [share for share, _ in said]
+    shares = [share for share, _ in reported]
     assert shares == sorted(shares)
-    assert (shares[-1], "224 tokens" in said[-1][1]) == (1, True)
+    assert (shares[-1], "224 tokens" in reported[-1][1]) == (1, True)
 
 
-def test_a_step_reads_every_weight_but_the_tables_that_it_looks_up(checkpoint_folder: Path) -> None:
+def test_a_decode_step_reads_every_weight_but_the_embedding_tables(checkpoint_folder: Path) -> None:
     decoder = load(checkpoint_folder, device=CPU, dtype=torch.float32).decoder
     config = decoder.config
     assert config.tied_head
     assert decoder.step_bytes == 4 * (decoder.parameters - config.context_length * config.width)
 
 
-def test_an_engines_passes_give_the_decoders_own_logits(checkpoint_folder: Path) -> None:
+def test_the_tuned_decoder_gives_the_decoders_own_logits(checkpoint_folder: Path) -> None:
     engine = Engine(ModelOptions(str(checkpoint_folder)), lambda share, what: None)
-    decoder, passes = engine.decoder, ThreadedPasses(engine)
-    assert passes.threads is not None
+    decoder, tuned = engine.decoder, TunedDecoder(engine)
+    assert tuned.threads is not None
     theirs = decoder.forward([5, 6, 7], decoder.new_cache())
-    assert torch.equal(passes.forward([5, 6, 7], decoder.new_cache()), theirs)
+    assert torch.equal(tuned.forward([5, 6, 7], decoder.new_cache()), theirs)
 
 
-def test_bandwidth_is_that_of_the_quickest_read() -> None:
+def test_bandwidth_is_that_of_the_fastest_read() -> None:
     assert 1e8 < read_bandwidth(CPU, rounds=1, size=2**24) < 1e13
 
 
@@ -81,6 +81,6 @@ def test_the_share_of_the_limit_is_the_time_of_one_read_of_the_weights() -> None
     assert Speed(INFO, 1, 1, (), 40_000_000, (context,)).share_of_limit(context) is None
 
 
-def test_a_model_that_is_not_there_is_said_so_at_once(tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound):
         measure_speed(ModelOptions(str(tmp_path / "gone")))

@@ -1,4 +1,4 @@
-"""How much context a request gets, by what is computed already and by the time there is."""
+"""How much context a request gets, by what is cached and by the time left."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from model_runtime.api import CompletionRequest
-from model_runtime.engine.planning import FIRST_LINE, Plan, Planner
+from model_runtime.engine.planning import FIRST_LINE_TOKENS, Plan, Planner
 from model_runtime.engine.slots import Slots
 from model_runtime.hardware.latency_model import LatencyModel
 from model_runtime.prompting.prompt import Prompt
 from tests.model_runtime.engine.test_slots import slots
 
 MILLISECOND = 0.001
-"""What each row of a pass takes on the machine of these tests: 2048 tokens take 2 seconds."""
+"""Duration of each row of a pass in these tests: 2048 tokens take 2 seconds."""
 
-FIRST_LINE_SECONDS = FIRST_LINE * MILLISECOND
+FIRST_LINE_SECONDS = FIRST_LINE_TOKENS * MILLISECOND
 BUDGET, ANCHOR = 400, 32
 LENGTH = BUDGET - ANCHOR
 
@@ -48,52 +48,52 @@ def budget(made: Plan) -> int:
 
 
 def compute(subject: Slots, made: Plan) -> None:
-    with subject.taken("a", made.choice) as slot:
-        slot.cache.extend(made.choice.prompt.tokens[made.choice.shared :])
+    with subject.acquire("a", made.choice) as slot:
+        slot.cache.extend(made.choice.prompt.tokens[made.choice.cached :])
 
 
-def test_without_a_deadline_all_context_is_taken() -> None:
+def test_without_a_deadline_a_request_gets_all_context() -> None:
     assert budget(plan(slots(), None)) == BUDGET
 
 
 @pytest.mark.parametrize(
     ("milliseconds", "size"),
     [(500, BUDGET), (300, 256), (200, 128), (50, 128), (-10, 128)],
-    ids=["all fits", "half", "the least", "nothing fits", "it is too late"],
+    ids=["all fits", "half", "minimum", "nothing fits", "too late"],
 )
-def test_the_context_fits_the_time_beside_a_first_line(milliseconds: int, size: int) -> None:
+def test_the_context_leaves_time_for_a_first_line(milliseconds: int, size: int) -> None:
     made = plan(slots(), milliseconds * MILLISECOND)
     assert budget(made) == size
     assert (
         milliseconds <= 50
-        or made.choice.left * MILLISECOND + FIRST_LINE_SECONDS <= milliseconds * MILLISECOND
+        or made.choice.uncached * MILLISECOND + FIRST_LINE_SECONDS <= milliseconds * MILLISECOND
     )
 
 
-def test_what_is_computed_already_takes_no_time() -> None:
+def test_cached_tokens_take_no_time() -> None:
     subject = slots()
     compute(subject, plan(subject, None))
     made = plan(subject, 40 * MILLISECOND, LENGTH + 10)
-    assert (budget(made), made.choice.left) == (BUDGET, 10)
+    assert (budget(made), made.choice.uncached) == (BUDGET, 10)
 
 
-def test_a_small_context_is_found_again_until_the_whole_one_is_computed() -> None:
+def test_a_small_context_is_reused_until_the_full_one_is_computed() -> None:
     subject = slots()
     compute(subject, plan(subject, 300 * MILLISECOND))
     again = plan(subject, 50 * MILLISECOND, LENGTH + 5)
-    assert (budget(again), again.choice.left) == (256, 5)
+    assert (budget(again), again.choice.uncached) == (256, 5)
     compute(subject, again)
-    compute(subject, plan(subject, None, LENGTH + 5))  # when nobody waited
-    whole = plan(subject, 50 * MILLISECOND, LENGTH + 6)
-    assert (budget(whole), whole.choice.left) == (BUDGET, 1)
+    compute(subject, plan(subject, None, LENGTH + 5))  # in the background
+    full = plan(subject, 50 * MILLISECOND, LENGTH + 6)
+    assert (budget(full), full.choice.uncached) == (BUDGET, 1)
 
 
-def test_all_context_is_what_later_requests_will_share_however_small_it_is_now() -> None:
+def test_the_full_prompt_has_all_context_even_where_the_chosen_one_has_less() -> None:
     made = plan(slots(), 200 * MILLISECOND)
-    assert (budget(made), made.ahead.tokens[0]) == (128, BUDGET)
+    assert (budget(made), made.full.tokens[0]) == (128, BUDGET)
 
 
-def test_a_single_slot_is_kept_for_the_whole_context() -> None:
+def test_a_single_slot_is_kept_for_the_full_context() -> None:
     assert budget(plan(slots(1), 200 * MILLISECOND)) == BUDGET
 
 
@@ -102,8 +102,8 @@ def test_a_context_that_is_small_already_is_not_made_larger() -> None:
     assert len(made.choice.prompt.tokens) <= 100
 
 
-def test_who_shares_the_model_shares_the_time() -> None:
+def test_concurrent_completions_share_the_time() -> None:
     subject = slots()
-    with subject.taken("b", subject.best("b", [Prompt([1, 2], "spm")])):
+    with subject.acquire("b", subject.choose("b", [Prompt([1, 2], "spm")])):
         made = plan(subject, 300 * MILLISECOND)
     assert budget(made) == 128

@@ -1,4 +1,4 @@
-"""Somebody edits a real file: what a model is asked at each key."""
+"""The requests of a user who edits a real file, one per key."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ FILE = Path(__file__).parents[3] / "model_runtime" / "prompting" / "prompt.py"
 
 
 def typing_session(keys: int, request: CompletionRequest) -> Iterator[CompletionRequest]:
-    """Type so many keys in the middle of a file; every 7th is a wrong one, and is taken back at once.
+    """Type keys in the middle of a file; every 7th is preceded by a mistake that is deleted at once.
 
-    Half-way the cursor jumps to a place further down. Each key is a request like `request`.
+    Half-way the cursor jumps further down. Each key is a request like `request`.
     """
     text = FILE.read_text(encoding="utf-8")
     for start in (3000, 5000):

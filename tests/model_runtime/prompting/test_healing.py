@@ -1,4 +1,4 @@
-"""A cursor in the middle of a token: what is given back, and that it is written again byte by byte."""
+"""A cursor inside a token: what is rolled back, and that it is written again byte by byte."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def any_tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     return TOKENIZERS[request.param]()
 
 
-def liking(tokenizer: Tokenizer, *texts: str) -> Tensor:
-    """Logits for a model that would like best to say the first text, then the second, then anything else.
+def logits_for(tokenizer: Tokenizer, *texts: str) -> Tensor:
+    """Logits that prefer the first text, then the second, then any other token.
 
     Each has to be one token.
     """
@@ -61,11 +61,11 @@ def liking(tokenizer: Tokenizer, *texts: str) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "given_back"),
+    ("prefix", "rolled_back"),
     [
         ("x = pri", " pri"),
         ("ind", "ind"),
-        ("x = print", ""),  # no token goes on
+        ("x = print", ""),  # there is no longer token
         ("(ind", "ind"),
         ("index_ind", "ind"),  # longer than any token: its last one
         ("x = ", " "),
@@ -75,7 +75,7 @@ def liking(tokenizer: Tokenizer, *texts: str) -> Tensor:
         ("x = 1\n", "\n"),  # more indentation may belong to it
         ("x = 1\r\n", "\n"),
         ("x = 1\n\n", "\n\n"),
-        ("x = 1\n\n\n    ", " "),  # indentation that is there was meant
+        ("x = 1\n\n\n    ", " "),  # existing indentation is intended
         ("x = 1\r\nind", "ind"),
         ("x = 1\n\t", ""),
         ("x = 1\n\tind", "ind"),
@@ -85,30 +85,32 @@ def liking(tokenizer: Tokenizer, *texts: str) -> Tensor:
         ("# 東", " 東"),
     ],
 )
-def test_the_beginning_of_a_longer_token_is_given_back(healer: Healer, prefix: str, given_back: str) -> None:
-    assert healer.cut(prefix) == (prefix[: len(prefix) - len(given_back)], given_back)
+def test_the_beginning_of_a_longer_token_is_rolled_back(
+    healer: Healer, prefix: str, rolled_back: str
+) -> None:
+    assert healer.roll_back(prefix) == (prefix[: len(prefix) - len(rolled_back)], rolled_back)
 
 
-def test_a_word_is_given_back_whatever_tokens_it_was_split_into(healer: Healer, tokenizer: Tokenizer) -> None:
+def test_a_word_of_several_tokens_is_rolled_back(healer: Healer, tokenizer: Tokenizer) -> None:
     assert len(tokenizer.encode(" continu")) > 1
     assert len(tokenizer.encode(" continue")) == 1
-    assert healer.cut("    continu") == ("   ", " continu")
+    assert healer.roll_back("    continu") == ("   ", " continu")
 
 
 def test_the_prompt_stays_the_same_while_a_word_is_typed(healer: Healer) -> None:
     word = " continue"
-    assert {healer.cut("for x in y:" + word[:end])[0] for end in range(1, len(word))} == {"for x in y:"}
+    assert {healer.roll_back("for x in y:" + word[:end])[0] for end in range(1, len(word))} == {"for x in y:"}
 
 
-def test_half_a_character_is_never_given_back(tokenizer: Tokenizer, healer: Healer) -> None:
+def test_half_a_character_is_never_rolled_back(tokenizer: Tokenizer, healer: Healer) -> None:
     pieces = list(map(tokenizer.bytes_of, tokenizer.encode("# 🎈")))
     assert pieces[-1] == "🎈".encode()[-1:]  # 🎉, which is a token, begins alike
-    assert healer.cut("# 🎈")[1] in ("", "🎈", " 🎈")
+    assert healer.roll_back("# 🎈")[1] in ("", "🎈", " 🎈")
 
 
 def test_a_lone_surrogate_that_an_editor_sends_is_left_where_it_is(healer: Healer) -> None:
-    kept, given_back = healer.cut("x = '\ud83d")
-    assert kept + given_back == "x = '\ud83d"
+    kept, rolled_back = healer.roll_back("x = '\ud83d")
+    assert kept + rolled_back == "x = '\ud83d"
 
 
 @cache
@@ -125,27 +127,29 @@ TEXTS = st.text() | st.lists(
 
 @settings(max_examples=100)
 @given(prefix=TEXTS)
-def test_what_is_kept_and_given_back_makes_the_prefix(
+def test_what_is_kept_and_rolled_back_makes_the_prefix(
     healer: Healer, tokenizer: Tokenizer, prefix: str
 ) -> None:
-    kept, given_back = healer.cut(prefix)
-    assert kept + given_back == prefix
-    assert not {"\n", "\r"} & set(given_back.rstrip())
-    spelled = given_back.encode(errors="replace")
-    assert not given_back or any(text.startswith(spelled) and text != spelled for text in texts_of(tokenizer))
+    kept, rolled_back = healer.roll_back(prefix)
+    assert kept + rolled_back == prefix
+    assert not {"\n", "\r"} & set(rolled_back.rstrip())
+    spelled = rolled_back.encode(errors="replace")
+    assert not rolled_back or any(
+        text.startswith(spelled) and text != spelled for text in texts_of(tokenizer)
+    )
 
 
 @settings(max_examples=40)
 @given(prefix=TEXTS, seed=st.integers(0, 2**32))
-def test_what_was_given_back_is_written_again_whatever_the_model_likes(
+def test_what_was_rolled_back_is_written_again_whatever_the_logits(
     any_tokenizer: Tokenizer, prefix: str, seed: int
 ) -> None:
     healer = Healer(any_tokenizer)
-    given_back = healer.cut(prefix)[1] or prefix.replace("\n", "")
+    rolled_back = healer.roll_back(prefix)[1] or prefix.replace("\n", "")
     random = torch.Generator().manual_seed(seed)
-    sample = healer.sampler(Sampler(temperature=1.0, seed=seed), given_back)
-    decoder, written, told = IncrementalDecoder(any_tokenizer, skip=given_back), b"", ""
-    expected = given_back.encode(errors="replace")
+    sample = healer.sampler(Sampler(temperature=1.0, seed=seed), rolled_back)
+    decoder, written, told = IncrementalDecoder(any_tokenizer, skip=rolled_back), b"", ""
+    expected = rolled_back.encode(errors="replace")
     while len(written) < len(expected):
         token = sample(torch.randn(any_tokenizer.size, generator=random) * 3)
         assert not any_tokenizer.is_control(token)
@@ -156,39 +160,37 @@ def test_what_was_given_back_is_written_again_whatever_the_model_likes(
 
 
 def test_pri_becomes_print(healer: Healer, tokenizer: Tokenizer) -> None:
-    kept, given_back = healer.cut("    pri")
-    sample, decoder = healer.sampler(Sampler(), given_back), IncrementalDecoder(tokenizer, skip=given_back)
-    likes = [liking(tokenizer, " value", " print", " pr"), liking(tokenizer, "(", " print")]
+    kept, rolled_back = healer.roll_back("    pri")
+    sample, decoder = healer.sampler(Sampler(), rolled_back), IncrementalDecoder(tokenizer, skip=rolled_back)
+    likes = [logits_for(tokenizer, " value", " print", " pr"), logits_for(tokenizer, "(", " print")]
     assert kept == "   "
     assert "".join(decoder.feed(sample(logits)) for logits in likes) == "nt("
 
 
 def test_a_word_that_was_whole_is_written_as_it_was(healer: Healer, tokenizer: Tokenizer) -> None:
-    kept, given_back = healer.cut("for x in")  # it might become " int" or " index"
-    assert (kept, given_back) == ("for x", " in")
-    sample, decoder = healer.sampler(Sampler(), given_back), IncrementalDecoder(tokenizer, skip=given_back)
-    likes = [liking(tokenizer, " value", " in", " index"), liking(tokenizer, " value", " index")]
+    kept, rolled_back = healer.roll_back("for x in")  # it might become " int" or " index"
+    assert (kept, rolled_back) == ("for x", " in")
+    sample, decoder = healer.sampler(Sampler(), rolled_back), IncrementalDecoder(tokenizer, skip=rolled_back)
+    likes = [logits_for(tokenizer, " value", " in", " index"), logits_for(tokenizer, " value", " index")]
     assert "".join(decoder.feed(sample(logits)) for logits in likes) == " value"
 
 
-def test_a_control_token_does_not_come_before_the_word_is_written(
-    healer: Healer, tokenizer: Tokenizer
-) -> None:
+def test_no_control_token_comes_before_the_word_is_written(healer: Healer, tokenizer: Tokenizer) -> None:
     end = tokenizer.token_id("<|endoftext|>")
     assert end is not None
-    logits = liking(tokenizer, " print")
+    logits = logits_for(tokenizer, " print")
     logits[end] = 9.0
     sample = healer.sampler(Sampler(), " pri")
     assert [sample(logits), sample(logits)] == [*tokenizer.encode(" print"), end]
 
 
-def test_where_nothing_was_given_back_the_sampler_is_left_alone(healer: Healer) -> None:
+def test_where_nothing_was_rolled_back_the_sampler_is_unchanged(healer: Healer) -> None:
     sample = Sampler()
     assert healer.sampler(sample, "") is sample
 
 
 def test_logits_are_not_changed(healer: Healer, tokenizer: Tokenizer) -> None:
-    logits = liking(tokenizer, " print")
+    logits = logits_for(tokenizer, " print")
     before = logits.clone()
     healer.sampler(Sampler(), " pri")(logits)
     assert torch.equal(logits, before)
@@ -203,9 +205,9 @@ def write(dtype: Dtype) -> Callable[[str], str]:
     healer = Healer(tokenizer)
 
     def writing(prefix: str) -> str:
-        kept, given_back = healer.cut(prefix)
-        text = IncrementalDecoder(tokenizer, skip=given_back)
-        sample = healer.sampler(Sampler(), given_back)
+        kept, rolled_back = healer.roll_back(prefix)
+        text = IncrementalDecoder(tokenizer, skip=rolled_back)
+        sample = healer.sampler(Sampler(), rolled_back)
         steps = generate(decoder, decoder.new_cache(), tokenizer.encode(kept), sample, max_tokens=4)
         return "".join(text.feed(token) for token in steps if token is not None)
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_runtime.api import CompletionRequest, Snippet
-from model_runtime.prompting.prompt import Prompt, Sentinels, build_prompt, find_sentinels
+from model_runtime.prompting.fim import Sentinels, find_sentinels
+from model_runtime.prompting.prompt import Prompt, lay_out
 from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import train_tokenizer
 
@@ -59,7 +60,7 @@ def test_any_prompt_keeps_to_its_budget_and_ends_with_the_prefix(
     sentinels: Sentinels | None,
 ) -> None:
     request = CompletionRequest(prefix=prefix, suffix=suffix, snippets=snippets)
-    prompt = build_prompt(request, tokenizer, sentinels, budget)
+    prompt = next(lay_out(request, tokenizer, sentinels, budget))
     assert len(prompt.tokens) <= budget
     assert prompt.layout == ("prefix" if sentinels is None else "spm")
     before, after = parts(prompt, tokenizer)
@@ -74,13 +75,13 @@ def test_any_prompt_keeps_to_its_budget_and_ends_with_the_prefix(
 
 def test_a_text_that_fits_is_kept_whole(tokenizer: Tokenizer) -> None:
     request = CompletionRequest(prefix="def add(a, b):\n    ret", suffix="\n\nprint(add(1, 2))\n")
-    prompt = build_prompt(request, tokenizer, SENTINELS, 200)
+    prompt = next(lay_out(request, tokenizer, SENTINELS, 200))
     assert parts(prompt, tokenizer) == (request.prefix, request.suffix)
 
 
-def test_a_long_text_is_shared_three_to_one_between_whole_lines(tokenizer: Tokenizer) -> None:
+def test_a_long_text_is_clipped_three_to_one_at_whole_lines(tokenizer: Tokenizer) -> None:
     request = CompletionRequest(prefix=numbered(500) + "value", suffix="\n" + numbered(500))
-    prompt = build_prompt(request, tokenizer, SENTINELS, 403)
+    prompt = next(lay_out(request, tokenizer, SENTINELS, 403))
     before, after = parts(prompt, tokenizer)
     assert request.prefix.endswith("\n" + before)
     assert after.endswith("\n")
@@ -89,16 +90,16 @@ def test_a_long_text_is_shared_three_to_one_between_whole_lines(tokenizer: Token
 
 
 @pytest.mark.parametrize(("lines_before", "lines_after"), [(0, 500), (2, 500), (500, 0), (500, 2)])
-def test_what_one_side_leaves_over_the_other_uses(
+def test_each_side_uses_what_the_other_leaves(
     tokenizer: Tokenizer, lines_before: int, lines_after: int
 ) -> None:
     request = CompletionRequest(prefix=numbered(lines_before), suffix=numbered(lines_after))
-    assert len(build_prompt(request, tokenizer, SENTINELS, 400).tokens) >= 300
+    assert len(next(lay_out(request, tokenizer, SENTINELS, 400)).tokens) >= 300
 
 
 @pytest.mark.parametrize("suffix", ["", "\n" + numbered(500)])
 @pytest.mark.parametrize("start", [0, 5, 30, 500])
-def test_while_somebody_types_only_the_prompts_end_changes(
+def test_while_the_user_types_only_the_end_of_the_prompt_changes(
     tokenizer: Tokenizer, start: int, suffix: str
 ) -> None:
     """Most keystrokes leave all but the last few tokens of the prompt as they were."""
@@ -107,7 +108,7 @@ def test_while_somebody_types_only_the_prompts_end_changes(
     moves = 0
     for end in range(len(typed)):
         request = CompletionRequest(prefix=prefix + typed[:end], suffix=suffix)
-        tokens = build_prompt(request, tokenizer, SENTINELS, 600).tokens
+        tokens = next(lay_out(request, tokenizer, SENTINELS, 600)).tokens
         common = next(
             (i for i, (a, b) in enumerate(zip(previous, tokens, strict=False)) if a != b),
             min(len(previous), len(tokens)),
@@ -121,7 +122,7 @@ def test_one_line_longer_than_the_budget_is_cut_and_moves_in_steps(tokenizer: To
     windows = set()
     line = "data = [" + ", ".join(map(str, range(20_000)))
     for end in range(len(line) - 100, len(line)):
-        prompt = build_prompt(CompletionRequest(prefix=line[:end]), tokenizer, SENTINELS, 100)
+        prompt = next(lay_out(CompletionRequest(prefix=line[:end]), tokenizer, SENTINELS, 100))
         assert 60 <= len(prompt.tokens) <= 100
         windows.add(tuple(prompt.tokens[1:21]))
     assert len(windows) <= 12
@@ -138,44 +139,44 @@ class WatchedTokenizer(Tokenizer):
 def test_a_huge_file_is_clipped_before_it_is_tokenised(checkpoint_folder: Path) -> None:
     tokenizer = WatchedTokenizer(checkpoint_folder / "tokenizer.json")
     request = CompletionRequest(prefix=numbered(50_000), suffix=numbered(50_000))
-    build_prompt(request, tokenizer, SENTINELS, 400)
+    next(lay_out(request, tokenizer, SENTINELS, 400))
     assert tokenizer.encoded < 400 * 6 * 3
 
 
 def test_sentinels_in_the_text_stay_text(tokenizer: Tokenizer) -> None:
     request = CompletionRequest(prefix="<fim_middle><fim_suffix>", suffix="<|endoftext|><fim_prefix>")
-    prompt = build_prompt(request, tokenizer, SENTINELS, 200)
+    prompt = next(lay_out(request, tokenizer, SENTINELS, 200))
     assert [token for token in prompt.tokens if token < 5] == [1, 3, 2]
     assert parts(prompt, tokenizer) == (request.prefix, request.suffix)
 
 
-def test_nothing_before_or_after_still_makes_a_prompt(tokenizer: Tokenizer) -> None:
-    assert build_prompt(CompletionRequest(prefix=""), tokenizer, SENTINELS, 8).tokens == [1, 3, 2]
-    assert build_prompt(CompletionRequest(prefix=""), tokenizer, None, 8).tokens == []
+def test_an_empty_prefix_and_suffix_make_a_prompt(tokenizer: Tokenizer) -> None:
+    assert next(lay_out(CompletionRequest(prefix=""), tokenizer, SENTINELS, 8)).tokens == [1, 3, 2]
+    assert next(lay_out(CompletionRequest(prefix=""), tokenizer, None, 8)).tokens == []
 
 
 @pytest.mark.parametrize(
     ("language", "header"), [("python", "# src/a.py\n"), ("rust", "// src/a.py\n"), ("lua", "-- src/a.py\n")]
 )
-def test_snippets_stand_before_the_prefix_under_their_paths(
+def test_snippets_precede_the_prefix_under_their_paths(
     tokenizer: Tokenizer, language: str, header: str
 ) -> None:
     snippets = (Snippet("src/a.py", "one()"), Snippet("src/a.py", "two()\n\n"))
     request = CompletionRequest(prefix="x = ", suffix="\n", snippets=snippets, language=language)
-    before, _ = parts(build_prompt(request, tokenizer, SENTINELS, 200), tokenizer)
+    before, _ = parts(next(lay_out(request, tokenizer, SENTINELS, 200)), tokenizer)
     assert before == f"{header}one()\n\n{header}two()\n\nx = "
 
 
 def test_snippets_that_do_not_fit_are_left_out_from_the_first_on(tokenizer: Tokenizer) -> None:
     snippets = (Snippet("a", "one()"), Snippet("b", numbered(100)), Snippet("c", "three()"))
     request = CompletionRequest(prefix="x = ", snippets=snippets)
-    before, _ = parts(build_prompt(request, tokenizer, SENTINELS, 100), tokenizer)
+    before, _ = parts(next(lay_out(request, tokenizer, SENTINELS, 100)), tokenizer)
     assert before == "// a\none()\n\nx = "
 
 
-def test_snippets_give_way_to_the_prefix(tokenizer: Tokenizer) -> None:
+def test_a_prefix_that_fills_the_budget_leaves_no_room_for_snippets(tokenizer: Tokenizer) -> None:
     request = CompletionRequest(prefix=numbered(500), snippets=(Snippet("a", "1"),))
-    before, _ = parts(build_prompt(request, tokenizer, SENTINELS, 400), tokenizer)
+    before, _ = parts(next(lay_out(request, tokenizer, SENTINELS, 400)), tokenizer)
     assert request.prefix.endswith(before)
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from model_runtime.api import CompletionRequest, Snippet
-from model_runtime.prompting.fim import FAMILIES, Family
-from model_runtime.prompting.prompt import Prompt, Sentinels, build_prompt, candidates, find_sentinels
+from model_runtime.prompting.fim import FAMILIES, Family, Sentinels, find_sentinels
+from model_runtime.prompting.prompt import Prompt, lay_out
 from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.factory import CORPUS, train_tokenizer
 from tests.model_runtime.tokenization.test_sentencepiece import (
@@ -71,13 +71,13 @@ def test_a_familys_sentinels_are_found_in_its_own_tokenizer(family: Family) -> N
     assert found.prefix == tuple(ids(tokenizer, family.prefix))
     assert found.suffix == tuple(ids(tokenizer, family.suffix))
     assert found.middle == tuple(ids(tokenizer, family.middle))
-    assert found.trained == family.trained
+    assert found.layouts == family.layouts
     assert found.stops == set(ids(tokenizer, family.stops))
     assert all(map(tokenizer.is_control, found.stops | {*found.prefix, *found.suffix, *found.middle}))
 
 
 @each_family
-def test_sentinels_that_the_model_has_no_row_for_are_none(family: Family) -> None:
+def test_sentinels_that_the_model_has_no_embedding_for_are_ignored(family: Family) -> None:
     """Code Llama 34B's tokenizer may spell sentinels; its vocabulary ends before them."""
     tokenizer, found = tokenizer_of(family), sentinels_of(family)
     highest = max(*found.prefix, *found.suffix, *found.middle, *found.stops)
@@ -88,14 +88,14 @@ def test_sentinels_that_the_model_has_no_row_for_are_none(family: Family) -> Non
 @each_family
 @pytest.mark.parametrize("begins", [False, True])
 @pytest.mark.parametrize("suffix", ["\n)\n", ""])
-def test_the_candidates_are_the_trained_layouts_written_as_the_papers_have_them(
+def test_prompts_are_in_the_trained_layouts_as_the_papers_write_them(
     family: Family, begins: bool, suffix: str
 ) -> None:
     tokenizer, found = tokenizer_of(family, begins), sentinels_of(family)
     request = CompletionRequest(prefix="import os\nos.pat", suffix=suffix)
-    prompts = candidates(request, tokenizer, found, 200)
+    prompts = list(lay_out(request, tokenizer, found, 200))
     begin = [tokenizer.token_id("<s>")] if begins else []
-    encode, opening = tokenizer.encode, tokenizer.opening
+    encode, opening = tokenizer.encode, tokenizer.leading_space
     whole, head, line = (
         encode(f"{opening}import os\nos.pat"),
         encode(f"{opening}import os\n"),
@@ -104,14 +104,13 @@ def test_the_candidates_are_the_trained_layouts_written_as_the_papers_have_them(
     after = [*found.suffix, *encode(suffix), *found.middle]
     expected: dict[str, list[Any]] = {
         "spm": [*begin, *found.prefix, *after, *whole],
-        "typed": [*begin, *found.prefix, *head, *after, *line],
+        "psm-typed-line": [*begin, *found.prefix, *head, *after, *line],
         "psm": [*begin, *found.prefix, *whole, *after],
     }
-    if "spm" not in family.trained:
+    if "spm" not in family.layouts:
         del expected["spm"]
     assert {prompt.layout: prompt.tokens for prompt in prompts} == expected
     assert prompts[0].layout == next(iter(expected))
-    assert build_prompt(request, tokenizer, found, 200) == prompts[0]
 
 
 @each_family
@@ -121,12 +120,12 @@ def test_no_text_forges_a_sentinel_of_any_family(family: Family) -> None:
     request = CompletionRequest(
         prefix=f"# {forged}\ny", suffix=f"{forged}\n", snippets=(Snippet(f"{forged}.py", forged),)
     )
-    for prompt in candidates(request, tokenizer, found, 20_000):
+    for prompt in lay_out(request, tokenizer, found, 20_000):
         own = [token for token in prompt.tokens if tokenizer.is_control(token)]
         assert sorted(own) == sorted([*found.prefix, *found.suffix, *found.middle])
         snippet = f"// {forged}.py\n{forged.rstrip()}\n\n"
         assert decoded(prompt, tokenizer, found) == (
-            f"{tokenizer.opening}{snippet}{request.prefix}",
+            f"{tokenizer.leading_space}{snippet}{request.prefix}",
             request.suffix,
         )
 
@@ -134,9 +133,9 @@ def test_no_text_forges_a_sentinel_of_any_family(family: Family) -> None:
 @each_family
 def test_no_text_forges_a_sentinel_for_a_model_that_was_not_trained_with_any(family: Family) -> None:
     tokenizer, text = tokenizer_of(family), "".join(EVERY_SENTINEL)
-    tokens = build_prompt(CompletionRequest(prefix=text), tokenizer, None, 20_000).tokens
+    tokens = next(lay_out(CompletionRequest(prefix=text), tokenizer, None, 20_000)).tokens
     assert not any(map(tokenizer.is_control, tokens))
-    assert tokenizer.decode(tokens) == tokenizer.opening + text
+    assert tokenizer.decode(tokens) == tokenizer.leading_space + text
 
 
 def decoded(prompt: Prompt, tokenizer: Tokenizer, sentinels: Sentinels) -> tuple[str, str]:
@@ -159,39 +158,39 @@ def decoded(prompt: Prompt, tokenizer: Tokenizer, sentinels: Sentinels) -> tuple
     snippet=st.sampled_from(["", "x = 1\n", CORPUS[1]]),
     budget=st.integers(8, 300),
 )
-def test_every_candidate_keeps_to_the_budget_and_ends_at_the_cursor(
+def test_every_prompt_keeps_to_the_budget_and_ends_at_the_cursor(
     family: Family, begins: bool, prefix: str, suffix: str, snippet: str, budget: int
 ) -> None:
     tokenizer, found = tokenizer_of(family, begins), sentinels_of(family)
     snippets = (Snippet("a.py", snippet),) if snippet else ()
     request = CompletionRequest(prefix=prefix, suffix=suffix, snippets=snippets)
-    for prompt in candidates(request, tokenizer, found, budget):
+    for prompt in lay_out(request, tokenizer, found, budget):
         assert len(prompt.tokens) <= budget
         before, after = decoded(Prompt(prompt.tokens[begins:], prompt.layout), tokenizer, found)
         assert suffix.startswith(after.rstrip("\ufffd"))
         assert before or not prefix
-        shown = before.removeprefix(tokenizer.opening) if tokenizer.opening else before
+        shown = before.removeprefix(tokenizer.leading_space) if tokenizer.leading_space else before
         assert snippet or prefix.endswith(shown.lstrip("\ufffd"))
 
 
-@pytest.mark.parametrize("family", [row for row in FAMILIES if "spm" not in row.trained], ids=name_of)
+@pytest.mark.parametrize("family", [row for row in FAMILIES if "spm" not in row.layouts], ids=name_of)
 @pytest.mark.parametrize("lines", [10, 300])
-def test_typing_on_a_line_only_appends_where_only_psm_was_trained(family: Family, lines: int) -> None:
+def test_typing_on_a_line_only_appends_tokens_where_only_psm_was_trained(family: Family, lines: int) -> None:
     tokenizer, found = tokenizer_of(family), sentinels_of(family)
     before, line = "x = 1\n" * lines, "    return first + second"
     heads = set()
     for end in range(1, len(line)):
         request = CompletionRequest(prefix=before + line[:end], suffix="\n\ny = 2\n")
-        prompt = build_prompt(request, tokenizer, found, 400)
+        prompt = next(lay_out(request, tokenizer, found, 400))
         typed = tokenizer.encode(line[:end])
-        assert prompt.layout == "typed"
+        assert prompt.layout == "psm-typed-line"
         assert prompt.tokens[-len(typed) :] == typed
         heads.add(tuple(prompt.tokens[: -len(typed)]))
     assert len(heads) <= (1 if lines == 10 else 2)  # the window may move once
 
 
 def test_code_llamas_prompt_has_metas_ids(tmp_path: Path) -> None:
-    """`<PRE> {pre} <SUF>{suf} <MID>`: a space opens the prefix, as sentencepiece does, and nothing else.
+    """`<PRE> {pre} <SUF>{suf} <MID>`: only the prefix has sentencepiece's leading space.
 
     After `infilling_prompt_tokens` in facebookresearch/codellama and section 2.3 of the paper.
     """
@@ -199,8 +198,7 @@ def test_code_llamas_prompt_has_metas_ids(tmp_path: Path) -> None:
     pre, suf, mid, _ = ids(tokenizer, CODE_LLAMA_SENTINELS)
     request = CompletionRequest(prefix="def add(first", suffix="    return first\n")
     prompts = {
-        prompt.layout: prompt.tokens
-        for prompt in candidates(request, tokenizer, find_sentinels(tokenizer), 99)
+        prompt.layout: prompt.tokens for prompt in lay_out(request, tokenizer, find_sentinels(tokenizer), 99)
     }
 
     reference = AutoTokenizer.from_pretrained(tmp_path)
@@ -216,21 +214,21 @@ def test_code_llamas_prompt_has_metas_ids(tmp_path: Path) -> None:
     assert prompts["spm"] == reference.encode(request.prefix, suffix=request.suffix, suffix_first=True)
 
 
-def test_where_sentencepiece_opens_texts_only_the_first_is_opened(tmp_path: Path) -> None:
+def test_only_the_first_text_of_a_prompt_has_sentencepieces_leading_space(tmp_path: Path) -> None:
     tokenizer = Tokenizer(write_code_llama(tmp_path))
     found = find_sentinels(tokenizer)
     assert found is not None
     request = CompletionRequest(prefix="x = ", suffix="\n", snippets=(Snippet("a", "one()"),))
-    for prompt in candidates(request, tokenizer, found, 200):
+    for prompt in lay_out(request, tokenizer, found, 200):
         prompt = Prompt(prompt.tokens[1:], prompt.layout)
         assert decoded(prompt, tokenizer, found) == (" // a\none()\n\nx = ", "\n")
 
 
-def test_an_empty_prefix_is_not_opened_by_the_model(tmp_path: Path) -> None:
-    """In SPM prefix and middle are one text: it would begin with the space that opens every text."""
+def test_the_model_does_not_write_the_leading_space_of_an_empty_prefix(tmp_path: Path) -> None:
+    """In SPM prefix and middle are one text: it would begin with the leading space of a text."""
     tokenizer = Tokenizer(write_code_llama(tmp_path))
     found = find_sentinels(tokenizer)
     assert found is not None
     empty = CompletionRequest(prefix="", suffix="\nx")
-    assert [prompt.layout for prompt in candidates(empty, tokenizer, found, 99)] == ["psm"]
-    assert build_prompt(empty, tokenizer, None, 99).tokens == [1, *tokenizer.encode(" ")]
+    assert [prompt.layout for prompt in lay_out(empty, tokenizer, found, 99)] == ["psm"]
+    assert next(lay_out(empty, tokenizer, None, 99)).tokens == [1, *tokenizer.encode(" ")]

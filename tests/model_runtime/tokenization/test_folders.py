@@ -1,4 +1,4 @@
-"""Byte-level BPE from folders of every age, split in every way: ids are those of transformers."""
+"""Byte-level BPE from old and new folders with all kinds of pre-tokenizers: ids are those of transformers."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_ids_are_those_of_transformers(reference: Any, tokenizer: Tokenizer, tex
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_runs_of_whitespace_are_single_tokens_and_what_is_special_is_not(tmp_path: Path) -> None:
+def test_runs_of_whitespace_are_single_tokens_and_special_tokens_are_text(tmp_path: Path) -> None:
     tokenizer = Tokenizer(write_codegen(tmp_path))
     assert tokenizer.encode(" " * 8) == [RUNS[" " * 8]]
     assert tokenizer.bytes_of(RUNS["\t\t"]) == b"\t\t"
@@ -124,7 +124,7 @@ def test_a_folder_a_file_and_its_content_open_alike(tmp_path: Path) -> None:
     assert json.dumps(content) == before
 
 
-def test_truncation_and_padding_that_a_file_asks_for_are_left_out(tmp_path: Path) -> None:
+def test_truncation_and_padding_in_a_file_are_ignored(tmp_path: Path) -> None:
     library = train_tokenizer()
     library.enable_truncation(4)
     library.enable_padding(length=8)
@@ -134,7 +134,7 @@ def test_truncation_and_padding_that_a_file_asks_for_are_left_out(tmp_path: Path
     assert len(tokenizer.encode("a")) == 1
 
 
-def test_an_added_word_is_spelled_as_it_is_even_where_bytes_are_spelled_so() -> None:
+def test_an_added_word_stands_for_itself_even_where_its_spelling_is_a_byte() -> None:
     """DeepSeek-Coder's `ü` is an added token; in GPT-2's alphabet the same letter is a byte."""
     content = json.loads(train_tokenizer().to_str())
     del content["model"]["vocab"]["ü"]
@@ -182,19 +182,19 @@ def library(request: pytest.FixtureRequest) -> tokenizers.Tokenizer:
 
 
 @given(text=st.text() | st.text(alphabet="ab(: \n\r\t7") | INDENTED.map("".join))
-def test_line_by_line_the_ids_are_the_same_as_at_once(library: tokenizers.Tokenizer, text: str) -> None:
+def test_line_by_line_the_ids_are_those_of_the_whole_text(library: tokenizers.Tokenizer, text: str) -> None:
     tokenizer = Tokenizer(json.loads(library.to_str()))
     text = normalize("NFC", text)
     assert tokenizer.encode(text) == library.encode(text).ids
 
 
-def test_lines_are_remembered_but_long_ones(library: tokenizers.Tokenizer) -> None:
+def test_all_but_long_lines_are_cached(library: tokenizers.Tokenizer) -> None:
     encoded: list[str] = []
 
     class Counted(Tokenizer):
-        def _encode_anew(self, line: str) -> tuple[int, ...]:
+        def _encode_line(self, line: str) -> tuple[int, ...]:
             encoded.append(line)
-            return super()._encode_anew(line)
+            return super()._encode_line(line)
 
     tokenizer = Counted(json.loads(library.to_str()))
     text = "".join(f"def f{line}(x) {{\n    return {line};\n}}\n" for line in range(50))
@@ -206,7 +206,7 @@ def test_lines_are_remembered_but_long_ones(library: tokenizers.Tokenizer) -> No
 
 
 @given(text=st.text())
-def test_a_text_that_is_not_normalised_comes_back_as_it_was(text: str) -> None:
+def test_a_text_that_is_not_normalized_comes_back_as_it_was(text: str) -> None:
     content = json.loads(train_tokenizer().to_str()) | {"normalizer": {"type": "NFC"}}
     tokenizer = Tokenizer(content)
     assert tokenizer.decode(tokenizer.encode(f"e\u0301{text}")) == f"e\u0301{text}"

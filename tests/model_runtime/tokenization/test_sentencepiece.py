@@ -119,16 +119,18 @@ def reference(folder: Path) -> Any:
 )
 def test_ids_are_those_of_transformers(reference: Any, tokenizer: Tokenizer, text: str) -> None:
     text = f"x{text}"  # transformers' own files disagree on whether a space gets another one before it
-    assert tokenizer.encode(tokenizer.opening + text) == reference.encode(text, add_special_tokens=False)
+    assert tokenizer.encode(tokenizer.leading_space + text) == reference.encode(
+        text, add_special_tokens=False
+    )
 
 
-def test_only_a_texts_opening_has_the_space_that_sentencepiece_puts_there(tokenizer: Tokenizer) -> None:
-    assert tokenizer.opening in ("", " ")
+def test_encode_does_not_add_sentencepieces_leading_space(tokenizer: Tokenizer) -> None:
+    assert tokenizer.leading_space in ("", " ")
     assert tokenizer.decode(tokenizer.encode("def")) == "def"
     assert tokenizer.encode("def") != tokenizer.encode(" def")
 
 
-def test_a_text_begins_with_the_token_that_the_file_says(reference: Any, tokenizer: Tokenizer) -> None:
+def test_bos_is_that_of_the_file(reference: Any, tokenizer: Tokenizer) -> None:
     assert tokenizer.bos == reference.encode("x")[0] == tokenizer.token_id("<s>")
 
 
@@ -143,7 +145,7 @@ def test_a_text_begins_with_the_token_that_the_file_says(reference: Any, tokeniz
         ({"add_bos_token": True}, 1),
     ],
 )
-def test_settings_outrank_the_post_processor(settings: dict[str, Any], bos: int | None) -> None:
+def test_settings_take_precedence_over_the_post_processor(settings: dict[str, Any], bos: int | None) -> None:
     assert Tokenizer(train_pieces(), settings).bos == bos
 
 
@@ -155,7 +157,7 @@ def test_a_byte_token_is_its_byte(llama: Tokenizer) -> None:
     assert newline not in llama.encode("<0x0A>")
 
 
-def test_byte_tokens_that_a_file_marks_as_special_are_text_all_the_same() -> None:
+def test_byte_tokens_that_a_file_marks_as_special_are_text() -> None:
     content = train_pieces()
     content["added_tokens"] += [
         {"id": content["model"]["vocab"][token], "content": token, "special": True} for token in BYTES
@@ -192,7 +194,7 @@ def test_sentinels_that_are_only_in_the_vocabulary_are_control_tokens_but_tags_a
 
 
 def test_a_control_token_beyond_the_models_vocabulary_does_not_count(tmp_path: Path) -> None:
-    """transformers adds `<FILL_ME>` to Code Llama's tokenizer, for which the model has no row."""
+    """transformers adds `<FILL_ME>` to Code Llama's tokenizer, for which the model has no embedding."""
     tokenizer = Tokenizer(write_code_llama(tmp_path))
     fill = tokenizer.token_id("<FILL_ME>")
     assert fill is not None

@@ -1,3 +1,5 @@
+"""Tokenizers opened from files: lossless encoding, control tokens, incremental decoding, damaged files."""
+
 from __future__ import annotations
 
 import json

@@ -43,7 +43,7 @@ def test_a_prompt_is_laid_out_as_in_training(tokenizer: Tokenizer, layout: Layou
 
 
 def test_the_typed_line_layout_is_psm_whose_middle_begins_with_the_line(tokenizer: Tokenizer) -> None:
-    ours = prompts(tokenizer, CompletionRequest(PREFIX, SUFFIX, language="python"))["typed"].tokens
+    ours = prompts(tokenizer, CompletionRequest(PREFIX, SUFFIX, language="python"))["psm-typed-line"].tokens
     head, line = PREFIX[: PREFIX.rindex("\n") + 1], PREFIX[PREFIX.rindex("\n") + 1 :]
     assert ours == trained(Example("psm", head, line, SUFFIX)) + tokenizer.encode(line)
 
