@@ -2,12 +2,13 @@
 
     python benchmarks/healing.py HELDOUT.jsonl [--lines 500] [--seed 0] [--model MODEL] [--json FILE]
 
-HELDOUT.jsonl is written by `python -m recipes.default_model corpus`: files of packages that the default model
-was not trained on. The model completes the rest of each line greedily, between the file's real text, once
-with healing and once without, in each layout; "psm-typed-line" is PSM with the beginning of the line after the middle
-sentinel, "prefix" has no suffix and no sentinels, as for a model without fill-in-the-middle. A line is right
-if its rest matches exactly, a word if the rest of the word does. p is the probability of so uneven a split
-among the pairs that differ, if both were equally good (sign test, two-sided).
+HELDOUT.jsonl is written by `python -m recipes.default_model corpus`: files of packages that the default
+model was not trained on. The model completes the rest of each line greedily, between the file's real text,
+once with healing and once without, in each layout; "psm-typed-line" is PSM with the beginning of the line
+after the middle sentinel, "prefix" has no suffix and no sentinels, as for a model without fill-in-the-
+middle. A line is right if its rest matches exactly, a word if the rest of the word does. p is the
+probability of so uneven a split among the pairs that differ, if both were equally good (sign test, two-
+sided).
 """
 
 from __future__ import annotations
