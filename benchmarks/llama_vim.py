@@ -103,8 +103,8 @@ class LlamaVim:
         self._complete([])
         self._look()
 
-    async def settled(self) -> None:
-        """See `Assistant.settled`: no request runs and none waits for its turn."""
+    async def wait_idle(self) -> None:
+        """See `Assistant.wait_idle`: no request runs and none waits for its turn."""
         await self._idle.wait()
         if self._error is not None:
             raise self._error

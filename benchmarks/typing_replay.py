@@ -37,7 +37,7 @@ from lsp_server.bench.typist import (
     TypingSession,
     TypingSummary,
     Watch,
-    neighbours,
+    neighbouring_files,
     replay,
     summarize,
     waits_by_key,
@@ -91,7 +91,7 @@ class Ours:
         assert self._editor is not None
         document = read_document(str(file))
         others = {}
-        for path in neighbours(file):
+        for path in neighbouring_files(file):
             with suppress(CommandError):  # it can't be read: then it is not open
                 others[path.as_uri()] = read_document(str(path))
         for uri in self._open.keys() - others.keys():

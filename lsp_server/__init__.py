@@ -1,3 +1,3 @@
-"""Speaks LSP; knows text, positions and people, and never imports torch."""
+"""The language server, its command line and its tools. This package never imports torch."""
 
 __version__ = "0.1.0"

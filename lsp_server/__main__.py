@@ -1,6 +1,6 @@
-"""The `fimble` process from its start to its end; also ``python -m lsp_server``.
+"""Entry point of the `fimble` command and of ``python -m lsp_server``.
 
-**__main__** ▶ {isolation, cli}. Everything that ends the process ends it here, whatever still runs in it.
+The process always exits here, even if threads are still running.
 """
 
 import os
@@ -10,7 +10,7 @@ from lsp_server.isolation import import_path
 
 
 def run() -> None:
-    """Run the command line and end the process with its exit status."""
+    """Run the command line and exit with its status."""
     sys.path[:] = import_path()  # before anything else is imported: `python -m` puts the current folder first
     try:
         import signal
@@ -22,7 +22,7 @@ def run() -> None:
         status = main()
     except KeyboardInterrupt:
         status = 130
-    except SystemExit as exiting:  # of argparse, or `_terminated`
+    except SystemExit as exiting:  # from argparse or `_terminated`
         status = exiting.code if isinstance(exiting.code, int) else 1
     except BaseException:  # with --debug
         sys.excepthook(*sys.exc_info())
@@ -31,21 +31,21 @@ def run() -> None:
 
 
 def _terminated(number: int, _: object) -> None:
-    """End as after Ctrl-C: what needs cleaning up is cleaned up. Shells show this end as 128 + the signal."""
+    """Clean up and exit, as after Ctrl-C. By convention the exit status is 128 + the signal's number."""
     sys.exit(128 + number)
 
 
 def _end(status: int) -> None:
-    """End the process now.
+    """Exit without the interpreter's own shutdown.
 
-    A thread may be loading a model or computing. The interpreter's own end would take down torch under it,
-    which aborts the process ("terminate called without an active exception") or waits for seconds.
+    A thread may be loading a model or computing. Shutting down torch under it would abort the process
+    ("terminate called without an active exception") or take seconds.
     """
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
-    except (OSError, ValueError):  # nobody reads it any more
+    except (OSError, ValueError):  # the reader has closed the pipe
         status = status or 1
     os._exit(status)
 

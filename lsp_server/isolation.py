@@ -1,8 +1,8 @@
-"""Imports that do not depend on the current folder, in this process and in Python child processes.
+"""Keeps modules in the current folder from being imported, in this process and in Python child processes.
 
-{__main__, client, commands.doctor} ▶ **isolation**. A folder that a user looks at may hold a `json.py` or a
-`torch.py`, which is not ours to run. This module imports nothing that a starting interpreter has not loaded,
-since the current folder may still be on `sys.path`.
+The user's folder may contain a `json.py` or a `torch.py`, which must not be executed. While this module is
+imported, the current folder may still be on `sys.path`, so it only imports modules that every interpreter has
+already loaded at startup.
 """
 
 import os
@@ -10,10 +10,10 @@ import sys
 
 
 def import_path() -> list[str]:
-    """`sys.path` without the current folder, which stays only where fimble itself lies in it."""
+    """`sys.path` without the current folder, unless fimble itself is imported from there."""
     try:
         here = os.path.realpath(os.curdir)
-    except OSError:  # it was deleted
+    except OSError:  # the folder was deleted
         here = ""
     ours = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir))  # noqa: PTH118, PTH120
     others = [entry for entry in sys.path if os.path.isabs(entry) and os.path.realpath(entry) != here]  # noqa: PTH117
@@ -21,10 +21,10 @@ def import_path() -> list[str]:
 
 
 def isolated_python(code: str, *arguments: str) -> list[str]:
-    """The command that runs `code` in another interpreter, which imports what this one does and no more.
+    """The command that runs `code` in a child interpreter with the same import path as this one.
 
-    Before `code` runs, Python has imported modules itself: 3.13 imports `linecache` for ``-c``. ``-I`` keeps
-    the current folder away from that, and with it the variables ``PYTHON*``; `sys.path` is handed over, so
-    that packages which such a variable has named, or that are the user's own, are found all the same.
+    Python imports modules before it runs `code`; for example, 3.13 imports `linecache` for ``-c``. ``-I``
+    keeps it from importing them from the current folder, but also ignores the variables ``PYTHON*`` and the
+    user's site-packages. So `sys.path` is passed on explicitly.
     """
     return [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {import_path()!a}\n{code}", *arguments]

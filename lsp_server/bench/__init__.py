@@ -3,7 +3,7 @@
 from lsp_server.bench.figures import BenchFigures
 from lsp_server.bench.machine import this_machine
 from lsp_server.bench.plot import check_plot, draw
-from lsp_server.bench.typist import Editor, EditorAssistant, TypingSession, Watch, neighbours, replay
+from lsp_server.bench.typist import Editor, EditorAssistant, TypingSession, Watch, neighbouring_files, replay
 
 __all__ = [
     "BenchFigures",
@@ -13,7 +13,7 @@ __all__ = [
     "Watch",
     "check_plot",
     "draw",
-    "neighbours",
+    "neighbouring_files",
     "replay",
     "this_machine",
 ]

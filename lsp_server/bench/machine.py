@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_RELEVANT: Final = (
+_MATRIX_INSTRUCTIONS: Final = (
     *("sse4_2", "f16c", "fma", "avx", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"),
     *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "sve", "bf16"),
 )
@@ -21,8 +21,8 @@ _RELEVANT: Final = (
 class Machine:
     """A machine; what is unknown is None or empty.
 
-    `cores` are those that this process may use, `memory` is in bytes, `load` is the load average of the last
-    minute.
+    `cores` is the number that this process may use, `memory` is in bytes, `load` is the load average of the
+    last minute.
     """
 
     processor: str
@@ -41,12 +41,12 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine that this runs on."""
+    """Describe the machine that this process runs on."""
     name, flags = _processor()
     return Machine(
         processor=name or platform.processor() or platform.machine() or "unknown processor",
         cores=_cores(),
-        instructions=tuple(flag for flag in _RELEVANT if flag in flags),
+        instructions=tuple(flag for flag in _MATRIX_INSTRUCTIONS if flag in flags),
         memory=_memory(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),

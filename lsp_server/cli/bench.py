@@ -1,4 +1,4 @@
-"""``fimble bench``: what this machine does with a model, in figures."""
+"""``fimble bench``: measures prefill, decoding and typing latency on this machine."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from lsp_server.bench import TypingSession, Watch
 
 _DESCRIPTION = """\
-Type a part of a source file as a person does (intervals, slips, jumps, accepted completions), in an editor
-with `fimble serve` that has files beside it open too, and measure how long the typist waits for text; then
-measure how fast memory is read, a prompt is computed and a token is made, at growing context lengths.
+Simulate a person who types part of a source file (key intervals, typos, cursor jumps, accepted completions)
+in an editor that runs `fimble serve` and has neighbouring files open, and measure how long the typist waits
+for text. Then measure memory bandwidth, prefill and decoding speed at increasing context lengths.
 
-The share of the bandwidth limit is the time that reading the model's weights once takes at the bandwidth just
-measured, as a share of the time that a token takes. In the typing session pauses in which nothing is computed
-are left out; a key that comes while an answer is computed overtakes it, and waits for the next one."""
+The share of the bandwidth limit compares the time to read the model's weights once, at the measured memory
+bandwidth, with the time to decode a token. The typing session skips pauses in which nothing is computed. A
+key pressed before the previous answer has arrived supersedes that request and waits for its own answer."""
 
 _LOADING_SHARE, _SESSION_SHARE = 0.1, 0.5
-"""How far the progress is when the server's model is loaded, and after the typing session."""
+"""Overall progress after loading the server's model, and after the typing session."""
 
 _FILE = Path(__file__).parents[1] / "document.py"
 _CHARACTERS, _QUICK_CHARACTERS = 400, 100
@@ -48,29 +48,29 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble bench``."""
     parser = commands.add_parser(
         "bench",
-        help="this machine's figures: prefill, decoding, typing",
+        help="measure prefill, decoding and typing latency on this machine",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "file", metavar="FILE", nargs="?", help="the source file that is typed (default: one of fimble's own)"
+        "file", metavar="FILE", nargs="?", help="source file to type (default: one of fimble's own)"
     )
     parser.add_argument(
         "--characters",
         type=int,
         metavar="N",
-        help=f"type about N characters of it (default: {_CHARACTERS}; with --quick {_QUICK_CHARACTERS})",
+        help=f"how many characters to type (default: {_CHARACTERS}; with --quick {_QUICK_CHARACTERS})",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="type other passages, at other intervals"
+        "--seed", type=int, default=0, metavar="N", help="seed for passages, intervals and typos"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: figures to glance at")
-    parser.add_argument("--json", action="store_true", help="print one record, with the time of every key")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, less precise figures")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the time of every key")
     parser.add_argument(
         "--plot",
         metavar="FILE.svg|png",
         type=Path,
-        help="draw latency over context length, and the typing session's histogram",
+        help="plot latency by context length, and a histogram of the typing session",
     )
     add_model_options(parser)
     parser.set_defaults(command=_bench)
@@ -78,7 +78,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _bench(arguments: argparse.Namespace, _: OpenBackend) -> int:
-    # Imported here, since `fimble serve` has no use for it and editors wait for its start.
+    # Imported here so as not to delay the start of `fimble serve`.
     from lsp_server.bench import BenchFigures, TypingSession, check_plot, draw, this_machine
     from lsp_server.cli.event_loop import run
     from lsp_server.client import ServerGone
@@ -94,11 +94,11 @@ def _bench(arguments: argparse.Namespace, _: OpenBackend) -> int:
     document = read_document(path)
     if not document.text.strip():
         raise CommandError(f"{path} is empty: name a file that has something to type")
-    machine = this_machine()  # before we make it busy ourselves
+    machine = this_machine()  # before the benchmark itself raises the load
     session = TypingSession(document.text, arguments.seed, characters=characters)
     with progress_bar() as bar:
         show = _shows(bar)
-        # The server has its model in a process of its own, which has ended when ours is opened.
+        # The server's process has ended before the model is loaded in this one.
         try:
             watch = run(_typed(session, document, path, chosen_model(arguments), show))
         except ServerGone as error:
@@ -131,15 +131,15 @@ def _shows(bar: Progress) -> LoadProgress:
 async def _typed(
     session: TypingSession, document: Document, path: str, options: Sequence[str], show: LoadProgress
 ) -> Watch:
-    """Type `session` at a server that is started with `options`; what the typist saw."""
-    from lsp_server.bench import Editor, EditorAssistant, Watch, neighbours, replay
+    """Replay `session` with a server that is started with `options`; returns what was recorded."""
+    from lsp_server.bench import Editor, EditorAssistant, Watch, neighbouring_files, replay
 
     editor = await Editor.start(options, lambda share, what: show(_LOADING_SHARE * share, what))
     try:
-        for other in [] if path == "-" else neighbours(Path(path)):
-            with suppress(CommandError):  # it can't be read: then it is not open
+        for other in [] if path == "-" else neighbouring_files(Path(path)):
+            with suppress(CommandError):  # skip files that can't be read
                 editor.open(read_document(str(other)))
-        watch = Watch()  # its clock runs from now on
+        watch = Watch()  # starts its clock
 
         def typed(share: float) -> None:
             done = _LOADING_SHARE + (_SESSION_SHARE - _LOADING_SHARE) * share

@@ -1,7 +1,6 @@
-"""``fimble doctor``: what is wrong with the set-up, and how to mend it.
+"""``fimble doctor``: finds problems with the installation and says how to fix them.
 
-Torch is tried in a child process, so that a broken one can't take the
-doctor along.
+Torch is imported in a child process first, so that a broken installation can't crash the command.
 """
 
 from __future__ import annotations
@@ -38,8 +37,10 @@ _SAMPLE: Final = CompletionRequest(prefix="def add(a, b):\n    return ", suffix=
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble doctor``."""
-    parser = commands.add_parser("doctor", help="what is wrong with the set-up, and how to mend it")
-    parser.description = "Check Python, the packages, the device and the model; exit status 1 if one fails."
+    parser = commands.add_parser("doctor", help="find problems with the installation, and how to fix them")
+    parser.description = (
+        "Check Python, the packages, the device and the model. The exit status is 1 if a check fails."
+    )
     add_model_options(parser)
     parser.set_defaults(command=_doctor)
     return parser
@@ -60,7 +61,7 @@ def _doctor(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; where it is not ok, `remedy` says what to do."""
+    """The result of one check; unless it is ok, `remedy` says what to do."""
 
     status: Literal["ok", "warn", "fail"]
     subject: str
@@ -73,7 +74,7 @@ class Finding:
 
 
 async def examine(backend: Backend) -> AsyncIterator[Finding]:
-    """Look at everything that completing with `backend` needs, the slow things last."""
+    """Check everything that completions with `backend` need, slow checks last."""
     yield _python()
     for name in _PACKAGES:
         yield _package(name)
@@ -92,7 +93,7 @@ def _python() -> Finding:
 
 
 def _package(name: str) -> Finding:
-    from importlib import metadata  # takes as long as all of the server's own modules, which editors wait for
+    from importlib import metadata  # imported here, since it is slow and `fimble serve` must start fast
 
     try:
         return Finding("ok", name, metadata.version(name))
@@ -115,10 +116,10 @@ async def _torch() -> list[Finding]:
 
 
 async def _probe() -> dict[str, Any]:
-    """What torch says of itself.
+    """Import torch in a child process and ask for its version, threads and devices.
 
     Raises:
-        ValueError: it can't be imported; the message is the last line that it printed.
+        ValueError: torch can't be imported; the message is the last line of standard error.
     """
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(*isolated_python(_PROBE), stdout=pipe, stderr=pipe)
@@ -127,7 +128,7 @@ async def _probe() -> dict[str, Any]:
     except asyncio.TimeoutError:
         raise ValueError(f"no answer within {_PROBE_SECONDS} s") from None
     finally:
-        if child.returncode is None:  # after Ctrl-C, too
+        if child.returncode is None:  # also after Ctrl-C
             child.kill()
             await child.wait()
     if child.returncode != 0:
@@ -148,7 +149,7 @@ async def _model(backend: Backend) -> AsyncIterator[Finding]:
         )
         yield Finding("ok", "model", detail)
         if not info.fill_in_the_middle:
-            remedy = "it sees only what stands before the cursor; choose one trained to fill in the middle"
+            remedy = "it sees only the text before the cursor; choose one trained to fill in the middle"
             yield Finding("warn", "model", "does not fill in the middle", remedy)
         started = time.perf_counter()
         text = "".join([chunk.text async for chunk in backend.complete(_SAMPLE)])
@@ -156,4 +157,4 @@ async def _model(backend: Backend) -> AsyncIterator[Finding]:
         yield Finding("ok", "completion", f"{text!r} in {took * 1000:.0f} ms")
     except (BackendError, ImportError, OSError) as error:
         yield Finding("fail", "model", str(error))
-    await backend.close()  # but not after Ctrl-C, which would have to wait for a model that is loading
+    await backend.close()  # not after Ctrl-C, since closing waits for a model that is loading

@@ -1,7 +1,7 @@
-"""Runs a command's coroutine so that Ctrl-C and SIGTERM end it quietly and soon.
+"""Runs a command's coroutine so that Ctrl-C and SIGTERM end it promptly and without a traceback.
 
-commands ▶ **event_loop**. `asyncio.run` would wait for every thread that a coroutine has waited for, and
-one of those may load a model for many seconds yet.
+`asyncio.run` is not used because it waits for worker threads, and one of them may be loading a model for many
+seconds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _CLEANUP_SECONDS: Final = 1.5
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns. It is cancelled by SIGINT and SIGTERM, and then has a moment to clean up.
+    """Run `work` and return its result. SIGINT and SIGTERM cancel it; it then has 1.5 seconds to clean up.
 
-    After that moment, or at a second signal, the process ends without it.
+    After that time, or at a second signal, the process exits without further cleanup.
 
     Raises:
-        KeyboardInterrupt: SIGINT has arrived.
-        SystemExit: SIGTERM has arrived; the code is 143, as shells show such an end.
+        KeyboardInterrupt: SIGINT was received.
+        SystemExit: SIGTERM was received; the code is 143 by convention.
     """
     loop = asyncio.new_event_loop()
     task = loop.create_task(work)
@@ -45,7 +45,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def _signals(interrupt: Callable[[], object]) -> Iterator[list[int]]:
-    """Call `interrupt` for the first signal that should end the process; all of them are listed."""
+    """Call `interrupt` at the first SIGINT or SIGTERM; yields the list of received signals."""
     received: list[int] = []
     first, over = threading.Event(), threading.Event()
 
@@ -59,15 +59,16 @@ def _signals(interrupt: Callable[[], object]) -> Iterator[list[int]]:
         if len(received) > 1:
             os._exit(128 + number)
         first.set()
-        with suppress(RuntimeError):  # the event loop is closed: it is ending anyway
+        with suppress(RuntimeError):  # the event loop is closed already
             interrupt()
 
-    # Started now, since a signal handler must not wait for the locks that this takes.
+    # Started here, since starting a thread takes locks that a signal handler must not wait for.
     threading.Thread(target=enforce, name="deadline", daemon=True).start()
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # as in the background of a shell
+            # A shell may have set it to be ignored, for a process in the background.
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, receive)
     try:
         yield received
@@ -79,7 +80,7 @@ def _signals(interrupt: Callable[[], object]) -> Iterator[list[int]]:
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End what else runs in `loop`, but for threads."""
+    """Cancel the remaining tasks and close `loop`, without waiting for threads."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

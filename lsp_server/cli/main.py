@@ -1,7 +1,6 @@
-"""The ``fimble`` command: parses, delegates, prints.
+"""The ``fimble`` command: parses the command line and runs a subcommand.
 
-**cli** ▶ commands ▶ {serving, session, model_runtime}. Errors are one line on standard error and exit
-status 2; ``--debug`` shows where they come from.
+Errors are printed as one line on standard error, with exit status 2; ``--debug`` shows their tracebacks.
 """
 
 from __future__ import annotations
@@ -31,27 +30,27 @@ from model_runtime import open_backend as open_local_backend
 from model_runtime.api import BackendError, OpenBackend
 
 _DESCRIPTION = """\
-Code completion from a model on your own machine: nothing you type leaves it.
+Code completion with a language model on your own machine: your code never leaves it.
 
-`fimble try` shows them in a small editor in the terminal; other editors start
-`fimble serve`; `fimble complete` prints a completion without one; `fimble doctor`
-finds out what is wrong when something does not work."""
+To see completions now, run `fimble try`, a small editor for the terminal. Other
+editors run `fimble serve`. `fimble complete` prints a single completion.
+If something does not work, run `fimble doctor`."""
 
 _EXAMPLES = """\
 examples:
-  fimble try                        see completions now, in a small editor in the terminal
-  fimble doctor                     is everything in place?
-  fimble complete app.py:12         what comes at the end of line 12?
-  fimble complete app.py:12:5       … and before its fifth character?
-  fimble models                     which models are there, and which fit this machine?
-  fimble serve                      speak the Language Server Protocol on stdin and stdout
+  fimble try                        try completions in a small editor for the terminal
+  fimble doctor                     check the installation
+  fimble complete app.py:12         print a completion at the end of line 12
+  fimble complete app.py:12:5       … before the fifth character of line 12
+  fimble models                     list the models, and which of them fit this machine
+  fimble serve                      run the language server on stdin and stdout
 
-`fimble COMMAND --help` explains a command."""
+Run `fimble COMMAND --help` for the options of a command."""
 
 
 def main(argv: Sequence[str] | None = None, open_backend: OpenBackend = open_local_backend) -> int:
-    """Run the command line `argv`; its exit status."""
-    for stream in (sys.stdout, sys.stderr):  # a Windows console may be set to an older encoding
+    """Run the command line `argv` and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may use a legacy encoding
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     arguments = parser().parse_args(argv)
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None, open_backend: OpenBackend = open_loc
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever reads our output has enough; the interpreter must not fail on it again as it exits.
+        # The reader has closed the pipe; redirect stdout so that flushing it at exit does not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (CommandError, BackendError) as error:
@@ -76,7 +75,7 @@ def main(argv: Sequence[str] | None = None, open_backend: OpenBackend = open_loc
     except Exception as error:
         if arguments.debug:
             raise
-        return _fail(f"{type(error).__name__}: {error} (a mistake in fimble: --debug shows where)")
+        return _fail(f"{type(error).__name__}: {error} (a bug in fimble: --debug shows the traceback)")
 
 
 def _fail(message: str) -> int:
@@ -85,7 +84,7 @@ def _fail(message: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Everything that can be said to `fimble`."""
+    """The parser for the whole command line."""
     parser = Parser(
         prog="fimble",
         description=_DESCRIPTION,
@@ -99,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for each in (try_command, serve, complete, models, convert, verify, bench, evaluation, doctor, stats):
         command = each.add(commands)
-        # Also after the command's name; what was said before it stands.
+        # Also accepted after the command's name, without resetting a --debug before it.
         command.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
         )

@@ -1,4 +1,4 @@
-"""``fimble serve``: the language server, as editors start it."""
+"""``fimble serve``: runs the language server, on stdio or TCP."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from model_runtime.api import OpenBackend
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble serve``."""
-    parser = commands.add_parser("serve", help="the language server, as editors start it")
-    parser.description = "Speak the Language Server Protocol, on standard input and output or a TCP port."
+    parser = commands.add_parser("serve", help="run the language server for an editor")
+    parser.description = "Run the language server on standard input and output, or on a TCP port."
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--stdio", action="store_true", help="on standard input and output, as without it: clients may say so"
-    )
+    where.add_argument("--stdio", action="store_true", help="use standard input and output (the default)")
     where.add_argument(
         "--tcp",
         metavar="[HOST:]PORT",
-        help="listen for editors here instead; without HOST, for those on this machine only",
+        help="listen for editors on a TCP port; without HOST, only on this machine",
     )
     parser.add_argument(
         "--copilot",
         action="store_true",
-        help="for clients of GitHub Copilot, such as copilot.lua and copilot.el: answer what they ask for "
-        "beyond LSP, signing in too, on this machine alone",
+        help="support GitHub Copilot's clients, such as copilot.lua and copilot.el: also answer their own "
+        "requests, including sign-in, all locally",
     )
     add_model_options(parser)
     parser.set_defaults(command=_serve)
@@ -37,7 +35,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
-    gc.disable()  # an editor waits; LSP's types are many objects to look through, and none of them is garbage
+    gc.disable()  # for a faster start: the imports create many objects, none of which is garbage
     from lsp_server.cli.event_loop import run
     from lsp_server.server import serve_stdio, serve_tcp
 
@@ -55,4 +53,4 @@ def _serve(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
 
 
 def _say_address(host: str, port: int) -> None:
-    print(f"fimble: listening on {host}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    print(f"fimble: listening on {host}:{port}; press Ctrl-C to stop", file=sys.stderr, flush=True)

@@ -2,14 +2,14 @@
 
 from lsp_server.completion.cursor_text import indentation_below
 from lsp_server.completion.feedback import Feedback
-from lsp_server.completion.handlers import Completing
+from lsp_server.completion.handlers import CompletionHandlers
 from lsp_server.completion.items import Target
 from lsp_server.completion.session import Answer, Session, Suggestion
 from lsp_server.completion.suggester import SessionServices
 
 __all__ = [
     "Answer",
-    "Completing",
+    "CompletionHandlers",
     "Feedback",
     "Session",
     "SessionServices",

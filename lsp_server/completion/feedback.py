@@ -1,7 +1,7 @@
-"""What becomes of the suggestions that an editor was sent: shown, accepted, dismissed, kept.
+"""Tracks whether suggestions are shown, accepted, dismissed and kept, and counts that in the statistics.
 
-Editors tell when an item was accepted, and some of them when it was shown. The rest is seen from the edits
-and requests that follow. All of it is counted in the statistics.
+Editors report accepted items, and some of them report shown items. The rest is inferred from later edits and
+requests.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from lsp_server.document import Document, Position, code_units
 from lsp_server.statistics import Accepted, KeptChecks, Metrics, kept_share
 from lsp_server.trimming import Piece
 
-_MAX_SENT: Final = 64  # items of which it is not known yet what becomes of them
-_SHORTEST_INSERTED: Final = 2  # characters: one is typed, not accepted
+_MAX_SENT_ITEMS: Final = 64  # that are neither accepted nor dismissed yet
+_MIN_ACCEPTED_CHARACTERS: Final = 2  # a shorter insertion counts as typed
 
 
 @dataclass(frozen=True)
-class Sent:
-    """An item that an editor was sent: the word `typed` so far, then `piece`, for the cursor at `position`.
+class SentSuggestion:
+    """A suggestion sent to an editor for the cursor at `position`: the word `typed` so far, then `piece`.
 
-    `taken` UTF-16 units of the suggestion were accepted before, and are not in `piece` any more.
+    `taken` UTF-16 units of the suggestion were accepted before and are no longer in `piece`.
     """
 
     session: Session
@@ -37,10 +37,10 @@ class Sent:
 
 
 class Feedback:
-    """Follows the suggestions of one editor. `model` returns the name of the model that is in use.
+    """Tracks the suggestions sent to one editor. `model` returns the name of the model in use.
 
-    `tells_shown` says that the editor tells what it shows. Without it, every item counts as shown until the
-    editor does tell.
+    `tells_shown` is set if the editor reports shown items. Otherwise every item counts as shown, until the
+    editor's first report.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Feedback:
         self._sessions = sessions
         self._metrics = metrics
         self._model = model
-        self._sent: dict[str, Sent] = {}
+        self._sent: dict[str, SentSuggestion] = {}
         self._checks = KeptChecks()
         self._timer: asyncio.TimerHandle | None = None
         self._tells_shown = tells_shown
 
     def answered(self, session: Session, answer: Answer, seconds: float) -> None:
-        """A request was answered so many seconds after it came."""
+        """A request was answered after `seconds`."""
         self._dismiss(session, answer)
         if any(one.piece.text.strip() for one in answer.suggestions):
             self._metrics.answered(
@@ -71,11 +71,11 @@ class Feedback:
                 usage=answer.usage,
             )
 
-    def sent(self, suggestion: Suggestion, item: Sent) -> None:
-        """The editor has been given `item`."""
+    def sent(self, suggestion: Suggestion, item: SentSuggestion) -> None:
+        """The editor was sent `item`."""
         self._sent.pop(suggestion.id, None)
         self._sent[suggestion.id] = replace(item, taken=self._metrics.accepted_units(suggestion.id))
-        while len(self._sent) > _MAX_SENT:
+        while len(self._sent) > _MAX_SENT_ITEMS:
             del self._sent[next(iter(self._sent))]
         if not self._tells_shown:
             self._show(suggestion.id, item)
@@ -87,8 +87,8 @@ class Feedback:
             self._show(id_, self._sent[id_])
 
     def inserted(self, document: Document, text: str, end: Position) -> None:
-        """An edit has put `text` into the document, up to `end`: where that is an item, it was accepted."""
-        if len(text) < _SHORTEST_INSERTED:
+        """An edit has inserted `text` before `end`; if it matches an item, that item was accepted."""
+        if len(text) < _MIN_ACCEPTED_CHARACTERS:
             return
         for id_, sent in reversed(self._sent.items()):
             piece = sent.piece
@@ -101,7 +101,7 @@ class Feedback:
                 return
 
     def accepted(self, id_: object) -> None:
-        """The user has accepted the item: count that once, and generate what follows."""
+        """The user has accepted the item: count it once, and prefetch the completion that follows."""
         sent = self._sent.pop(id_, None) if isinstance(id_, str) else None
         if sent is None:
             return
@@ -120,7 +120,7 @@ class Feedback:
         sent.session.prefetch(sent.cursor_text.after(sent.piece))
 
     def partly_accepted(self, id_: object, length: int) -> None:
-        """The user has accepted so many UTF-16 units of the item; all of them make it accepted."""
+        """The user has accepted the first `length` UTF-16 units of the item, possibly all of them."""
         sent = self._sent.get(id_) if isinstance(id_, str) else None
         if sent is None:
             return
@@ -132,16 +132,16 @@ class Feedback:
             self._metrics.partly_accepted(id_, sent.taken + length)
 
     def rejected(self, id_: object) -> None:
-        """The user has taken the item off the screen."""
+        """The user has dismissed the item."""
         if isinstance(id_, str) and self._sent.pop(id_, None) is not None:
             self._metrics.dismissed(id_)
 
     def close_document(self, document: Document) -> None:
-        """What becomes of accepted text in `document` is not seen any more."""
+        """Stop checking accepted text in `document`."""
         self._checks.forget(document.uri)
 
     def close(self) -> None:
-        """The editor has gone."""
+        """Stop all checks."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -149,12 +149,12 @@ class Feedback:
     def _name(self) -> str:
         return self._model() or "unknown"
 
-    def _show(self, id_: str, item: Sent) -> None:
+    def _show(self, id_: str, item: SentSuggestion) -> None:
         length = code_units(item.piece.text, "utf-16")
         self._metrics.shown(id_, model=self._name, language=item.session.document.language, length=length)
 
     def _dismiss(self, session: Session, answer: Answer) -> None:
-        """Items that are not in `answer` any more were dismissed, unless all of their text was typed."""
+        """Count items that are no longer in `answer` as dismissed, unless their whole text was typed."""
         still = {suggestion.id for suggestion in answer.suggestions}
         for id_, sent in list(self._sent.items()):
             if sent.session is session and id_ not in still:
@@ -170,7 +170,7 @@ class Feedback:
             self._timer = asyncio.get_running_loop().call_at(self._checks.next_time, self._check)
 
     def _check(self) -> None:
-        """See how much of the accepted text still stands."""
+        """Measure how much of the accepted text is still in the documents."""
         for after, accepted in self._checks.due(self._now()):
             session = self._sessions.get(accepted.uri)
             if session is not None:

@@ -1,6 +1,6 @@
-"""Completions for an editor: its requests to sessions, their answers to items, and what became of these.
+"""Handles an editor's completion requests: asks the document's session and returns its suggestions as items.
 
-{workspace, copilot} ▶ **handlers** ▶ {items, feedback, protocol} ▶ session.
+What the editor reports about the items later is passed on to `Feedback`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from lsprotocol import types
 
-from lsp_server.completion.feedback import Feedback, Sent
+from lsp_server.completion.feedback import Feedback, SentSuggestion
 from lsp_server.completion.items import Target, item_usage
 from lsp_server.completion.session import Answer, Session, Show, Suggestion
 from lsp_server.document import Document, Position, Selection
@@ -27,15 +27,16 @@ from lsp_server.protocol import (
 )
 from model_runtime.api import BackendError, Usage
 
-Aim = Callable[[Document, Position], Target]
-"""Where what is found at a cursor goes, which is for the kind of request to say."""
+TargetFactory = Callable[[Document, Position], Target]
+"""Computes the target of the suggestions at a cursor, which depends on the kind of request."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What there is to show, perhaps nothing, and where it goes.
+class CompletionResult:
+    """The suggestions to show, perhaps none, and where they go.
 
-    `source` says who answered, if anybody, and `usage` what was computed since the last answer, if known.
+    `source` is None if completions are disabled; `usage` is what was computed since the last answer, if
+    known.
     """
 
     suggestions: Sequence[Suggestion]
@@ -44,18 +45,18 @@ class Found:
     usage: Usage | None = None
 
 
-class Completing:
-    """Answers one editor's requests for completions.
+class CompletionHandlers:
+    """Handles one editor's completion requests.
 
-    `sessions` are the open documents by URI. Where completions are not `enabled`, there is nothing to show.
-    `progress` takes partial results. `failed` is told what the user can mend. With `tells_source` lists of
-    items say whether they came from memory and what they cost, with `markdown` pop-ups show code as such.
+    `sessions` are the sessions of the open documents by URI. Unless `enabled()`, all answers are empty.
+    `progress` sends partial results. `failed` is called with errors of the backend. With `tells_source`
+    answers have a `source` and a `usage`; with `markdown` the documentation of pop-up items is Markdown.
     """
 
     def __init__(
         self,
         sessions: Mapping[str, Session],
-        outcomes: Feedback,
+        feedback: Feedback,
         enabled: Callable[[], bool],
         progress: Callable[[types.ProgressParams], None],
         failed: Callable[[BackendError], None],
@@ -64,7 +65,7 @@ class Completing:
         markdown: bool = False,
     ) -> None:
         self._sessions = sessions
-        self._outcomes = outcomes
+        self._feedback = feedback
         self._enabled = enabled
         self._progress = progress
         self._failed = failed
@@ -72,19 +73,19 @@ class Completing:
         self._markdown = markdown
 
     async def inline(self, params: InlineCompletionParams) -> InlineCompletionList | None:
-        """Ghost text; None, not an empty list, where a newer request has come.
+        """Items for ghost text; None, not an empty list, if a newer request has superseded this one.
 
-        An editor hides what it shows when it gets an empty list, and keeps it when it gets None.
+        An editor hides its ghost text when it gets an empty list, and keeps it when it gets None.
         """
         token, context = params.partial_result_token, params.context
         info = context.selected_completion_info
         selected = None if info is None else Selection(info.text, range_of(info.range))
 
-        def show(found: Found) -> None:
+        def show(result: CompletionResult) -> None:
             assert token is not None
-            self._progress(types.ProgressParams(token, _inline_list(found)))
+            self._progress(types.ProgressParams(token, _inline_list(result)))
 
-        found = await self.find(
+        result = await self.complete_at(
             params.text_document.uri,
             position_of(params.position),
             partial(Target.inline, selected=selected),
@@ -92,80 +93,80 @@ class Completing:
             invoked=context.trigger_kind is types.InlineCompletionTriggerKind.Invoked,
             show=None if token is None else show,
         )
-        if found is None:
+        if result is None:
             return None
-        answer = _inline_list(found)
+        answer = _inline_list(result)
         if self._tells_source:
-            answer.source = found.source
-            answer.usage = None if found.usage is None else item_usage(found.usage)
+            answer.source = result.source
+            answer.usage = None if result.usage is None else item_usage(result.usage)
         return answer
 
     async def popup(self, params: types.TextDocumentPositionParams) -> types.CompletionList | None:
-        """A pop-up's items, or None where a newer request has come."""
-        found = await self.find(params.text_document.uri, position_of(params.position), Target.word)
-        if found is None:
+        """Items for a pop-up; None if a newer request has superseded this one."""
+        result = await self.complete_at(params.text_document.uri, position_of(params.position), Target.word)
+        if result is None:
             return None
-        items = [found.target.popup_item(one, markdown=self._markdown) for one in found.suggestions]
-        return types.CompletionList(is_incomplete=True, items=items)  # what fits changes with every key
+        items = [result.target.popup_item(one, markdown=self._markdown) for one in result.suggestions]
+        return types.CompletionList(is_incomplete=True, items=items)  # ask again after every key
 
-    async def find(
+    async def complete_at(
         self,
         uri: str,
         position: Position,
-        aim: Aim,
+        target_at: TargetFactory,
         *,
         selected: Selection | None = None,
         invoked: bool = False,
-        show: Callable[[Found], None] | None = None,
-    ) -> Found | None:
-        """What there is to show at a place, or None where that is not known, whatever the reason.
+        show: Callable[[CompletionResult], None] | None = None,
+    ) -> CompletionResult | None:
+        """The suggestions at a position, or None if there is no answer, for whatever reason.
 
-        `show` is given it as it grows: what is seen can be accepted, before it is whole.
+        `show` is called with partial results, whose suggestions can be accepted already.
         """
         session = self._sessions.get(uri)
         if session is None:
-            return None  # closed a moment ago, say: nothing to complete, and no mistake either
+            return None  # the document may just have been closed, which is not an error
         cursor = session.document.clamp(position)
-        target = aim(session.document, cursor)
+        target = target_at(session.document, cursor)
         if not self._enabled():
-            return Found((), target, None)
+            return CompletionResult((), target, None)
 
-        def found_in(answer: Answer) -> Found:
+        def result_of(answer: Answer) -> CompletionResult:
             items = self._remember(session, cursor, answer, target)
-            return Found(items, target, answer.source, answer.usage)
+            return CompletionResult(items, target, answer.source, answer.usage)
 
         answer = await self._complete(
             session,
             cursor,
             selected,
             invoked=invoked,
-            show=None if show is None else lambda answer: show(found_in(answer)),
+            show=None if show is None else lambda answer: show(result_of(answer)),
         )
-        return None if answer is None else found_in(answer)
+        return None if answer is None else result_of(answer)
 
     def shown(self, params: DidShowCompletionParams) -> None:
-        """The editor has drawn an item."""
+        """The editor has shown an item."""
         self.note_shown(params.item.id)
 
     def partly_accepted(self, params: DidPartiallyAcceptCompletionParams) -> None:
-        """The editor has inserted a part of an item."""
+        """The editor has inserted part of an item."""
         self.accept_part(params.item.id, params.accepted_length)
 
     def note_shown(self, id_: object) -> None:
-        """The editor has drawn the item with this id."""
-        self._outcomes.shown(id_)
+        """The editor has shown the item with this id."""
+        self._feedback.shown(id_)
 
     def accept(self, id_: object) -> None:
         """The editor has inserted the item with this id."""
-        self._outcomes.accepted(id_)
+        self._feedback.accepted(id_)
 
     def accept_part(self, id_: object, length: int) -> None:
-        """The editor has inserted so many UTF-16 units of the item with this id."""
-        self._outcomes.partly_accepted(id_, length)
+        """The editor has inserted the first `length` UTF-16 units of the item with this id."""
+        self._feedback.partly_accepted(id_, length)
 
     def reject(self, id_: object) -> None:
         """The user has dismissed the item with this id."""
-        self._outcomes.rejected(id_)
+        self._feedback.rejected(id_)
 
     async def _complete(
         self,
@@ -176,7 +177,7 @@ class Completing:
         invoked: bool = False,
         show: Show | None = None,
     ) -> Answer | None:
-        """The session's answer, or None where there is none to show, whatever the reason."""
+        """The session's answer, or None if it has none, for whatever reason."""
         for other in self._sessions.values():
             if other is not session:
                 other.cancel_background()
@@ -197,20 +198,20 @@ class Completing:
             self._failed(error)
             return None
         if answer is not None:
-            # Who sees it grow has waited for its beginning only.
-            self._outcomes.answered(session, answer, (seen[0] if seen else loop.time()) - asked)
+            # With partial results, the latency is that of the first one.
+            self._feedback.answered(session, answer, (seen[0] if seen else loop.time()) - asked)
         return answer
 
     def _remember(
         self, session: Session, cursor: Position, answer: Answer, target: Target
     ) -> tuple[Suggestion, ...]:
-        """What there is to show of `answer`; it can be accepted from now on."""
+        """The suggestions in `answer` with text to show; from now on they can be accepted."""
         suggestions = tuple(one for one in answer.suggestions if one.piece.text.strip())
         for suggestion in suggestions:
-            item = Sent(session, cursor, answer.cursor_text, suggestion.piece, target.typed)
-            self._outcomes.sent(suggestion, item)
+            item = SentSuggestion(session, cursor, answer.cursor_text, suggestion.piece, target.typed)
+            self._feedback.sent(suggestion, item)
         return suggestions
 
 
-def _inline_list(found: Found) -> InlineCompletionList:
-    return InlineCompletionList([found.target.inline_item(one) for one in found.suggestions])
+def _inline_list(result: CompletionResult) -> InlineCompletionList:
+    return InlineCompletionList([result.target.inline_item(one) for one in result.suggestions])

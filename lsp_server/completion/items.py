@@ -1,7 +1,7 @@
-"""Completions as the editor shows them: LSP's items.
+"""Converts suggestions to LSP's completion items.
 
-handlers ▶ **items** ▶ {session, document, protocol}. Each item carries a command with its id. An editor
-runs it when the item is accepted, and names it when one was shown.
+Each item has a command with the suggestion's id. The editor runs the command when the item is accepted, and
+sends it along when it reports that the item was shown.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from model_runtime.api import Usage
 
 @dataclass(frozen=True)
 class Target:
-    """Where an item goes: it replaces what is at `where`, begins with `typed`, and `rest` follows it.
+    """Where an item goes: it replaces the range `where` and begins with `typed`.
 
-    `before` is what else stands on the line.
+    `rest` is the text of the line after `where`, `before` the text before it (for pop-ups only).
 
-    LSP prefers items that replace the word being typed to such that are inserted after it. But some editors
-    draw those over the rest of the line, so where there is one they begin at the cursor.
+    LSP recommends items that replace the word being typed. But some editors draw such ghost text over the
+    rest of the line; so if there is text after the cursor, ghost text begins at the cursor.
     """
 
     where: Range
@@ -38,7 +38,7 @@ class Target:
 
     @classmethod
     def inline(cls, document: Document, cursor: Position, selected: Selection | None) -> Target:
-        """For ghost text at `cursor`, or after a pop-up's selected item."""
+        """The target of ghost text at `cursor`, or after a pop-up's selected item."""
         if selected is not None:
             where, typed = selected.where, selected.text
         elif document.rest_of_line(cursor).strip():
@@ -49,7 +49,7 @@ class Target:
 
     @classmethod
     def word(cls, document: Document, cursor: Position) -> Target:
-        """For a pop-up, whose items editors sift by the word that is being typed."""
+        """The target of pop-up items, which editors filter by the word being typed."""
         start, word = document.word_before(cursor)
         before = document.text_in(Range(Position(start.line, 0), start))
         where, rest = Range(start, cursor), document.rest_of_line(cursor)
@@ -57,20 +57,20 @@ class Target:
 
     @classmethod
     def line(cls, document: Document, cursor: Position) -> Target:
-        """For clients that take the line up to `cursor` away and insert it anew."""
+        """The target for clients that replace the whole line up to `cursor`."""
         where = Range(Position(cursor.line, 0), cursor)
         return cls(where, document.text_in(where), document.rest_of_line(cursor), document.encoding)
 
     def inline_item(self, suggestion: Suggestion) -> types.InlineCompletionItem:
-        """`suggestion` as ghost text."""
+        """An item for ghost text."""
         return types.InlineCompletionItem(
             insert_text=self.typed + suggestion.piece.text,
             range=lsp_range(self.covering(suggestion.piece)),
-            command=_command(suggestion),
+            command=_accept_command(suggestion),
         )
 
     def popup_item(self, suggestion: Suggestion, *, markdown: bool = False) -> types.CompletionItem:
-        """`suggestion` in a list. Its label has room for one line; of several, all are documentation."""
+        """An item for a pop-up. The label is its first line; the documentation has all, if it has several."""
         text = self.typed + suggestion.piece.text
         item = types.CompletionItem(
             label=text.strip().partition("\n")[0],
@@ -78,30 +78,30 @@ class Target:
             detail="fimble",
             text_edit=types.TextEdit(lsp_range(self.covering(suggestion.piece)), text),
             insert_text_mode=types.InsertTextMode.AsIs,
-            command=_command(suggestion),
+            command=_accept_command(suggestion),
         )
         if "\n" in text:
             lines = dedent(self.before + text)
-            item.documentation = _fenced(lines, self.language) if markdown else lines
+            item.documentation = _code_block(lines, self.language) if markdown else lines
         return item
 
     def covering(self, piece: Piece) -> Range:
-        """What an item replaces: also what stands behind the cursor and `piece` brings along itself."""
+        """The range that an item replaces, including text after the cursor that `piece` also contains."""
         end = self.where.end
         covered = code_units(self.rest[: piece.covers], self.encoding)
         return Range(self.where.start, Position(end.line, end.character + covered))
 
 
 def item_usage(usage: Usage) -> CompletionUsage:
-    """What was computed, for clients that are told the source."""
+    """Convert `usage` to its protocol type."""
     return CompletionUsage(usage.prompt_tokens, usage.reused_tokens, usage.decoded_tokens)
 
 
-def _fenced(code: str, language: str) -> types.MarkupContent:
-    """Markdown, with more backticks around `code` than there are in it."""
+def _code_block(code: str, language: str) -> types.MarkupContent:
+    """`code` as Markdown, in a fence with more backticks than any run in the code."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
     return types.MarkupContent(types.MarkupKind.Markdown, f"{fence}{language}\n{code}\n{fence}")
 
 
-def _command(suggestion: Suggestion) -> types.Command:
+def _accept_command(suggestion: Suggestion) -> types.Command:
     return types.Command("Accept", ACCEPT, arguments=[suggestion.id])

@@ -1,4 +1,4 @@
-"""pygls' JSON-RPC made strict, lsprotocol's types and ours, and the streams that they go over."""
+"""Strict JSON-RPC on top of pygls, message types on top of lsprotocol, and the byte streams below them."""
 
 from lsp_server.protocol.conversion import converter
 from lsp_server.protocol.extensions import (

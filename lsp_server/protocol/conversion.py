@@ -1,7 +1,7 @@
-"""JSON to lsprotocol's types and to those of `extensions`, by cattrs.
+"""Converts JSON to lsprotocol's types and to those in `extensions`, with cattrs.
 
-strict ▶ **conversion**. cattrs makes a number of a text and leaves positions unchecked where that is quicker;
-here a value is of its type or a mistake. What clients are known to leave out is assumed.
+By default cattrs coerces strings to numbers and skips some checks of positions. Here a value of the wrong
+type is an error, except that fields which clients are known to omit get a default.
 """
 
 from __future__ import annotations
@@ -20,96 +20,96 @@ from lsprotocol.converters import get_converter
 
 from lsp_server.protocol.extensions import InlineCompletionParams
 
-_Partial: TypeAlias = types.TextDocumentContentChangePartial
-_Whole: TypeAlias = types.TextDocumentContentChangeWholeDocument
+_PartialChange: TypeAlias = types.TextDocumentContentChangePartial
+_WholeChange: TypeAlias = types.TextDocumentContentChangeWholeDocument
 
-_LARGEST: Final = 2**31 - 1  # of LSP's numbers; clients send larger ones for the end of a line, say
+_MAX_INTEGER: Final = 2**31 - 1  # the maximum in LSP; clients send larger numbers for the end of a line
 
-_ASSUMED: Final[Mapping[type, Mapping[str, object]]] = {
+_DEFAULTS: Final[Mapping[type, Mapping[str, object]]] = {
     types.TextDocumentItem: {"languageId": "", "version": 0},
     types.VersionedTextDocumentIdentifier: {"version": 0},
     types.InlineCompletionContext: {"triggerKind": 2},
     InlineCompletionParams: {"context": {}},
     types.Command: {"title": "", "command": ""},
 }
-"""What a client means that leaves a field out, or says null."""
+"""Default values of fields that are missing or null."""
 
 
 @cache
 def converter() -> Converter:
-    """The converter of all connections; its hooks are compiled at first use."""
-    made = get_converter()
+    """The converter shared by all connections; its hooks are compiled on first use."""
+    cattrs_converter = get_converter()
     for kind in (bool, int, float, str):
-        made.register_structure_hook(kind, _exactly)
-    made.register_structure_hook(types.ProgressToken | None, _token)
-    made.register_structure_hook(types.InlineCompletionTriggerKind, _trigger_kind)
+        cattrs_converter.register_structure_hook(kind, _structure_exactly)
+    cattrs_converter.register_structure_hook(types.ProgressToken | None, _structure_token)
+    cattrs_converter.register_structure_hook(types.InlineCompletionTriggerKind, _structure_trigger_kind)
 
-    def change(value: Any, _: object) -> _Whole | _Partial:
+    def structure_change(value: Any, _: object) -> _WholeChange | _PartialChange:
         if isinstance(value, Mapping) and value.get("range") is not None:
-            return made.structure(value, _Partial)
-        return made.structure(value, _Whole)
+            return cattrs_converter.structure(value, _PartialChange)
+        return cattrs_converter.structure(value, _WholeChange)
 
-    def strictly(kind: Any) -> Callable[[Any, Any], Any]:
-        names = {one.name: override(rename=_camel(one.name)) for one in attrs.fields(kind)}
-        structure = make_dict_structure_fn(kind, made, **names)  # type: ignore[arg-type]
+    def structure_class(kind: Any) -> Callable[[Any, Any], Any]:
+        names = {one.name: override(rename=_camel_case(one.name)) for one in attrs.fields(kind)}
+        structure = make_dict_structure_fn(kind, cattrs_converter, **names)  # type: ignore[arg-type]
 
-        def checked(value: Any, _: object) -> Any:
+        def structure_checked(value: Any, _: object) -> Any:
             if not isinstance(value, Mapping):
                 raise ValueError
-            return structure(_given(value, kind), kind)
+            return structure(_with_defaults(value, kind), kind)
 
-        return checked
+        return structure_checked
 
-    def listed(kind: Any) -> Callable[[Any, Any], Any]:
-        structure = list_structure_factory(kind, made)
+    def structure_list(kind: Any) -> Callable[[Any, Any], Any]:
+        structure = list_structure_factory(kind, cattrs_converter)
 
-        def checked(value: Any, _: object) -> Any:
+        def structure_checked(value: Any, _: object) -> Any:
             if not isinstance(value, list):
                 raise ValueError
             return structure(value, kind)
 
-        return checked
+        return structure_checked
 
-    made.register_structure_hook_factory(is_sequence, listed)
-    made.register_structure_hook(_Partial | _Whole, change)
-    made.register_structure_hook_factory(attrs.has, strictly)
-    return made
+    cattrs_converter.register_structure_hook_factory(is_sequence, structure_list)
+    cattrs_converter.register_structure_hook(_PartialChange | _WholeChange, structure_change)
+    cattrs_converter.register_structure_hook_factory(attrs.has, structure_class)
+    return cattrs_converter
 
 
-def mistakes(error: Exception) -> str:
-    """What is wrong with a value that could not be structured, and where, as in ``position.line``."""
+def describe_errors(error: Exception) -> str:
+    """Describe why a value could not be structured, with each field's path, such as ``position.line``."""
     found = (text.partition(" @ $") for text in transform_error(error))
-    return "; ".join(f"{_camel(path.lstrip('.')) or 'all of it'}: {text}" for text, _, path in found)
+    return "; ".join(f"{_camel_case(path.lstrip('.')) or 'all of it'}: {text}" for text, _, path in found)
 
 
-def _given(value: Mapping[str, Any], kind: Any) -> dict[str, Any]:
-    """What a client says or means; null is as good as nothing."""
-    said = {name: one for name, one in value.items() if one is not None}
-    return {**_ASSUMED[kind], **said} if kind in _ASSUMED else said
+def _with_defaults(value: Mapping[str, Any], kind: Any) -> dict[str, Any]:
+    """The fields of `value` with defaults added; null counts as missing."""
+    fields = {name: field for name, field in value.items() if field is not None}
+    return {**_DEFAULTS[kind], **fields} if kind in _DEFAULTS else fields
 
 
-def _exactly(value: Any, kind: Any) -> Any:
-    if issubclass(kind, Enum):  # LSP's are texts or numbers, too
+def _structure_exactly(value: Any, kind: Any) -> Any:
+    if issubclass(kind, Enum):  # LSP's enums also derive from str or int
         return kind(value)
     if type(value) is not kind and not (kind is float and type(value) is int):
         raise ValueError
-    return min(value, _LARGEST) if kind is int else value
+    return min(value, _MAX_INTEGER) if kind is int else value
 
 
-def _token(value: Any, _: object) -> int | str:
+def _structure_token(value: Any, _: object) -> int | str:
     if not isinstance(value, (int, str)) or isinstance(value, bool):
         raise ValueError
     return value
 
 
-def _trigger_kind(value: Any, _: object) -> types.InlineCompletionTriggerKind:
-    invoked = _exactly(value, int) == types.InlineCompletionTriggerKind.Invoked
+def _structure_trigger_kind(value: Any, _: object) -> types.InlineCompletionTriggerKind:
+    invoked = _structure_exactly(value, int) == types.InlineCompletionTriggerKind.Invoked
     return (
         types.InlineCompletionTriggerKind.Invoked if invoked else types.InlineCompletionTriggerKind.Automatic
     )
 
 
-def _camel(name: str) -> str:
-    """A field's name as JSON has it."""
+def _camel_case(name: str) -> str:
+    """The JSON name of a field."""
     first, *more = name.rstrip("_").split("_")
     return first + "".join(word.capitalize() for word in more)

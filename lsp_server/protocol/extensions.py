@@ -1,7 +1,7 @@
-"""What goes over the wire beyond LSP: see ``docs/protocol.md``.
+"""Message types that extend LSP; see ``docs/protocol.md``.
 
-strict ▶ conversion ▶ **extensions**. attrs classes as lsprotocol's are, in JSON with names in camelCase and
-without what is None. What only Copilot's clients say is in the server's `copilot_messages`.
+They are attrs classes, as in lsprotocol; JSON has their fields in camelCase and omits those that are None.
+Messages that only Copilot clients send are in `lsp_server.server.copilot_messages`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ DID_ACCEPT_PART: Final = "textDocument/didPartiallyAcceptCompletion"
 
 @attrs.define
 class InlineCompletionParams(types.InlineCompletionParams):
-    """``textDocument/inlineCompletion``; a `partial_result_token` asks for the text as it grows."""
+    """``textDocument/inlineCompletion``; a `partial_result_token` requests partial results."""
 
     partial_result_token: types.ProgressToken | None = None
 
 
 @attrs.define
 class CompletionUsage:
-    """What the model has computed since the last answer that told it, in tokens."""
+    """Tokens that the model has processed since the last answer with a `usage`."""
 
     prompt_tokens: int
     reused_tokens: int
@@ -41,7 +41,7 @@ class CompletionUsage:
 
 @attrs.define
 class InlineCompletionList(types.InlineCompletionList):
-    """The answer; `source` and `usage` say where it came from and its cost, to clients that ask for that."""
+    """The answer. Clients that declare ``experimental.fimbleSource`` also get its `source` and `usage`."""
 
     source: Literal["memory", "model"] | None = None
     usage: CompletionUsage | None = None
@@ -56,7 +56,7 @@ class DidFocusParams:
 
 @attrs.define
 class SentItem:
-    """One of our items as clients give it back, with its command alone or with all else."""
+    """A completion item that a client refers to; only its command is needed."""
 
     command: types.Command
 
@@ -83,7 +83,7 @@ class DidPartiallyAcceptCompletionParams:
 
 @attrs.define
 class StatusParams:
-    """``fimble/status``; `share` goes from 0 to 1."""
+    """``fimble/status``; `share` is the progress of loading, from 0 to 1."""
 
     state: Literal["loading", "ready", "generating", "error"]
     enabled: bool

@@ -1,7 +1,7 @@
-"""Bytes between an editor and the server, in the shape that pygls reads and writes.
+"""Byte streams between an editor and the server, with the interface that pygls expects.
 
-**streams** ▶ strict. Both ways in end up as an `asyncio.StreamReader`, so that everything above is the same
-for a pipe and a socket, on every platform.
+Pipes and sockets both become an `asyncio.StreamReader`, so the layers above are the same for both, on every
+platform.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _LENGTH: Final = re.compile(rb"content-length:[ \t]*(\d+)[ \t]*", re.IGNORECASE)
 
 
 class FramingError(Exception):
-    """What arrives is not framed as LSP frames messages, and where the next one begins can't be known."""
+    """The input does not follow LSP's framing, so the start of the next message is unknown."""
 
 
 class MessageReader:
-    """A stream as pygls reads it, header line by header line.
+    """Reads messages as pygls does, one header line at a time.
 
-    pygls skips what it does not understand; here it ends the connection.
+    pygls skips invalid input; this reader raises `FramingError`, which ends the connection.
     """
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
@@ -36,19 +36,19 @@ class MessageReader:
         self._length_seen = False
 
     async def readline(self) -> bytes:
-        """A line of a header; nothing at the end of input.
+        """Read a header line; empty at the end of input.
 
         Raises:
-            FramingError: the bytes that arrive are no LSP message.
+            FramingError: the input is not an LSP message.
         """
         if not self._length_seen:
-            # The handler of the request before runs up to its first wait, and sees documents as they are now.
+            # Let the previous request's handler run up to its first await, before a later edit is applied.
             await asyncio.sleep(0)
         try:
             line = await self._stream.readline()
         except ConnectionError:
             return b""
-        except ValueError:  # longer than any header
+        except ValueError:  # the line exceeds the stream's limit
             raise FramingError("what arrives is not the Language Server Protocol") from None
         if match := _LENGTH.fullmatch(line.strip()):
             self._length_seen = True
@@ -58,7 +58,7 @@ class MessageReader:
         return line
 
     async def readexactly(self, count: int) -> bytes:
-        """A message's body; nothing where the input ends before."""
+        """Read a message's body; empty if the input ends first."""
         self._length_seen = False
         try:
             return await self._stream.readexactly(count)
@@ -67,7 +67,7 @@ class MessageReader:
 
 
 class MessageWriter:
-    """Bytes to the other side. That it has gone is nothing to fail for: reading from it tells, too."""
+    """Writes messages with `write`. Errors are ignored: a closed connection is detected by the reader."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
@@ -78,15 +78,15 @@ class MessageWriter:
             self._write(data)
 
     def close(self) -> None:
-        """Nothing: who opened a connection closes it."""
+        """Do nothing: the connection is closed by the code that opened it."""
 
 
 @dataclass(frozen=True)
 class Stdio:
-    """The process's standard input and output, taken from everyone else in the process.
+    """The process's standard input and output, reserved for the protocol.
 
-    Whatever a library prints must not get between two messages, so the protocol keeps the real streams to
-    itself: standard output becomes standard error, and standard input an empty file.
+    Text that a library prints must not end up between two messages. So file descriptor 1 is redirected to
+    standard error and file descriptor 0 to an empty file, and only this object has the original streams.
     """
 
     input_fd: int
@@ -94,7 +94,7 @@ class Stdio:
 
     @classmethod
     def claim(cls) -> Stdio:
-        """Take the two streams over; once in a process."""
+        """Take over the two streams; call this once per process."""
         sys.stdout.flush()
         stdio = cls(os.dup(0), os.dup(1))
         os.dup2(2, 1)
@@ -110,10 +110,11 @@ class Stdio:
         return stdio
 
     async def reader(self) -> asyncio.StreamReader:
-        """A stream of what comes in: fed by the event loop, so that no other thread has to run for a key.
+        """A stream reader for standard input, fed by the event loop to avoid a thread switch per message.
 
-        Event loops can't wait for a pipe on Windows, nor for a file anywhere; then a thread feeds it. That
-        reads the bare descriptor, so it holds no lock that the interpreter wants when it exits.
+        Event loops can't wait for pipes on Windows, or for regular files on any platform; then a thread feeds
+        the reader. It reads the raw descriptor, since a lock held on `sys.stdin` would block interpreter
+        exit.
         """
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
@@ -126,7 +127,7 @@ class Stdio:
 
     def _pump(self, loop: asyncio.AbstractEventLoop, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
-            with contextlib.suppress(OSError):  # the editor has died: as good as the end of input
+            with contextlib.suppress(OSError):  # the editor has crashed: treat that as the end of input
                 while data := os.read(self.input_fd, 1 << 16):
                     loop.call_soon_threadsafe(reader.feed_data, data)
             loop.call_soon_threadsafe(reader.feed_eof)
@@ -140,6 +141,6 @@ class Stdio:
     def _write_some(self, data: memoryview) -> int:
         try:
             return os.write(self.output_fd, data)
-        except BlockingIOError:  # it is the same socket as the input, say, and that does not block
+        except BlockingIOError:  # for example if it is the same socket as the input, which is non-blocking
             select.select([], [self.output_fd], [])
             return 0

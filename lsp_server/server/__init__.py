@@ -1,4 +1,4 @@
-"""The language server: connections, the editor's workspace and settings, the model, Copilot's dialect."""
+"""The language server: connections, workspaces, configuration, model loading and Copilot's protocol."""
 
 from lsp_server.server.serving import serve_stdio, serve_tcp
 

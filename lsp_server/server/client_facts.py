@@ -1,8 +1,8 @@
-"""What the server wants to know of its client.
+"""What the server needs to know about its client, from the parameters of ``initialize``.
 
-connection ▶ **client_facts**. That is a dozen of the hundreds of things that clients declare. So they are
-looked up and nothing is structured: what an editor says of its folds, however odd, is no reason to refuse it,
-and what can't be understood counts as not said.
+Only the dozen values that matter are looked up, instead of validating hundreds: a malformed capability that
+the server does not use must not make ``initialize`` fail. A malformed value that it does use counts as
+absent.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _ENCODINGS: Final[tuple[PositionEncoding, ...]] = ("utf-8", "utf-16", "utf-32")
 
 @dataclass(frozen=True)
 class ClientFacts:
-    """What an editor can do and has; `copilot` says that it is one of Copilot's.
+    """The capabilities and parameters of an editor; `copilot` is set for Copilot clients.
 
-    `process_id` is the editor's process, whose end is ours, where it says so. `roots` are the URIs of the
-    folders that are open in it, `options` its ``initializationOptions``.
+    The server exits when the process `process_id`, if given, has ended. `roots` are the URIs of the editor's
+    workspace folders, `options` are its ``initializationOptions``.
     """
 
     encoding: PositionEncoding
@@ -42,47 +42,48 @@ class ClientFacts:
 
     @classmethod
     def of(cls, params: object) -> ClientFacts:
-        """From the parameters of ``initialize`` as they came."""
-        offered = _listed(params, "capabilities", "general", "positionEncodings")
-        folders = _listed(params, "workspaceFolders")
-        roots = [said(folder, "uri") for folder in folders] or [said(params, "rootUri")]
+        """Read the facts from the parameters of ``initialize``, as plain JSON."""
+        offered = _lookup_list(params, "capabilities", "general", "positionEncodings")
+        folders = _lookup_list(params, "workspaceFolders")
+        roots = [lookup(folder, "uri") for folder in folders] or [lookup(params, "rootUri")]
         workspace, text_document, experimental = (
-            said(params, "capabilities", name) for name in ("workspace", "textDocument", "experimental")
+            lookup(params, "capabilities", name) for name in ("workspace", "textDocument", "experimental")
         )
-        formats = said(text_document, "completion", "completionItem", "documentationFormat")
-        process_id = said(params, "processId")
+        formats = lookup(text_document, "completion", "completionItem", "documentationFormat")
+        process_id = lookup(params, "processId")
         return cls(
             encoding=next((known for name in offered for known in _ENCODINGS if name == known), "utf-16"),
             process_id=process_id if type(process_id) is int else None,
-            work_done_progress=said(params, "capabilities", "window", "workDoneProgress") is True,
-            inline_completion=said(text_document, "inlineCompletion") is not None,
-            # Helix shows Markdown and does not say that it does.
+            work_done_progress=lookup(params, "capabilities", "window", "workDoneProgress") is True,
+            inline_completion=lookup(text_document, "inlineCompletion") is not None,
+            # Helix shows Markdown without declaring it.
             markdown=not isinstance(formats, list) or types.MarkupKind.Markdown in formats,
-            configuration=said(workspace, "configuration") is True,
-            registers_configuration=said(workspace, "didChangeConfiguration", "dynamicRegistration") is True,
-            status=said(experimental, "fimbleStatus") is True,
-            source=said(experimental, "fimbleSource") is True,
+            configuration=lookup(workspace, "configuration") is True,
+            registers_configuration=lookup(workspace, "didChangeConfiguration", "dynamicRegistration")
+            is True,
+            status=lookup(experimental, "fimbleStatus") is True,
+            source=lookup(experimental, "fimbleSource") is True,
             roots=tuple(root for root in roots if isinstance(root, str) and root),
-            options=said(params, "initializationOptions"),
+            options=lookup(params, "initializationOptions"),
         )
 
-    def as_copilots(self) -> ClientFacts:
-        """The same as one of Copilot's clients, of which much is known that they do not declare.
+    def as_copilot_client(self) -> ClientFacts:
+        """The same facts for a Copilot client, with what is known about such clients but not declared.
 
         They count in UTF-16 whatever they offer, and show ghost text. Their ``initializationOptions`` are
-        meant for Copilot, but for the section that holds ours.
+        meant for Copilot, except for the section ``fimble``.
         """
-        options = said(self.options, SECTION)
+        options = lookup(self.options, SECTION)
         return replace(self, copilot=True, encoding="utf-16", inline_completion=True, options=options)
 
 
-def said(value: object, *path: str) -> object:
-    """What stands at `path` in a JSON value, or None."""
+def lookup(value: object, *path: str) -> object:
+    """The value at `path` in a JSON value, or None."""
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
-def _listed(value: object, *path: str) -> list[object]:
-    found = said(value, *path)
+def _lookup_list(value: object, *path: str) -> list[object]:
+    found = lookup(value, *path)
     return found if isinstance(found, list) else []

@@ -1,7 +1,7 @@
-"""Settings that an editor changes while the server runs.
+"""Reads the section ``fimble`` of the editor's settings when it changes while the server runs.
 
-workspace ▶ **configuration** ▶ {settings, protocol}. Some editors push them with the notification of a
-change, others only say that there is one and want to be asked. What counts is the section ``fimble``.
+Some editors push the settings with ``workspace/didChangeConfiguration``. Others only announce a change, and
+the server requests the settings with ``workspace/configuration``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from lsp_server.settings import setting_names
 
 SECTION: Final = "fimble"
 
-_PATIENCE: Final = 1.0  # seconds
+_TIMEOUT_SECONDS: Final = 1.0  # seconds
 
 
-def pushed(params: object) -> Mapping[str, object] | None:
-    """Our settings among those of ``workspace/didChangeConfiguration``; None where there are none of ours.
+def pushed_settings(params: object) -> Mapping[str, object] | None:
+    """Our settings in the parameters of ``workspace/didChangeConfiguration``; None if it has none.
 
-    Editors send them as ``{"fimble": {…}}``, some the section's content alone.
+    Editors send ``{"fimble": {…}}``, or only the content of the section.
     """
     settings = params.get("settings") if isinstance(params, Mapping) else None
     if not isinstance(settings, Mapping):
@@ -35,24 +35,24 @@ def pushed(params: object) -> Mapping[str, object] | None:
     return settings if any(name in settings for name in setting_names()) else None
 
 
-async def pulled(protocol: StrictProtocol) -> object:
-    """What an editor with the capability ``workspace.configuration`` has in our section; None for nothing."""
+async def pull_settings(protocol: StrictProtocol) -> object:
+    """Request our section from an editor with the capability ``workspace.configuration``; None if empty."""
     params = types.ConfigurationParams([types.ConfigurationItem(section=SECTION)])
-    asking = protocol.send_request_async(types.WORKSPACE_CONFIGURATION, params)
+    request = protocol.send_request_async(types.WORKSPACE_CONFIGURATION, params)
     try:
-        answer = await asyncio.wait_for(asking, _PATIENCE)
+        answer = await asyncio.wait_for(request, _TIMEOUT_SECONDS)
     except (JsonRpcException, asyncio.TimeoutError):
         return None
     return answer[0] if isinstance(answer, list) and answer else None
 
 
-async def register(protocol: StrictProtocol) -> None:
-    """Ask the editor to tell when our section changes."""
+async def register_for_changes(protocol: StrictProtocol) -> None:
+    """Ask the editor to notify us when our section changes."""
     options = types.DidChangeConfigurationRegistrationOptions(section=SECTION)
     method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
     params = types.RegistrationParams([types.Registration("fimble/configuration", method, options)])
-    asking = protocol.send_request_async(types.CLIENT_REGISTER_CAPABILITY, params)
+    request = protocol.send_request_async(types.CLIENT_REGISTER_CAPABILITY, params)
     try:
-        await asyncio.wait_for(asking, _PATIENCE)
+        await asyncio.wait_for(request, _TIMEOUT_SECONDS)
     except (JsonRpcException, asyncio.TimeoutError):
-        return  # then it tells nothing, and the settings stay as they are
+        return  # the settings then stay as they are

@@ -1,7 +1,7 @@
-"""The language server: its life on one connection, from ``initialize`` to ``exit``.
+"""The lifecycle of one connection to an editor, from ``initialize`` to ``exit``.
 
-serving ▶ **connection** ▶ {protocol, client_facts} ▶ workspace. A `LanguageServer` speaks to one
-editor. What the two agree on in ``initialize`` makes a `Workspace`, which answers everything else.
+A `LanguageServer` negotiates capabilities in ``initialize``, then creates a `Workspace`, which handles all
+other messages.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lsp_server.server.client_facts import ClientFacts
 from lsp_server.settings import Settings
 
 if TYPE_CHECKING:
-    from lsp_server.server.model_loading import Backends
+    from lsp_server.server.model_loading import BackendProvider
     from lsp_server.server.workspace import Workspace
     from lsp_server.statistics import Metrics
 
-_POPS_UP: Final = (".", "(", "[", "{")
-"""Characters after which a pop-up comes; it comes after those of words anyway."""
+_TRIGGER_CHARACTERS: Final = (".", "(", "[", "{")
+"""Characters after which a pop-up opens, in addition to those of words."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ _log = logging.getLogger(__name__)
 class LanguageServer(JsonRPCServer):
     """Serves one editor on one connection.
 
-    `write` sends bytes. `settings` hold where the editor sets nothing. `backends` may be shared with other
-    servers. `metrics` opens what counts; without it nothing is counted. With `copilot` the editor's client is
-    one of Copilot's. `editor` is told the id of the editor's process, if the editor tells it.
+    `write` sends bytes. `settings` are the defaults for what the editor does not set. `backends` may be
+    shared with other servers. `metrics` opens the statistics; without it nothing is counted. `copilot` is set
+    for Copilot clients. `editor` is called with the id of the editor's process, if the editor sends it.
     """
 
     protocol: StrictProtocol
@@ -46,7 +46,7 @@ class LanguageServer(JsonRPCServer):
         self,
         write: Callable[[bytes], None],
         settings: Settings,
-        backends: Backends,
+        backends: BackendProvider,
         metrics: Callable[[], Metrics] | None = None,
         *,
         copilot: bool = False,
@@ -70,7 +70,7 @@ class LanguageServer(JsonRPCServer):
         self.protocol.on(types.EXIT, self._exited)
 
     async def run(self, reader: asyncio.StreamReader) -> int:
-        """Serve until the editor says ``exit`` or is gone; the exit status that LSP asks for."""
+        """Serve until ``exit`` or the end of the connection; returns the exit status that LSP specifies."""
         try:
             await self.protocol.listen(reader, until=self._exit)
         finally:
@@ -78,7 +78,7 @@ class LanguageServer(JsonRPCServer):
         return 0 if self._state == "shut down" else 1
 
     def report_server_error(self, error: Exception, source: object) -> None:
-        """Log that a message of ours could not be sent; pygls would log what it says."""
+        """Log that a message could not be sent; pygls would log its content."""
         _log.error("a message could not be sent: %s", type(error).__name__)
 
     def _admit(self, method: str) -> None:
@@ -95,7 +95,7 @@ class LanguageServer(JsonRPCServer):
 
     async def _initialize(self, params: Any) -> types.InitializeResult:
         client = ClientFacts.of(params)
-        client = self._client = client.as_copilots() if self._copilot else client
+        client = self._client = client.as_copilot_client() if self._copilot else client
         self._state = "running"
         if self._editor is not None and client.process_id is not None:
             self._editor(client.process_id)
@@ -108,12 +108,12 @@ class LanguageServer(JsonRPCServer):
             execute_command_provider=types.ExecuteCommandOptions(COMMANDS),
         )
         if not client.inline_completion:
-            # An editor that shows ghost text would ask for every completion twice, and show it twice.
-            capabilities.completion_provider = types.CompletionOptions(trigger_characters=_POPS_UP)
+            # An editor with ghost text would otherwise request and show every completion twice.
+            capabilities.completion_provider = types.CompletionOptions(trigger_characters=_TRIGGER_CHARACTERS)
         return types.InitializeResult(capabilities, types.ServerInfo("fimble", __version__))
 
     def _open_workspace(self, client: ClientFacts) -> Workspace:
-        """What serves the editor. It is imported now that the editor has its answer, which it waits for."""
+        """Create the workspace. Its module is imported only now, so as not to delay ``initialize``."""
         from lsp_server.server.workspace import Workspace
         from lsp_server.statistics import Metrics
 
@@ -128,7 +128,7 @@ class LanguageServer(JsonRPCServer):
         self._exit.set()
 
     async def _stop(self) -> None:
-        """End all that runs, once; an editor that hangs up while that is done does not cut it short."""
+        """End all running work, once. Later calls wait for the first: a disconnect does not interrupt it."""
         if self._stopped is not None:
             await self._stopped
             return

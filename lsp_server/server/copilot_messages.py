@@ -1,8 +1,7 @@
-"""What Copilot's clients say and want to be told, where that is not LSP.
+"""Message types of Copilot's protocol beyond LSP.
 
-copilot ▶ **copilot_messages** ▶ {completion, protocol}. Newer clients speak LSP with a few messages more,
-older ones a protocol that was there before. What stands here was read off copilot.lua and copilot.el, and off
-the README of Copilot's language server. In JSON the fields' names are in camelCase.
+Newer clients use LSP with a few extra messages, older ones an earlier protocol. The types follow copilot.lua,
+copilot.el and the README of Copilot's language server. JSON has the field names in camelCase.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from lsprotocol import types
 from lsp_server.completion import Suggestion, Target
 from lsp_server.document import Range
 from lsp_server.protocol import StatusParams, lsp_position, lsp_range
-from lsp_server.server.client_facts import said
+from lsp_server.server.client_facts import lookup
 
 
 @attrs.define
 class AskedDocument:
-    """Where a completion is wanted; `version` is the client's own count of changes."""
+    """The document and position of a completion request; `version` is the client's document version."""
 
     uri: str
     position: types.Position
@@ -29,7 +28,7 @@ class AskedDocument:
 
 @attrs.define
 class DocumentParams:
-    """``getCompletions``, ``getCompletionsCycling`` and ``getPanelCompletions``, which names its window."""
+    """``getCompletions``, ``getCompletionsCycling`` and ``getPanelCompletions``, which has a `panel_id`."""
 
     doc: AskedDocument
     panel_id: str = ""
@@ -58,13 +57,13 @@ class RejectedParams:
 
 
 def chosen_model(params: object) -> str:
-    """The model that the user has chosen by ``workspace/didChangeConfiguration``; nothing where none is."""
-    name = said(params, "settings", "github", "copilot", "selectedCompletionModel")
+    """The model selected in the parameters of ``workspace/didChangeConfiguration``, or an empty string."""
+    name = lookup(params, "settings", "github", "copilot", "selectedCompletionModel")
     return name if isinstance(name, str) else ""
 
 
 def completion(suggestion: Suggestion, target: Target, version: int) -> dict[str, object]:
-    """A completion for ``getCompletions``: `text` replaces `range`, `displayText` is what is new of it."""
+    """A completion for ``getCompletions``: `text` replaces `range`, `displayText` is its new part."""
     text = suggestion.piece.text
     return {
         "uuid": suggestion.id,
@@ -90,7 +89,7 @@ def solution(suggestion: Suggestion, target: Target, panel: str, score: int) -> 
 
 
 def model(name: str, default: str) -> dict[str, object]:
-    """One of the answer to ``copilot/models``."""
+    """An entry in the answer to ``copilot/models``."""
     return {
         "id": name,
         "modelName": name,
@@ -102,7 +101,7 @@ def model(name: str, default: str) -> dict[str, object]:
 
 
 def server_status(status: StatusParams) -> dict[str, object]:
-    """``didChangeStatus`` and the older ``statusNotification``, from what ``fimble/status`` tells."""
+    """``didChangeStatus`` and the older ``statusNotification``, from the parameters of ``fimble/status``."""
     kind = "Normal" if status.enabled else "Inactive"
     if status.state == "error":
         kind = "Error"

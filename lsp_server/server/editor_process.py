@@ -1,7 +1,7 @@
-"""Ends a connection once the editor's process has ended.
+"""Ends a connection when the editor's process has ended.
 
-serving ▶ **editor_process**. A pipe tells that only when nobody else holds it open, and a child of the
-editor may. LSP has the editor name its process in ``initialize`` for this.
+The end of a pipe is not enough, since a child process of the editor may keep it open. For this purpose
+editors send their process id in ``initialize``.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ _CLEANUP_SECONDS: Final = 1.0
 class EditorProcess:
     """The process of the editor that a connection serves.
 
-    With `sole` this process serves no other one: it ends even where the event loop hangs, in a write that
-    nobody reads.
+    With `sole` this is the process's only connection: the process then exits even if the event loop is
+    blocked, for example in a write to a full pipe.
     """
 
     def __init__(self, *, sole: bool = False) -> None:
-        self._sole = sole
+        self._sole_connection = sole
         self._loop = asyncio.get_running_loop()
         self._serving: asyncio.Task[int] | None = None
-        self._served = threading.Event()
-        self._ended = False
+        self._finished = threading.Event()
+        self._editor_ended = False
 
     def watch(self, pid: int) -> None:
-        """Cancel what is served once the process `pid` has ended.
+        """Cancel the connection once the process `pid` has ended.
 
-        Where there is no such process it says nothing: that of an editor outside of our container, say.
+        An unknown process is ignored: the editor may run outside of this container, for example.
         """
         threading.Thread(target=self._watch, args=(pid,), name="editor process", daemon=True).start()
 
     async def serve(self, serving: Coroutine[Any, Any, int]) -> int:
-        """What `serving` returns, or 1 where it was cancelled because the editor's process has ended."""
+        """The result of `serving`, or 1 if it was cancelled because the editor's process has ended."""
         self._serving = self._loop.create_task(serving)
         try:
             return await self._serving
         except asyncio.CancelledError:
-            if not self._ended:
+            if not self._editor_ended:
                 raise
             return 1
         finally:
-            self._served.set()
+            self._finished.set()
 
     def _watch(self, pid: int) -> None:
-        import psutil  # here, since the editor waits for the answer to `initialize`
+        import psutil  # imported here so as not to delay the answer to `initialize`
 
         try:
             process = psutil.Process(pid)
         except (psutil.NoSuchProcess, ValueError):
             return
-        while _runs(process):
-            if self._served.wait(_POLL_SECONDS):
+        while _is_running(process):
+            if self._finished.wait(_POLL_SECONDS):
                 return
-        self._ended = True
+        self._editor_ended = True
         with suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(self._cancel)
-        if self._sole and not self._served.wait(_CLEANUP_SECONDS):
+        if self._sole_connection and not self._finished.wait(_CLEANUP_SECONDS):
             os._exit(1)
 
     def _cancel(self) -> None:
@@ -74,8 +74,8 @@ class EditorProcess:
             self._serving.cancel()
 
 
-def _runs(process: psutil.Process) -> bool:
-    """Whether it is there: neither a zombie nor another process, which has its id now."""
+def _is_running(process: psutil.Process) -> bool:
+    """Whether the process is running: not a zombie, and its id not reused by another process."""
     import psutil
 
     try:

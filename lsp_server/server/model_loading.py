@@ -1,7 +1,6 @@
-"""The model that an editor uses: loaded in the background, shown while it loads, exchanged for another.
+"""Loads the model of one editor in the background, reports progress, and switches to another model.
 
-workspace ▶ **model_loading** ▶ {status, protocol}. What is shown is LSP's work-done progress, begun when the
-editor has made a place for it and ended when the model is there. Loading never waits for the editor.
+Progress is reported as LSP's work-done progress. Loading does not wait for the editor to accept it.
 """
 
 from __future__ import annotations
@@ -21,30 +20,30 @@ from model_runtime import list_models
 from model_runtime.api import Backend, BackendError, LoadProgress, ModelInfo, ModelOptions
 
 DEFAULT_MODEL: Final = "default"
-"""The name of the model that no setting names."""
+"""The name of the model that is used when no setting names one."""
 
 _TOKEN: Final = "fimble/loading"
 _TITLE: Final = "fimble: loading the model"
 
 
-class Backends(Protocol):
-    """Where models are opened, once each for all who use them."""
+class BackendProvider(Protocol):
+    """Opens each model once and shares its backend between editors."""
 
     def get(self, options: ModelOptions) -> Backend:
-        """The backend for `options`, which is not to be closed but let go of."""
+        """The backend for `options`. Do not close it; call `release` or `leave` instead."""
         ...
 
     def release(self, options: ModelOptions) -> None:
-        """One of those who got the backend for `options` has another one now."""
+        """Stop using the backend for `options`, which is closed if it has no other users."""
         ...
 
     def leave(self, options: ModelOptions) -> None:
-        """One of those who got the backend for `options` has gone."""
+        """Stop using the backend for `options` but keep it open, because the editor has disconnected."""
         ...
 
 
 class LoadingReport:
-    """The progress of one load, for an editor that has the capability ``window.workDoneProgress``."""
+    """Reports the progress of one load to an editor with the capability ``window.workDoneProgress``."""
 
     def __init__(self, protocol: StrictProtocol) -> None:
         self._protocol = protocol
@@ -52,7 +51,7 @@ class LoadingReport:
         self._percentage = 0
 
     async def begin(self) -> None:
-        """Ask the editor for a place to show progress in, and begin there; an editor may refuse."""
+        """Ask the editor to create a progress token and begin; the editor may refuse."""
         try:
             params = types.WorkDoneProgressCreateParams(_TOKEN)
             await self._protocol.send_request_async(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)
@@ -62,13 +61,13 @@ class LoadingReport:
         self._tell(types.WorkDoneProgressBegin(_TITLE, percentage=self._percentage))
 
     def report(self, share: float, message: str) -> None:
-        """Show how far loading has come; `share` goes from 0 to 1."""
-        self._percentage = max(self._percentage, min(100, round(share * 100)))  # it may not fall in LSP
+        """Report progress; `share` goes from 0 to 1."""
+        self._percentage = max(self._percentage, min(100, round(share * 100)))  # LSP forbids a decrease
         if self._begun:
             self._tell(types.WorkDoneProgressReport(percentage=self._percentage, message=message))
 
     def end(self, message: str) -> None:
-        """Loading is over."""
+        """End the progress with `message`."""
         if self._begun:
             self._begun = False
             self._tell(types.WorkDoneProgressEnd(message=message))
@@ -77,16 +76,16 @@ class LoadingReport:
         self._protocol.notify(types.PROGRESS, types.ProgressParams(_TOKEN, value))
 
 
-class ModelInUse:
-    """One editor's model: its backend is the `services`' of its documents.
+class EditorModel:
+    """The model of one editor: keeps the backend in `services` current, and loads it.
 
-    `failed` is told why it cannot be used.
+    `failed` is called with the error if the model can't be loaded.
     """
 
     def __init__(
         self,
         services: SessionServices,
-        backends: Backends,
+        backends: BackendProvider,
         protocol: StrictProtocol,
         status: Status,
         failed: Callable[[BackendError], None],
@@ -99,8 +98,8 @@ class ModelInUse:
         self._failed = failed
         self._loading: asyncio.Task[None] | None = None
 
-    def exchange(self, options: ModelOptions) -> bool:
-        """Use another model from now on; False where it is the same one."""
+    def switch(self, options: ModelOptions) -> bool:
+        """Switch to another model, without loading it; False if it is the current one."""
         if options == self._options:
             return False
         self._cancel()
@@ -110,12 +109,12 @@ class ModelInUse:
         return True
 
     def load(self, *, report: bool) -> None:
-        """Begin to load it, with a `report` in the editor if that has the capability for it."""
+        """Start loading the model; with `report`, the editor shows the progress."""
         self._cancel()
         self._loading = asyncio.get_running_loop().create_task(self._load(report=report))
 
-    def leave(self) -> None:
-        """The editor has gone."""
+    def close(self) -> None:
+        """Stop loading and stop using the backend, because the editor has disconnected."""
         self._cancel()
         self._backends.leave(self._options)
 
@@ -129,7 +128,7 @@ class ModelInUse:
         except BackendError as error:
             self._failed(error)
             return
-        await asyncio.sleep(0)  # what the backend has told of its progress comes first
+        await asyncio.sleep(0)  # deliver the backend's last progress reports first
         self._status.ready(info.name)
         message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
         params = types.LogMessageParams(types.MessageType.Info, message)
@@ -156,23 +155,23 @@ class ModelInUse:
         return info
 
     def _in_this_thread(self, progress: LoadProgress) -> LoadProgress:
-        """`progress` as something that the backend's thread can call, for as long as the load goes on."""
+        """A version of `progress` that the backend's thread can call; ignored after the load has ended."""
         loop, loading = asyncio.get_running_loop(), asyncio.current_task()
         assert loading is not None
 
         def tell(share: float, message: str) -> None:
-            if not loading.done():  # else the model was told to be ready, and would seem to load again
+            if not loading.done():  # a late report would set the status from ready back to loading
                 progress(share, message)
 
         def call(share: float, message: str) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            with suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(tell, share, message)
 
         return call
 
 
 def next_model(usable: Sequence[str], model: str | None) -> str | None:
-    """The setting for the one of the `usable` models that comes after the setting `model`, in a circle."""
+    """The setting for the model after `model` in `usable`, wrapping around at the end."""
     name = model or DEFAULT_MODEL
     if not set(usable) - {name}:
         return model
@@ -181,12 +180,12 @@ def next_model(usable: Sequence[str], model: str | None) -> str | None:
 
 
 def model_setting(name: str) -> str | None:
-    """The setting for the model of this name."""
+    """The value of the setting `model` for the model of this name."""
     return None if name == DEFAULT_MODEL else name
 
 
 async def usable_models() -> list[str]:
     """The names of the models that are on this machine and fit it."""
-    # What is on the disk is looked at in a thread, so that no key waits for a slow one.
+    # In a thread, so that a slow disk does not block the event loop.
     entries = await asyncio.to_thread(list_models)
     return [entry.name for entry in entries if entry.path is not None and entry.fits is not False]

@@ -1,7 +1,7 @@
 """Runs language servers until they end: one on stdio, or one for each client of a TCP port.
 
-cli ▶ **serving** ▶ server. Here the models are opened and closed: editors that ask for the same one share it.
-Those that are open at the end are left to the process's end, since editors do not wait for them.
+Editors with the same model options share one backend. Backends that are still open at the end are not closed:
+the process exits right after, and an editor that quits should not have to wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BackendPool:
-    """The backends that are open, one for each model."""
+    """The open backends, one for each model."""
 
     def __init__(self, open_backend: OpenBackend) -> None:
         self._open_backend = open_backend
@@ -32,18 +32,18 @@ class BackendPool:
         self._closing: set[asyncio.Task[None]] = set()
 
     def get(self, options: ModelOptions) -> Backend:
-        """The backend for `options`, opened when it is first asked for."""
+        """The backend for `options`, opened on first use."""
         if options not in self._backends:
             self._backends[options] = self._open_backend(options)
         self._users[options] += 1
         return self._backends[options]
 
     def leave(self, options: ModelOptions) -> None:
-        """An editor has gone; its model stays, for the next one."""
+        """An editor has disconnected; keep its backend open for the next one."""
         self._users[options] -= 1
 
     def release(self, options: ModelOptions) -> None:
-        """An editor has changed its model: what nobody uses any more makes room."""
+        """An editor has switched to another model; close the backend if it has no other users."""
         self.leave(options)
         if not self._users[options]:
             backend = self._backends.pop(options)
@@ -53,17 +53,17 @@ class BackendPool:
 
 
 def open_metrics() -> Metrics:
-    """Metrics that are written to this machine's folder for them."""
-    # Imported once an editor has need of them: it waits for the answer to `initialize`, which has none.
+    """Open the metrics, which are stored in the data folder."""
+    # Imported here so as not to delay the answer to `initialize`, which does not need them.
     from lsp_server.statistics import FILE_NAME, CountStore, Metrics
 
     return Metrics(CountStore(data_folder() / FILE_NAME))
 
 
 async def serve_stdio(settings: Settings, open_backend: OpenBackend, *, copilot: bool = False) -> int:
-    """Serve the one editor at the other end of stdin and stdout; the exit status that LSP asks for.
+    """Serve one editor on stdin and stdout; returns the exit status that LSP specifies.
 
-    With `copilot` its client is one of Copilot's.
+    `copilot` is set if the editor uses a Copilot client.
     """
     stdio = Stdio.claim()
     backends = BackendPool(open_backend)
@@ -85,8 +85,8 @@ async def serve_tcp(
 ) -> None:
     """Serve every editor that connects to `host` and `port`, until cancelled.
 
-    Port 0 takes a free one; `listening` is told where the server is reached. With `copilot` the editors'
-    clients are Copilot's.
+    Port 0 selects a free port; `listening` is called with the address in use. `copilot` is set if the editors
+    use Copilot clients.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -97,7 +97,7 @@ async def serve_tcp(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         editor = EditorProcess()
         try:
-            # Metrics of its own: each editor's settings say whether anything is counted.
+            # Each connection has its own metrics, because each editor's settings can disable them.
             server = LanguageServer(
                 writer.write,
                 settings,
@@ -127,6 +127,6 @@ async def serve_tcp(
 
 
 def _is_local(connection: asyncio.StreamWriter) -> bool:
-    """Whether the client is on this machine: then both ends have the same address."""
+    """Whether the client runs on this machine, which is when both ends have the same address."""
     ours, theirs = (connection.get_extra_info(name) for name in ("sockname", "peername"))
     return ours is not None and theirs is not None and ours[0] == theirs[0]

@@ -1,7 +1,7 @@
-"""Tells an editor that asks for it how the server is: ``fimble/status``.
+"""Tracks the status of the server and sends it to the editor as ``fimble/status``.
 
-workspace ▶ **status** ▶ protocol. Editors that do not know a notification may show it to their users as a
-mistake, so it goes only to those that declare ``experimental.fimbleStatus``.
+Only editors that declare ``experimental.fimbleStatus`` get the notification: others may show an unknown
+notification to their users as an error.
 """
 
 from __future__ import annotations
@@ -14,52 +14,52 @@ from lsp_server.protocol import StatusParams
 
 
 class Status:
-    """What the server is doing, told whenever it changes; also whether completions are `enabled`.
+    """The status of the server, and whether completions are `enabled`.
 
-    `tell` takes the notification's parameters; None tells nobody.
+    `send`, if given, is called with the notification's parameters whenever they change.
     """
 
-    def __init__(self, tell: Callable[[StatusParams], None] | None = None) -> None:
-        self._tell = tell
-        self._now = StatusParams("loading", enabled=True)
-        self._told: StatusParams | None = None
+    def __init__(self, send: Callable[[StatusParams], None] | None = None) -> None:
+        self._send = send
+        self._current = StatusParams("loading", enabled=True)
+        self._sent: StatusParams | None = None
 
     @property
     def model(self) -> str | None:
         """The name of the model, once it is loaded."""
-        return self._now.model
+        return self._current.model
 
     @property
     def enabled(self) -> bool:
-        """Whether the user wants completions."""
-        return self._now.enabled
+        """Whether completions are enabled by the user."""
+        return self._current.enabled
 
     def loading(self, share: float, message: str) -> None:
         """The model is being loaded; `share` goes from 0 to 1."""
-        self._say(StatusParams("loading", self.enabled, share=round(share, 2), message=message))
+        self._set(StatusParams("loading", self.enabled, share=round(share, 2), message=message))
 
     def ready(self, model: str) -> None:
-        """`model` can be asked."""
-        self._say(StatusParams("ready", self.enabled, model))
+        """`model` is loaded."""
+        self._set(StatusParams("ready", self.enabled, model))
 
     def generating(self, model: str | None) -> None:
-        """`model` writes; None where it has ended."""
+        """`model` is generating; None when it has stopped."""
         if model is not None:
-            self._say(StatusParams("generating", self.enabled, model))
-        elif self.model is not None and self._now.state == "generating":
-            self._say(StatusParams("ready", self.enabled, self.model))
+            self._set(StatusParams("generating", self.enabled, model))
+        elif self.model is not None and self._current.state == "generating":
+            self._set(StatusParams("ready", self.enabled, self.model))
 
     def error(self, message: str) -> None:
         """The model cannot be used; `message` says why and what to do."""
-        self._say(StatusParams("error", self.enabled, self.model, message=message))
+        self._set(StatusParams("error", self.enabled, self.model, message=message))
 
     def toggle(self) -> bool:
-        """Switch completions off, or on again; whether they are on now."""
-        self._say(evolve(self._now, enabled=not self.enabled))
+        """Disable completions, or enable them again; returns whether they are enabled now."""
+        self._set(evolve(self._current, enabled=not self.enabled))
         return self.enabled
 
-    def _say(self, status: StatusParams) -> None:
-        self._now = status
-        if self._tell is not None and status != self._told:
-            self._told = status
-            self._tell(status)
+    def _set(self, status: StatusParams) -> None:
+        self._current = status
+        if self._send is not None and status != self._sent:
+            self._sent = status
+            self._send(status)

@@ -1,8 +1,6 @@
-"""What an editor has open, and how it wants it completed.
+"""Handles an editor's documents, configuration and commands.
 
-connection ▶ **workspace** ▶ {completion, copilot, configuration, model_loading, status}.
-Documents come, change and go, settings change, commands are run. Completions themselves are `Completing`'s,
-and what only Copilot's clients say is `Copilot`'s.
+Completion requests are delegated to `CompletionHandlers`, Copilot's own messages to `Copilot`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
-from lsp_server.completion import Completing, Feedback, Session, SessionServices
+from lsp_server.completion import CompletionHandlers, Feedback, Session, SessionServices
 from lsp_server.context import Context
 from lsp_server.document import Document, Edit
 from lsp_server.protocol import (
@@ -33,9 +31,9 @@ from lsp_server.protocol import (
     range_of,
 )
 from lsp_server.server.client_facts import ClientFacts
-from lsp_server.server.configuration import pulled, pushed, register
+from lsp_server.server.configuration import pull_settings, pushed_settings, register_for_changes
 from lsp_server.server.copilot import Copilot
-from lsp_server.server.model_loading import Backends, ModelInUse, next_model, usable_models
+from lsp_server.server.model_loading import BackendProvider, EditorModel, next_model, usable_models
 from lsp_server.server.status import Status
 from lsp_server.settings import Settings, read_settings
 from lsp_server.statistics import Metrics
@@ -45,7 +43,7 @@ from model_runtime.api import BackendError
 class Workspace:
     """Serves one editor from ``initialize`` to ``shutdown``.
 
-    `settings` hold where the editor sets nothing.
+    `settings` are the defaults for what the editor does not set.
     """
 
     def __init__(
@@ -53,14 +51,14 @@ class Workspace:
         protocol: StrictProtocol,
         client: ClientFacts,
         settings: Settings,
-        backends: Backends,
+        backends: BackendProvider,
         metrics: Metrics,
     ) -> None:
         self._protocol = protocol
         self._client = client
-        self._initial, self._mistakes = read_settings(client.options, settings)
-        self._configured = self._initial
-        self._status = Status(self._tell_status if client.status or client.copilot else None)
+        self._initial_settings, self._mistakes = read_settings(client.options, settings)
+        self._editor_settings = self._initial_settings
+        self._status = Status(self._send_status if client.status or client.copilot else None)
         self._sessions: dict[str, Session] = {}
         self._metrics = metrics
         self._feedback = Feedback(
@@ -68,31 +66,31 @@ class Workspace:
         )
         self._context = Context(client.roots)
         self._services = SessionServices(
-            backends.get(self._initial.model_options),
-            self._initial,
+            backends.get(self._initial_settings.model_options),
+            self._initial_settings,
             self._context,
             on_generating=self._status.generating,
             on_insert=self._feedback.inserted,
         )
-        self._model = ModelInUse(self._services, backends, protocol, self._status, self._failed)
-        self._completing = Completing(
+        self._model = EditorModel(self._services, backends, protocol, self._status, self._report_failure)
+        self._handlers = CompletionHandlers(
             self._sessions,
             self._feedback,
             lambda: self._status.enabled,
-            self._tell_progress,
-            self._failed,
+            self._send_progress,
+            self._report_failure,
             tells_source=client.source,
             markdown=client.markdown,
         )
-        self._told: set[str] = set()
+        self._shown_messages: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        metrics.enabled = self._initial.metrics
+        metrics.enabled = self._initial_settings.metrics
         self._register(protocol)
-        self._copilot = Copilot(protocol, self._completing, self._change_model) if client.copilot else None
+        self._copilot = Copilot(protocol, self._handlers, self._change_model) if client.copilot else None
 
     async def close(self) -> None:
-        """End all that runs."""
-        self._model.leave()
+        """End all running work."""
+        self._model.close()
         self._feedback.close()
         for task in self._tasks:
             task.cancel()
@@ -100,7 +98,7 @@ class Workspace:
             session.close()
         ending = [session.wait_closed() for session in self._sessions.values()]
         await asyncio.gather(*self._tasks, *ending, return_exceptions=True)
-        # Now, not at the process's end: editors may kill it as soon as `shutdown` is answered.
+        # Close now, not at exit: editors may kill the process as soon as `shutdown` is answered.
         await asyncio.to_thread(self._metrics.close)
 
     def _register(self, protocol: StrictProtocol) -> None:
@@ -112,21 +110,21 @@ class Workspace:
         protocol.on(types.TEXT_DOCUMENT_DID_CLOSE, self._did_close)
         protocol.on(types.WORKSPACE_DID_CHANGE_CONFIGURATION, self._did_change_configuration)
         protocol.on(types.WORKSPACE_EXECUTE_COMMAND, self._execute)
-        protocol.on(types.TEXT_DOCUMENT_INLINE_COMPLETION, self._completing.inline)
-        protocol.on(types.TEXT_DOCUMENT_COMPLETION, self._completing.popup)
-        protocol.on(DID_SHOW, self._completing.shown)
-        protocol.on(DID_ACCEPT_PART, self._completing.partly_accepted)
+        protocol.on(types.TEXT_DOCUMENT_INLINE_COMPLETION, self._handlers.inline)
+        protocol.on(types.TEXT_DOCUMENT_COMPLETION, self._handlers.popup)
+        protocol.on(DID_SHOW, self._handlers.shown)
+        protocol.on(DID_ACCEPT_PART, self._handlers.partly_accepted)
 
     def _initialized(self, params: Any) -> None:
-        self._tell_mistakes(self._mistakes)
-        self._run(self._begin())
+        self._show_mistakes(self._mistakes)
+        self._run_in_background(self._configure_and_load())
 
-    async def _begin(self) -> None:
-        """Learn the editor's settings, then load the model that they name."""
+    async def _configure_and_load(self) -> None:
+        """Request the editor's settings, then load the model that they name."""
         if self._client.registers_configuration:
-            self._run(register(self._protocol))
+            self._run_in_background(register_for_changes(self._protocol))
         if self._client.configuration:
-            self._configure(await pulled(self._protocol))
+            self._configure(await pull_settings(self._protocol))
         self._model.load(report=self._client.work_done_progress)
 
     def _did_open(self, params: types.DidOpenTextDocumentParams) -> None:
@@ -167,51 +165,51 @@ class Workspace:
             self._feedback.close_document(session.document)
 
     def _did_change_configuration(self, params: Any) -> None:
-        options = pushed(params)
+        options = pushed_settings(params)
         if options is not None:
             self._reconfigure(options)
         elif self._client.configuration:
-            self._run(self._pull())
+            self._run_in_background(self._pull())
         if self._copilot is not None:
-            self._run(self._copilot.configured(params))
+            self._run_in_background(self._copilot.configured(params))
 
     async def _pull(self) -> None:
-        self._reconfigure(await pulled(self._protocol))
+        self._reconfigure(await pull_settings(self._protocol))
 
     def _reconfigure(self, options: object) -> None:
-        """Take over settings that have changed. A model that is chosen is loaded before the next key."""
+        """Apply changed settings, and start loading the model if it is another one."""
         if self._configure(options):
             self._model.load(report=self._client.work_done_progress)
 
     def _configure(self, options: object) -> bool:
-        """Take over the editor's settings; what it says nothing of is as it was at the start.
+        """Apply the editor's settings; those that it omits get their initial values.
 
-        Whether there is another model now, which is to be loaded.
+        Returns whether the model is another one now, which is not loaded yet.
         """
-        configured, mistakes = read_settings(options, self._initial)
-        self._tell_mistakes(mistakes)
-        if configured != self._configured:
-            chosen = self._services.settings.model  # by hand, perhaps, which stands until it is set anew
-            model = chosen if configured.model == self._configured.model else configured.model
-            self._configured = configured
+        configured, mistakes = read_settings(options, self._initial_settings)
+        self._show_mistakes(mistakes)
+        if configured != self._editor_settings:
+            chosen = self._services.settings.model  # may come from a command; kept until the setting changes
+            model = chosen if configured.model == self._editor_settings.model else configured.model
+            self._editor_settings = configured
             return self._use(replace(configured, model=model))
         return False
 
     def _use(self, settings: Settings) -> bool:
-        """Complete with `settings` from now on; whether that takes another model, which is not loaded yet."""
+        """Use `settings` from now on; returns whether the model is another one, which is not loaded yet."""
         self._services.settings = settings
         self._metrics.enabled = settings.metrics
-        exchanged = self._model.exchange(settings.model_options)
-        if exchanged:
+        switched = self._model.switch(settings.model_options)
+        if switched:
             self._services.debounce.clear_answers()
-            self._told.clear()
+            self._shown_messages.clear()
         for session in self._sessions.values():
             session.clear_cache()
-        return exchanged
+        return switched
 
     async def _execute(self, params: types.ExecuteCommandParams) -> object:
         if params.command == ACCEPT:
-            self._completing.accept(params.arguments[0] if params.arguments else None)
+            self._handlers.accept(params.arguments[0] if params.arguments else None)
             return None
         if params.command == TOGGLE:
             return self._toggle()
@@ -220,7 +218,7 @@ class Workspace:
         if params.command == CLEAR_CACHE:
             for session in self._sessions.values():
                 session.clear_cache()
-            self._tell(types.MessageType.Info, "cached completions are cleared")
+            self._show_message(types.MessageType.Info, "cached completions are cleared")
             return None
         raise JsonRpcInvalidParams(f"there is no command {params.command!r}")
 
@@ -229,7 +227,7 @@ class Workspace:
         if not enabled:
             for session in self._sessions.values():
                 session.close()
-        self._tell(types.MessageType.Info, f"completions are {'on' if enabled else 'off'}")
+        self._show_message(types.MessageType.Info, f"completions are {'on' if enabled else 'off'}")
         return {"enabled": enabled}
 
     async def _next_model(self) -> dict[str, object]:
@@ -237,11 +235,11 @@ class Workspace:
         model = next_model(usable, self._services.settings.model)
         if not self._change_model(model):
             none = "there is no other model on this machine: `fimble models` lists those to be had"
-            self._tell(types.MessageType.Info, none)
+            self._show_message(types.MessageType.Info, none)
         return {"model": model}
 
     def _change_model(self, model: str | None) -> bool:
-        """Complete with another model from now on; False where it is the same one."""
+        """Switch to another model and start loading it; False if it is the current one."""
         settings = self._services.settings
         if model == settings.model:
             return False
@@ -249,38 +247,38 @@ class Workspace:
         self._model.load(report=self._client.work_done_progress)
         return True
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that nobody waits for."""
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` as a task that ends with the workspace."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _failed(self, error: BackendError) -> None:
+    def _report_failure(self, error: BackendError) -> None:
         self._status.error(str(error))
-        self._tell_once(types.MessageType.Error, str(error))
+        self._show_once(types.MessageType.Error, str(error))
 
-    def _tell_mistakes(self, mistakes: Sequence[str]) -> None:
+    def _show_mistakes(self, mistakes: Sequence[str]) -> None:
         for mistake in mistakes:
-            self._tell_once(types.MessageType.Error, mistake)
+            self._show_once(types.MessageType.Error, mistake)
 
-    def _tell_once(self, kind: types.MessageType, message: str) -> None:
-        """Show the user a message, once: the same one at every key would be worse than the mistake."""
-        if message not in self._told:
-            self._told.add(message)
-            self._tell(kind, message)
+    def _show_once(self, kind: types.MessageType, message: str) -> None:
+        """Show a message unless it was shown before, since errors may recur with every request."""
+        if message not in self._shown_messages:
+            self._shown_messages.add(message)
+            self._show_message(kind, message)
 
-    def _tell(self, kind: types.MessageType, message: str) -> None:
+    def _show_message(self, kind: types.MessageType, message: str) -> None:
         params = types.ShowMessageParams(kind, f"fimble: {message}")
         self._protocol.notify(types.WINDOW_SHOW_MESSAGE, params)
 
-    def _tell_progress(self, progress: types.ProgressParams) -> None:
+    def _send_progress(self, progress: types.ProgressParams) -> None:
         self._protocol.notify(types.PROGRESS, progress)
 
-    def _tell_status(self, status: StatusParams) -> None:
+    def _send_status(self, status: StatusParams) -> None:
         if self._client.status:
             self._protocol.notify(STATUS, status)
         if self._copilot is not None:
-            self._copilot.tell_status(status)
+            self._copilot.send_status(status)
 
 
 def _edit(change: types.TextDocumentContentChangeEvent) -> Edit:

@@ -1,7 +1,6 @@
-"""The text at a server: an LSP client with one document, whose server may end and be started again.
+"""The terminal editor's LSP client: it has one document, and restarts its server on request.
 
-editor ▶ **completer** ▶ client ▶ ``fimble serve``. Whatever the user does while no server is there is in the
-text that the next one is given.
+A new server gets the document's current text, including edits made while no server was running.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from lsp_server.document import Edit, Position
 from lsp_server.protocol import ACCEPT, TOGGLE, lsp_range
 
 _INVOKED, _AUTOMATIC = 1, 2  # InlineCompletionTriggerKind
-_LOUD: Final = 2  # MessageType: what is an error or a warning
+_WARNING: Final = 2  # MessageType; less severe messages are not shown
 _CAPABILITIES: Final[Mapping[str, object]] = {
     "general": {"positionEncodings": ["utf-16"]},
     "textDocument": {"inlineCompletion": {}},
@@ -31,7 +30,7 @@ Connect = Callable[[], Awaitable[Connection]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What was proposed: so far, or in the end, where it is `final` and has a `source`."""
+    """Completion items: a partial result, or the `final` one, which has a `source`."""
 
     items: Sequence[Item]
     final: bool
@@ -40,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class ServerState:
-    """How the server is. `message` says what is wrong with it, or what it does; `share` of that is done."""
+    """The server's state. `message` is its error or progress message, `share` the progress from 0 to 1."""
 
     state: Literal["starting", "loading", "ready", "generating", "error", "gone"] = "starting"
     model: str | None = None
@@ -50,8 +49,8 @@ class ServerState:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A document as a server is told of it."""
+class OpenDocument:
+    """The document as it is sent to the server."""
 
     uri: str
     language: str
@@ -59,52 +58,52 @@ class Opened:
 
 
 class Completer:
-    """Keeps a server informed of a document, and asks it for completions of it.
+    """Synchronizes a document with a server, and requests completions for it.
 
-    `connect` starts a server; `document` is what it is told when it is there, `opened` is called then. `told`
-    is called when `state` has changed, with a message of the server's to its user where there is one.
+    `connect` starts a server. Once it is initialized, `document` returns the document to open, and `on_open`
+    is called. `on_change` is called when `state` has changed, and with messages from the server to the user.
     """
 
     def __init__(
         self,
         connect: Connect,
-        document: Callable[[], Opened],
-        opened: Callable[[], None],
-        told: Callable[[str], None],
+        document: Callable[[], OpenDocument],
+        on_open: Callable[[], None],
+        on_change: Callable[[str], None],
     ) -> None:
         self.state = ServerState()
         self._connect = connect
         self._document = document
-        self._opened = opened
-        self._told = told
+        self._on_open = on_open
+        self._on_change = on_change
         self._connection: Connection | None = None
         self._uri = ""
         self._version = 0
-        self._asking: asyncio.Task[None] | None = None
-        self._asked = 0
-        self._hear: Callable[[Answer], None] | None = None
-        self._telling: set[asyncio.Task[None]] = set()
-        self._wanted = asyncio.Event()
+        self._request: asyncio.Task[None] | None = None
+        self._request_number = 0
+        self._on_answer: Callable[[Answer], None] | None = None
+        self._command_tasks: set[asyncio.Task[None]] = set()
+        self._restart_requested = asyncio.Event()
 
     async def run(self) -> None:
-        """Have a server, and another one when that has ended and `restart` is called; until cancelled."""
+        """Run the server; restart it on request after it has ended. Runs until cancelled."""
         while True:
-            self._wanted.clear()
-            self._is(ServerState())
+            self._restart_requested.clear()
+            self._set_state(ServerState())
             try:
                 message = await self._serve()
             except (ServerGone, JsonRpcException) as error:
                 message = str(error)
-            self._is(ServerState("gone", message=message))
-            await self._wanted.wait()
+            self._set_state(ServerState("gone", message=message))
+            await self._restart_requested.wait()
 
     def restart(self) -> None:
-        """Start a server where there is none any more."""
+        """Start a new server if the last one has ended."""
         if self.state.state == "gone":
-            self._wanted.set()
+            self._restart_requested.set()
 
     def edited(self, edit: Edit) -> None:
-        """The text is about to be changed so; what was asked of it as it was is worth nothing any more."""
+        """Send an edit that is about to be made, and cancel the current request."""
         self.cancel()
         assert edit.where is not None
         self._version += 1
@@ -114,70 +113,70 @@ class Completer:
             {"textDocument": {"uri": self._uri, "version": self._version}, "contentChanges": [change]},
         )
 
-    def ask(self, position: Position, hear: Callable[[Answer], None], *, invoked: bool = False) -> None:
-        """Ask what belongs at `position`; `hear` is told as it grows, and of all of it, if not cancelled."""
-        overtaken = self.cancel()
+    def ask(self, position: Position, on_answer: Callable[[Answer], None], *, invoked: bool = False) -> None:
+        """Request completions; `on_answer` gets partial results and the final one, unless cancelled."""
+        superseded = self.cancel()
         if self._connection is None:
             return
-        self._asked += 1
-        self._hear = hear
+        self._request_number += 1
+        self._on_answer = on_answer
         params = {
             "textDocument": {"uri": self._uri},
             "position": {"line": position.line, "character": position.character},
             "context": {"triggerKind": _INVOKED if invoked else _AUTOMATIC},
             "partialResultToken": self._token,
         }
-        asking = self._ask(self._connection, params, hear, overtaken)
-        self._asking = asyncio.get_running_loop().create_task(asking)
+        request = self._send_request(self._connection, params, on_answer, superseded)
+        self._request = asyncio.get_running_loop().create_task(request)
 
     def cancel(self) -> asyncio.Task[None] | None:
-        """Let go of what is asked, of which no more will be heard; the request that is now ending."""
-        asking, self._asking, self._hear = self._asking, None, None
-        if asking is not None:
-            asking.cancel()
-        return asking
+        """Cancel the current request and ignore its results; returns its task, which is ending."""
+        request, self._request, self._on_answer = self._request, None, None
+        if request is not None:
+            request.cancel()
+        return request
 
     def shown(self, item: Item) -> None:
-        """The item is on the screen."""
+        """Report that the item is shown."""
         self._notify("textDocument/didShowCompletion", {"item": item})
 
     def partly_accepted(self, item: Item, length: int) -> None:
-        """So many UTF-16 code units of the item are in the text now."""
+        """Report that the first `length` UTF-16 code units of the item were accepted."""
         self._notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": length})
 
     def accepted(self, item: Item) -> None:
-        """The item is in the text now."""
+        """Report that the item was accepted."""
         self._execute(ACCEPT, *(item.get("command") or {}).get("arguments", []))
 
     def toggle(self) -> None:
-        """Switch completions off, or on again."""
+        """Disable completions, or enable them again."""
         self._execute(TOGGLE)
 
     def saved(self) -> None:
-        """The text is saved."""
+        """Report that the document was saved."""
         self._notify("textDocument/didSave", {"textDocument": {"uri": self._uri}})
 
     def renamed(self) -> None:
-        """The document is another one now, with the same text."""
+        """Close the document and open it again, because it has another URI now."""
         self.cancel()
         self._notify("textDocument/didClose", {"textDocument": {"uri": self._uri}})
         self._open()
 
     @property
     def _token(self) -> str:
-        return f"ghost {self._asked}"
+        return f"ghost {self._request_number}"
 
     async def _serve(self) -> str:
-        """Start a server and keep it as long as it lives; its last words."""
+        """Start a server and wait until it has ended; returns its last message."""
         connection = await self._connect()
         try:
-            connection.on_notification("fimble/status", self._heard_status)
-            connection.on_notification("window/showMessage", self._heard_message)
-            connection.on_notification("$/progress", self._heard_progress)
+            connection.on_notification("fimble/status", self._on_status)
+            connection.on_notification("window/showMessage", self._on_message)
+            connection.on_notification("$/progress", self._on_progress)
             await connection.initialize(_CAPABILITIES)
             self._connection = connection
             self._open()
-            self._opened()
+            self._on_open()
             return await connection.gone()
         finally:
             self._connection = None
@@ -196,51 +195,51 @@ class Completer:
         }
         self._notify("textDocument/didOpen", {"textDocument": item})
 
-    async def _ask(
+    async def _send_request(
         self,
         connection: Connection,
         params: object,
-        hear: Callable[[Answer], None],
-        overtaken: asyncio.Task[None] | None,
+        on_answer: Callable[[Answer], None],
+        superseded: asyncio.Task[None] | None,
     ) -> None:
-        if overtaken is not None:
-            await asyncio.wait([overtaken])  # so that the server hears first that it is
+        if superseded is not None:
+            await asyncio.wait([superseded])  # so that its cancellation is sent first
         try:
             result = await connection.ask("textDocument/inlineCompletion", params)
         except ServerGone:
-            return  # which is told otherwise
+            return  # `run` reports it
         except JsonRpcException as error:
-            self._told(error.message)
+            self._on_change(error.message)
             return
-        if result is not None:  # what is shown stands otherwise
-            hear(Answer(result["items"], final=True, source=result.get("source")))
+        if result is not None:  # None: a newer request supersedes this one; keep what is shown
+            on_answer(Answer(result["items"], final=True, source=result.get("source")))
 
-    def _heard_progress(self, params: Any) -> None:
-        if self._hear is not None and params["token"] == self._token:
-            self._hear(Answer(params["value"]["items"], final=False))
+    def _on_progress(self, params: Any) -> None:
+        if self._on_answer is not None and params["token"] == self._token:
+            self._on_answer(Answer(params["value"]["items"], final=False))
 
-    def _heard_status(self, params: Any) -> None:
+    def _on_status(self, params: Any) -> None:
         names = ("state", "model", "message", "share", "enabled")
         facts = {name: params[name] for name in names if name in params}
-        self._is(replace(ServerState(), **facts))
+        self._set_state(replace(ServerState(), **facts))
 
-    def _heard_message(self, params: Any) -> None:
-        if params["type"] <= _LOUD:
-            self._told(params["message"].removeprefix("fimble: "))
+    def _on_message(self, params: Any) -> None:
+        if params["type"] <= _WARNING:
+            self._on_change(params["message"].removeprefix("fimble: "))
 
-    def _is(self, state: ServerState) -> None:
+    def _set_state(self, state: ServerState) -> None:
         self.state = state
-        self._told("")
+        self._on_change("")
 
     def _execute(self, command: str, *arguments: object) -> None:
         if self._connection is not None:
             task = asyncio.get_running_loop().create_task(
-                self._executed(self._connection, command, arguments)
+                self._send_command(self._connection, command, arguments)
             )
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            self._command_tasks.add(task)
+            task.add_done_callback(self._command_tasks.discard)
 
-    async def _executed(self, connection: Connection, command: str, arguments: Sequence[object]) -> None:
+    async def _send_command(self, connection: Connection, command: str, arguments: Sequence[object]) -> None:
         try:
             await connection.ask(
                 "workspace/executeCommand", {"command": command, "arguments": list(arguments)}
@@ -248,7 +247,7 @@ class Completer:
         except ServerGone:
             return
         except JsonRpcException as error:
-            self._told(error.message)
+            self._on_change(error.message)
 
     def _notify(self, method: str, params: object) -> None:
         if self._connection is not None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from lsp_server.document import Edit, Position
 from lsp_server.terminal.buffer import Buffer
-from lsp_server.terminal.completer import Answer, Completer, Connect, Opened
+from lsp_server.terminal.completer import Answer, Completer, Connect, OpenDocument
 from lsp_server.terminal.files import NotSaved, OpenFile
 from lsp_server.terminal.ghost import Ghost, latest, read_item
 from lsp_server.terminal.status_line import Latencies
@@ -241,8 +241,8 @@ class Editor:
     def _edited(self, edit: Edit) -> None:
         self.completer.edited(edit)
 
-    def _document(self) -> Opened:
-        return Opened(self.file.uri, self.file.language, self.buffer.text)
+    def _document(self) -> OpenDocument:
+        return OpenDocument(self.file.uri, self.file.language, self.buffer.text)
 
     def _state_changed(self, message: str) -> None:
         self.message = message or self.message

@@ -69,7 +69,7 @@ async def test_a_request_says_what_stands_around_the_cursor() -> None:
     server = Server(lambda body: "one")
     typist = Typist(server, "above\n    x = \nbelow")
     typist.go_to(len("above\n    x = "))
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     first = server.asked[0]
     assert (first["input_prefix"], first["prompt"]) == ("above\n", "    x = ")
     assert (first["input_suffix"], first["n_indent"]) == ("\nbelow\n", 4)
@@ -81,7 +81,7 @@ async def test_after_what_is_shown_the_next_is_asked_for_already() -> None:
     server = Server(lambda body: "two()\n    three()" if body["prompt"] == "one." else "")
     typist = Typist(server, "one.")
     typist.go_to(4)
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     assert [body["prompt"] for body in server.asked] == ["one.", "    three()"]
     assert server.asked[1]["input_prefix"] == "one.two()\n"
     assert server.asked[1]["t_max_predict_ms"] == 1000
@@ -92,12 +92,12 @@ async def test_what_agrees_with_the_hint_is_answered_from_memory() -> None:
     server = Server(lambda body: "print(x)" if body["prompt"] == "a" else "")
     typist = Typist(server)
     typist.type("a")
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     asked = len(server.asked)
     typist.type("pr")
     assert typist.hint == "int(x)"
     assert [key.answered is not None for key in typist.watch.keys] == [True] * 3
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     assert "apr" in {body["prompt"] for body in server.asked[asked:]}  # it asks all the same
 
 
@@ -109,7 +109,7 @@ async def test_while_the_server_is_busy_the_newest_place_waits_for_its_turn() ->
     assert not typist.watch.keys[-1].answered
     await asyncio.sleep(0)
     server.may_answer.set()
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     assert [body["prompt"] for body in server.asked] == ["a", "abc"]
     assert [key.answered is not None for key in typist.watch.keys] == [False, False, True]
 
@@ -118,7 +118,7 @@ async def test_with_much_right_of_the_cursor_nothing_is_asked() -> None:
     server = Server(lambda body: "x")
     typist = Typist(server, "f(123456789)")
     typist.go_to(2)
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     assert server.asked == []
     assert typist.watch.keys[-1].answered is not None
     assert typist.hint is None
@@ -133,7 +133,7 @@ async def test_what_repeats_what_stands_there_is_not_shown(text: str, content: s
     server = Server(lambda body: content)
     typist = Typist(server, text)
     typist.go_to(1)
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     assert typist.hint is None
     assert typist.watch.keys[-1].answered is not None
 
@@ -142,7 +142,7 @@ async def test_on_a_blank_line_the_indentation_is_not_shown_twice() -> None:
     server = Server(lambda body: "    pass")
     typist = Typist(server, "if x:\n    ")
     typist.go_to(len(typist.text))
-    await typist.vim.settled()
+    await typist.vim.wait_idle()
     assert server.asked[0]["prompt"] == ""
     assert typist.hint == "pass"
 
@@ -154,7 +154,7 @@ async def test_a_server_that_refuses_ends_the_session() -> None:
     typist = Typist(Server(refuse))
     typist.type("a")
     with pytest.raises(RuntimeError, match="context is full"):
-        await typist.vim.settled()
+        await typist.vim.wait_idle()
 
 
 async def test_a_typing_session_runs_through() -> None:

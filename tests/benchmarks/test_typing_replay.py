@@ -41,7 +41,7 @@ class Client:
         self._watch.computed(Usage(10, 8, 3))
         self._watch.answered()
 
-    async def settled(self) -> None:
+    async def wait_idle(self) -> None:
         pass
 
     async def close(self) -> None:

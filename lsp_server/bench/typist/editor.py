@@ -1,7 +1,7 @@
-"""An editor that types at ``fimble serve``: it tells of documents and keys, and shows what is answered.
+"""A minimal editor that runs ``fimble serve``: it sends documents and edits, and shows the answers.
 
-It is a language client as any editor has one, so that what a typist waits for is what a user waits for: with
-other files open, completions from memory, trimming, and text that is shown as it grows.
+It is an ordinary language client, so the measured latency is that of a real editor, including the context
+from other open files, cached completions, trimming and partial results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lsp_server.document import Document, Edit, Position, Range
 from model_runtime.api import BackendError, LoadProgress, Usage
 
 MAX_NEIGHBOURS: Final = 4
-"""How many files are open beside the one that is typed in."""
+"""Maximum number of other files that are open."""
 
 _AUTOMATIC: Final = 2  # InlineCompletionTriggerKind
 _CAPABILITIES: Final = {
@@ -27,13 +27,13 @@ _CAPABILITIES: Final = {
     "textDocument": {"inlineCompletion": {}},
     "experimental": {"fimbleStatus": True, "fimbleSource": True},
 }
-_SETTINGS: Final = {"metrics": False}  # nobody types: `fimble stats` must not count it
+_SETTINGS: Final = {"metrics": False}  # a benchmark must not be counted in `fimble stats`
 
 ShowItems = Callable[[Sequence[Any]], None]
 
 
 class Editor:
-    """The client of one server. `progress` is told how far its model is loaded."""
+    """A client of one server. `progress` is called while the server's model is loading."""
 
     def __init__(self, server: Connection, progress: LoadProgress = lambda share, message: None) -> None:
         self._server = server
@@ -43,8 +43,8 @@ class Editor:
         self._error: BackendError | None = None
         self._token = 0
         self._show: ShowItems = lambda items: None
-        server.on_notification("fimble/status", self._status)
-        server.on_notification("$/progress", self._grown)
+        server.on_notification("fimble/status", self._on_status)
+        server.on_notification("$/progress", self._on_progress)
 
     @classmethod
     async def start(
@@ -59,14 +59,14 @@ class Editor:
         editor = cls(await ChildServer.start(options), progress)
         try:
             await editor.initialize()
-            await editor.settled()
+            await editor.wait_idle()
         except BaseException:
             await editor.stop()
             raise
         return editor
 
     async def initialize(self) -> None:
-        """Introduce ourselves."""
+        """Initialize the server and send our settings."""
         await self._server.initialize(_CAPABILITIES)
         settings = {"settings": {"fimble": _SETTINGS}}
         self._server.notify("workspace/didChangeConfiguration", settings)
@@ -76,8 +76,8 @@ class Editor:
         self._gone.cancel()
         await self._server.stop()
 
-    async def settled(self) -> None:
-        """Wait until the server has nothing left to compute, as far as it tells.
+    async def wait_idle(self) -> None:
+        """Wait until the server's status says that it is neither loading nor generating.
 
         Raises:
             BackendError: the model can't be used.
@@ -94,7 +94,7 @@ class Editor:
             raise self._error
 
     def open(self, document: Document) -> None:
-        """The user has opened `document`."""
+        """Open `document`."""
         item = {
             "uri": document.uri,
             "languageId": document.language,
@@ -104,7 +104,7 @@ class Editor:
         self._server.notify("textDocument/didOpen", {"textDocument": item})
 
     def edit(self, document: Document, edit: Edit) -> None:
-        """The user changes `document`, which is changed here too."""
+        """Apply `edit` to `document`, and send it."""
         assert edit.where is not None
         document.version += 1
         change = {
@@ -116,11 +116,11 @@ class Editor:
         document.replace(edit.text, edit.where)
 
     def close(self, document: Document) -> None:
-        """The user has closed `document`."""
+        """Close `document`."""
         self._server.notify("textDocument/didClose", {"textDocument": {"uri": document.uri}})
 
     async def complete(self, document: Document, position: Position, show: ShowItems) -> Any:
-        """Ask for completions, in place of whatever was asked before; `show` gets items while they grow."""
+        """Request completions, superseding the previous request; `show` is called with partial results."""
         self._token += 1
         self._show = show
         return await self._server.ask(
@@ -133,11 +133,11 @@ class Editor:
             },
         )
 
-    def _grown(self, params: Any) -> None:
+    def _on_progress(self, params: Any) -> None:
         if params["token"] == self._token:
             self._show(params["value"]["items"])
 
-    def _status(self, params: Any) -> None:
+    def _on_status(self, params: Any) -> None:
         state = params["state"]
         if state == "loading":
             self._progress(params.get("share", 0.0), params.get("message", ""))
@@ -150,10 +150,10 @@ class Editor:
 
 
 class EditorAssistant:
-    """What `editor` shows while `document` is typed: an `Assistant` that asks at every key.
+    """An `Assistant` that requests a completion of `document` from `editor` after every key.
 
-    An answer ends with the newest key: what the key before has asked for is cancelled. That an item was
-    accepted is left to the server to notice, as it is with editors that run no command then.
+    Each request cancels the one before. Accepted items are not reported, as in editors that do not run an
+    item's command; the server infers them from the edits.
     """
 
     def __init__(self, editor: Editor, watch: Watch, document: Document) -> None:
@@ -173,16 +173,16 @@ class EditorAssistant:
         if key.edit is not None:
             where = Range(document.position_at(key.edit.start), document.position_at(key.edit.end))
             self._editor.edit(document, Edit(key.edit.text, where))
-        overtaken = self._asking
+        superseded = self._asking
         self._asking = asyncio.get_running_loop().create_task(self._ask(document.position_at(key.cursor)))
-        if overtaken is not None:
-            overtaken.cancel()  # only now: what is being written for it may serve the new one
+        if superseded is not None:
+            superseded.cancel()  # only now, so that the new request can continue its generation
 
-    async def settled(self) -> None:
-        """See `Assistant.settled`."""
+    async def wait_idle(self) -> None:
+        """See `Assistant.wait_idle`."""
         if self._asking is not None:
             await asyncio.shield(self._asking)
-        await self._editor.settled()
+        await self._editor.wait_idle()
 
     async def close(self) -> None:
         """See `Assistant.close`."""
@@ -193,11 +193,11 @@ class EditorAssistant:
 
     async def _ask(self, position: Position) -> None:
         def show(items: Sequence[Any]) -> None:
-            self._watch.show(*_ghost(items, position.character))
+            self._watch.show(*_visible_text(items, position.character))
 
         answer = await self._editor.complete(self._document, position, show)
         if answer is None:
-            return  # the model can't be used, which `Editor.settled` raises
+            return  # the model can't be used, which `Editor.wait_idle` raises
         show(answer["items"])
         usage = answer.get("usage")
         if usage is not None:
@@ -205,8 +205,8 @@ class EditorAssistant:
         self._watch.answered()
 
 
-def neighbours(file: Path) -> list[Path]:
-    """Other files that somebody who works on `file` may have open: the largest of its kind beside it."""
+def neighbouring_files(file: Path) -> list[Path]:
+    """The largest other files in the same folder with the same suffix, at most `MAX_NEIGHBOURS`."""
     with suppress(OSError):
         found = [path for path in file.resolve().parent.glob(f"*{file.suffix}") if path.is_file()]
         others = [path for path in found if path.name != file.name]
@@ -214,8 +214,8 @@ def neighbours(file: Path) -> list[Path]:
     return []
 
 
-def _ghost(items: Sequence[Any], column: int) -> tuple[str, int]:
-    """What is shown of the first item behind the cursor, and how many characters there it replaces."""
+def _visible_text(items: Sequence[Any], column: int) -> tuple[str, int]:
+    """The first item's text after the cursor, and how many characters after the cursor it replaces."""
     if not items:
         return "", 0
     text, where = items[0]["insertText"], items[0]["range"]

@@ -1,6 +1,6 @@
-"""What a replayed session says about its assistant: how long a typist waits, and what a key costs.
+"""Summarizes a replayed session: how long the typist waits for text, and how much is computed per key.
 
-These are the figures that `fimble bench` and the benchmarks print. Pure functions.
+`fimble bench` and the benchmarks print these figures.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Moment = Literal["first_text", "first_line"]
 
 @dataclass(frozen=True)
 class Quantiles:
-    """Of some times: the middle one, and the one that 95 % do not exceed."""
+    """The median and the 95th percentile of some values."""
 
     p50: float
     p95: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Quantiles | None:
-        """Nearest-rank quantiles; None of nothing."""
+        """Nearest-rank quantiles; None if there are no values."""
         ranked = sorted(values)
         if not ranked:
             return None
@@ -34,13 +34,13 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class TypingSummary:
-    """A replayed session in figures; times are milliseconds from a key to what it brings.
+    """The figures of a replayed session; times are in milliseconds, counted from a key press.
 
-    `first_text_ms` and `first_line_ms` are over keys that something was shown after; a key that was overtaken
-    counts with the time until the next key that was not: until then the typist looked at nothing.
-    `answered` keys were answered before the next one; `empty` is the share of those with nothing to show.
-    The token counts are means over all keys, of all that was computed, whether or not anybody saw it; None
-    where the assistant tells nothing of it.
+    `first_text_ms` and `first_line_ms` cover keys after which text was shown. A key whose request was
+    superseded counts with the time until text was shown for a later key, since the typist waited that long.
+    `answered` keys were answered before the next key; `empty_share` is the share of those without text. The
+    token counts are means over all keys and include work whose result was never shown; they are None if the
+    assistant does not report usage.
     """
 
     keys: int
@@ -57,15 +57,15 @@ class TypingSummary:
 
 
 def waits(keys: Sequence[TypedKey], moment: Moment = "first_text") -> list[float]:
-    """Milliseconds from each key until text is there, at that key or a later one.
+    """Milliseconds from each key until text is shown, for that key or a later one.
 
-    A key that was answered with nothing to show leaves itself, and those that it overtook, out.
+    If a key's answer was empty, that key and the ones that it superseded are omitted.
     """
     return [wait for wait in waits_by_key(keys, moment) if wait is not None]
 
 
 def waits_by_key(keys: Sequence[TypedKey], moment: Moment = "first_text") -> list[float | None]:
-    """As `waits`, with None for each key that is left out."""
+    """As `waits`, with None for each omitted key."""
     found: list[float | None] = []
     then: float | None = None
     for key in reversed(keys):
@@ -77,7 +77,7 @@ def waits_by_key(keys: Sequence[TypedKey], moment: Moment = "first_text") -> lis
 
 
 def summarize(keys: Sequence[TypedKey], usage: Usage) -> TypingSummary:
-    """The figures of a session in which `usage` was computed."""
+    """Summarize a session with the total `usage` of its completions."""
     answered = [key for key in keys if key.answered is not None]
     tells = usage.prompt_tokens > 0
     prefilled = usage.prompt_tokens - usage.reused_tokens

@@ -1,7 +1,7 @@
-"""Which brackets and quotes of a text belong together: what an editor closes when the first one is typed.
+"""Matches brackets and quotes in a text, to simulate an editor that closes them when the first one is typed.
 
-Knows strings and comments as Python has them. For another language it is less like an editor, but no less
-exact: a session comes to its text in any case.
+Strings and comments are recognized as in Python. In other languages the simulation is less realistic, but a
+session still produces exactly its text.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _OPENER: Final = {")": "(", "]": "[", "}": "{"}
 
 
 def closers(text: str) -> Mapping[int, int | None]:
-    """For each place where an editor would close what is opened there: the closer's place, if `text` has it.
+    """Map the offset of each opening bracket or quote to that of its closer, or None if it has none.
 
-    What stands inside strings opens nothing. Pairs are nested.
+    Brackets inside strings are ignored. Pairs are nested.
     """
     found: dict[int, int | None] = {}
-    waiting: list[int] = []  # brackets that are open
+    waiting: list[int] = []  # offsets of open brackets
     at = 0
     while at < len(text):
         character = text[at]
@@ -39,7 +39,7 @@ def closers(text: str) -> Mapping[int, int | None]:
 
 
 def _close(text: str, at: int, waiting: list[int], found: dict[int, int | None]) -> None:
-    """Pair the bracket at `at` with the nearest that fits; those opened since then are never closed."""
+    """Pair the bracket at `at` with the nearest matching one; those opened in between have no closer."""
     fits = [depth for depth, opener in enumerate(waiting) if text[opener] == _OPENER[text[at]]]
     if fits:
         found[waiting[fits[-1]]] = at
@@ -47,7 +47,7 @@ def _close(text: str, at: int, waiting: list[int], found: dict[int, int | None])
 
 
 def _string(text: str, at: int, found: dict[int, int | None]) -> int:
-    """Note what the quote at `at` opens; returns where its string ends."""
+    """Match the quote at `at`; returns the end of its string."""
     quote = text[at]
     if text.startswith(quote * 3, at):
         found[at] = at + 1  # typed one by one, the second quote closes the first

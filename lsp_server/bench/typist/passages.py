@@ -1,7 +1,7 @@
-"""Which passages of a file are typed, and in which order; the rest of the file is there from the start.
+"""Chooses the passages of a file to type, and their order; the rest of the file exists from the start.
 
-Somebody who works on a file adds lines here, an argument there. So there is real text below every passage,
-and going from one to the next is a jump.
+This simulates editing an existing file: a few lines here, an argument there. So there is real text below the
+passages, and the cursor jumps from one to the next.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 from lsp_server.document import split_lines
 
-MOST_LINES = 12
+MAX_LINES = 12
 INLINE_SHARE = 0.25
-"""How many of the passages lie inside a line."""
+"""The share of passages that are inside a line."""
 
 _WORD = re.compile(r"\w+")
 _TRIES = 1000
-_OVER = 40
-"""Characters more than were asked for that the last passage may bring."""
+_MAX_EXCESS = 40
+"""By how many characters the last passage may exceed the requested total."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A part of a file, from `start` up to `end` in characters."""
+    """A part of a file, as offsets in characters; `end` is exclusive."""
 
     start: int
     end: int
@@ -34,10 +34,10 @@ class Passage:
         return self.end - self.start
 
 
-def choose(text: str, characters: int, seed: int) -> list[Passage]:
-    """Passages of about `characters` characters together, if `text` has room for that, as they are typed.
+def choose_passages(text: str, characters: int, seed: int) -> list[Passage]:
+    """Choose passages with about `characters` characters in total, or fewer if `text` is short.
 
-    They do not touch. Where there is room for none, the whole text is one.
+    They are in typing order and do not touch each other. If none fits, the whole text is one passage.
     """
     draw = random.Random(f"{seed}/passages")
     lines = _Lines(text)
@@ -47,21 +47,21 @@ def choose(text: str, characters: int, seed: int) -> list[Passage]:
         if left <= 0:
             break
         inline = draw.random() < INLINE_SHARE
-        passage = lines.inside(draw) if inline else lines.some(draw)
-        if passage is None or passage.length > left + _OVER:
+        passage = lines.words_in_line(draw) if inline else lines.whole_lines(draw)
+        if passage is None or passage.length > left + _MAX_EXCESS:
             continue
-        if all(_apart(passage, other) for other in chosen):
+        if all(_do_not_touch(passage, other) for other in chosen):
             chosen.append(passage)
             left -= passage.length
     return chosen or [Passage(0, len(text))]
 
 
-def _apart(one: Passage, other: Passage) -> bool:
+def _do_not_touch(one: Passage, other: Passage) -> bool:
     return one.end < other.start or other.end < one.start
 
 
 class _Lines:
-    """The lines of a text, with where they begin and where their text ends."""
+    """The lines of a text, with the offsets of their starts and of their ends before the line break."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -73,19 +73,19 @@ class _Lines:
             self._ends.append(at + len(line.rstrip("\r\n")))
             at += len(line)
 
-    def some(self, draw: random.Random) -> Passage | None:
-        """A few whole lines, from the end of the line before them on: typing begins with Enter there."""
+    def whole_lines(self, draw: random.Random) -> Passage | None:
+        """A few whole lines, starting at the end of the line before: typing begins with Enter."""
         count = len(self._starts)
         if count < 3:
             return None
         first = draw.randrange(1, count - 1)
-        last = min(first + draw.randrange(MOST_LINES), count - 2)
+        last = min(first + draw.randrange(MAX_LINES), count - 2)
         if self._blank(first) or self._blank(last):
             return None
         return Passage(self._ends[first - 1], self._ends[last])
 
-    def inside(self, draw: random.Random) -> Passage | None:
-        """A few words of a line that goes on behind them."""
+    def words_in_line(self, draw: random.Random) -> Passage | None:
+        """A few words inside a line, with more text after them."""
         number = draw.randrange(len(self._starts))
         line = self._text[self._starts[number] : self._ends[number]]
         words = list(_WORD.finditer(line))

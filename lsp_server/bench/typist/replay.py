@@ -1,9 +1,9 @@
-"""Plays a typing session to whoever completes it, at the typist's pace, and notes what is shown when.
+"""Replays a typing session in real time and records when ghost text is shown.
 
-An `Assistant` is told each key of the `TypingSession` and says to a `Watch` what it shows; the session looks
-at that when it decides whether to accept. Keys come when they are due, however far the assistant is: one that
-computes too long is typed over, as in an editor. Where it has nothing left to do before the next key, the
-wait can be left out; no time that is reported contains such a wait.
+An `Assistant` gets each key of a `TypingSession` and reports the ghost text to a `Watch`; the session uses
+that to decide whether to accept it. Keys are pressed on time, even if the assistant is still computing, as in
+an editor. If the assistant is idle before the next key, the wait can be skipped; reported times do not
+include skipped waits.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from lsp_server.bench.typist.session import Ghost, Keystroke, TypingSession
+from lsp_server.bench.typist.session import GhostText, Keystroke, TypingSession
 from model_runtime.api import Usage
 
-LONGEST_WAIT = 10.0
-"""Seconds that are waited for the answer to the last key."""
+LAST_ANSWER_SECONDS = 10.0
+"""Maximum time to wait for the answer to the last key, in seconds."""
 
 
 class Assistant(Protocol):
-    """Who completes: is told of every key, and says to its `Watch` what it shows."""
+    """Completes what is typed: it gets every key, and reports ghost text to its `Watch`."""
 
     def opened(self, text: str) -> None:
         """The editor has opened the document."""
         ...
 
     def pressed(self, key: Keystroke, text: str) -> None:
-        """A key was pressed; `text` is the document now. Returns at once; only the newest key counts."""
+        """A key was pressed; `text` is the document after it. Returns at once and supersedes earlier keys."""
         ...
 
-    async def settled(self) -> None:
-        """Wait until nothing is running and nothing is about to be."""
+    async def wait_idle(self) -> None:
+        """Wait until nothing is running or scheduled."""
         ...
 
     async def close(self) -> None:
-        """End what is running: nobody types any more."""
+        """End all running work, since the session is over."""
         ...
 
 
 @dataclass
 class TypedKey:
-    """A key and what came of it; times are seconds of the session's clock, None for what never came.
+    """A key and when text was shown after it, in seconds on the session's clock; None for never.
 
-    `answered` is when the assistant was done with it; a key that another one overtook has none.
+    `answered` is when the final answer came; None if the next key superseded the request.
     """
 
     key: Keystroke
@@ -57,34 +57,34 @@ class TypedKey:
 
 
 class Watch:
-    """What is on the typist's screen, and when it got there.
+    """Records the ghost text on the screen, and when it was shown.
 
-    `usage` is all that was computed meanwhile, seen or not, as far as the assistant tells.
+    `usage` is the total that the assistant has reported, whether or not the result was shown.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.keys: list[TypedKey] = []
-        self.ghost: Ghost | None = None
+        self.ghost: GhostText | None = None
         self.skipped = 0.0
         self.usage = Usage()
-        self._before: Ghost | None = None
+        self._before: GhostText | None = None
         self._clock = clock
         self._started = clock()
 
     @property
     def now(self) -> float:
-        """Seconds since the session began, and those that were left out."""
+        """Seconds since the session began, including skipped ones."""
         return self._clock() - self._started + self.skipped
 
     def pressed(self, key: Keystroke) -> None:
-        """A key was pressed: ghost text is gone until it is shown again."""
+        """A key was pressed, which hides ghost text until it is shown again."""
         self.keys.append(TypedKey(key, self.now))
         if self.ghost is not None:
             self._before = self.ghost
         self.ghost = None
 
     def show(self, text: str, replaces: int = 0) -> None:
-        """Ghost text for the newest key is there; it `replaces` so many characters after the cursor."""
+        """Ghost text is shown for the newest key; it replaces `replaces` characters after the cursor."""
         key, now = self.keys[-1], self.now
         if not text:
             self.ghost = None
@@ -93,21 +93,21 @@ class Watch:
             key.first_text = now
         if key.first_line is None and "\n" in text:
             key.first_line = now
-        self.ghost = Ghost(text, self._seen_since(text, now), replaces)
+        self.ghost = GhostText(text, self._seen_since(text, now), replaces)
 
     def computed(self, usage: Usage) -> None:
-        """The assistant has learnt what something has cost."""
+        """Add the usage of a completion."""
         self.usage += usage
 
     def answered(self) -> None:
-        """The newest key has its answer: what is shown is all there will be."""
+        """The newest key has its final answer."""
         key = self.keys[-1]
         key.answered = self.now
         if key.first_line is None and key.first_text is not None:
             key.first_line = key.answered
 
     def _seen_since(self, text: str, now: float) -> float:
-        """Since when `text` stands there: text that is typed into only loses its beginning."""
+        """When `text` was first shown, perhaps as part of a longer text whose beginning was typed since."""
         if self.ghost is not None:
             return self.ghost.shown_at
         edit = self.keys[-1].key.edit
@@ -124,18 +124,18 @@ async def replay(
     watch: Watch,
     *,
     skip_idle: bool,
-    patience: float = LONGEST_WAIT,
+    last_answer_seconds: float = LAST_ANSWER_SECONDS,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Type `session` to its end; `watch.keys` is what came of it.
+    """Type `session` to its end; the result is in `watch.keys`.
 
     Args:
-        session: is typed.
-        assistant: completes it, and tells `watch`.
-        watch: has the clock.
-        skip_idle: whether the next key comes at once when the assistant has nothing left to do.
-        patience: how many seconds the answer to the last key may take.
-        progress: is told the share that is typed.
+        session: the keys to press.
+        assistant: completes what is typed, and reports to `watch`.
+        watch: records what is shown.
+        skip_idle: whether to skip the rest of a pause when the assistant is idle.
+        last_answer_seconds: maximum time to wait for the answer to the last key.
+        progress: called with the share that is typed, from 0 to 1.
     """
     assistant.opened(session.text)
     try:
@@ -146,19 +146,19 @@ async def replay(
             assistant.pressed(key, session.text)
             progress(session.share)
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(assistant.settled(), patience)
+            await asyncio.wait_for(assistant.wait_idle(), last_answer_seconds)
     finally:
         await assistant.close()
 
 
 async def _until(due: float, assistant: Assistant, watch: Watch, skip_idle: bool) -> None:
-    """Wait for the moment `due`, or make it now where nobody would notice."""
+    """Wait until `due`; with `skip_idle`, skip the time after the assistant has become idle."""
     left = due - watch.now
     if not skip_idle or left <= 0:
         await asyncio.sleep(max(0.0, left))
         return
     try:
-        await asyncio.wait_for(assistant.settled(), left)
+        await asyncio.wait_for(assistant.wait_idle(), left)
     except asyncio.TimeoutError:
         return
     watch.skipped += max(0.0, due - watch.now)

@@ -1,13 +1,13 @@
-"""When keys are pressed and which ones slip: people's intervals, drawn anew for every place in a text.
+"""Random intervals between keys and random typos, with the statistics of human typists.
 
-What is drawn for a place depends on the seed and that place alone. So two sessions that differ in what they
-accept have the same rhythm wherever both of them type.
+The values for a position depend only on the seed and the position. So two sessions that accept different
+completions have the same intervals and typos wherever both of them type.
 
-Means are those of Dhakal, Feit, Kristensson and Oulasvirta, "Observations on Typing from 136 Million
-Keystrokes" (CHI 2018, table 3): 239 ms between keys, 206 ms (the mean of its three groups) between letters
-of a word, 6.3 corrections in 100 keys. Intervals are log-normal, which fits free text well (González, Calot,
-Ierache and Hasperué, Heliyon 7, e08413, 2021). The pauses of a programmer at work, before a line, on the way
-to another place or over accepted text, are our choice: we know of no published figures.
+The means are from Dhakal, Feit, Kristensson and Oulasvirta, "Observations on Typing from 136 Million
+Keystrokes" (CHI 2018, table 3): 239 ms between keys, 206 ms (the mean of its three groups) between letters of
+a word, 6.3 corrections in 100 keys. Intervals are log-normal, which fits free text well (González, Calot,
+Ierache and Hasperué, Heliyon 7, e08413, 2021). The pauses before a line, before a jump and after accepted
+text are our choice: we know of no published figures for programmers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Interval = Literal["letter", "other", "line", "jump", "correction", "after accep
 
 MEAN_SECONDS: Final[dict[Interval, float]] = {
     "letter": 0.206,
-    "other": 0.337,  # if three of four keys are letters of a word, all keys together take 0.239
+    "other": 0.337,  # the mean over all keys is 0.239 if three of four are letters in a word
     "line": 0.9,
     "jump": 2.0,
     "correction": 0.239,
@@ -28,43 +28,43 @@ MEAN_SECONDS: Final[dict[Interval, float]] = {
 }
 
 SPREAD: Final = 111.6 / 238.66
-"""Standard deviation as a share of the mean: the paper's between people, taken for that of a person."""
+"""Standard deviation as a share of the mean: the paper's value between people, used within one person."""
 
 SLIP: Final = 0.042
-"""The share of letters that go wrong: a slip costs one and a half backspaces, and these are 6.3 %."""
+"""The share of mistyped letters: each takes 1.5 backspaces on average, which gives 6.3 % corrections."""
 
 _NEIGHBOURS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 class Rhythm:
-    """One person's rhythm, fixed by a seed."""
+    """The typing rhythm of one person, determined by a seed."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._sigma = math.sqrt(math.log(1 + SPREAD**2))
 
     def pause(self, interval: Interval, place: str) -> float:
-        """Seconds until the key that is pressed at `place`."""
+        """Seconds before the key at `place`."""
         median = MEAN_SECONDS[interval] * math.exp(-(self._sigma**2) / 2)
         return self._draw(place, "pause").lognormvariate(math.log(median), self._sigma)
 
     def slip(self, letter: str, place: str) -> str:
-        """What is typed by mistake in the place of `letter`; mostly nothing."""
+        """The wrong letter that is typed instead of `letter`; usually empty, for no typo."""
         draw = self._draw(place, "slip")
         if draw.random() >= SLIP:
             return ""
-        return _beside(letter, draw)
+        return _adjacent_letter(letter, draw)
 
     def notices_late(self, place: str) -> bool:
-        """Whether the next letter is typed too before a slip is seen."""
+        """Whether the next letter is also typed before the typo is noticed."""
         return self._draw(place, "notice").random() < 0.5
 
     def _draw(self, place: str, what: str) -> random.Random:
         return random.Random(f"{self._seed}/{place}/{what}")
 
 
-def _beside(letter: str, draw: random.Random) -> str:
-    """A letter that lies beside `letter` on a keyboard; nothing where it has no neighbours."""
+def _adjacent_letter(letter: str, draw: random.Random) -> str:
+    """A letter next to `letter` on a QWERTY keyboard; empty for other characters."""
     for row in _NEIGHBOURS:
         at = row.find(letter.lower())
         if at >= 0:

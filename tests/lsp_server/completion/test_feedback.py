@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from lsp_server.completion.feedback import Feedback, Sent
+from lsp_server.completion.feedback import Feedback, SentSuggestion
 from lsp_server.completion.session import Session
 from lsp_server.completion.suggester import SessionServices
 from lsp_server.document import Document, Edit, Position, Range
@@ -39,7 +39,9 @@ def test_an_accept_that_only_shows_in_the_text_begins_what_follows(
         answer = await asking
         assert answer is not None
         [suggestion] = answer.suggestions
-        feedback.sent(suggestion, Sent(session, cursor, answer.cursor_text, suggestion.piece, typed=""))
+        feedback.sent(
+            suggestion, SentSuggestion(session, cursor, answer.cursor_text, suggestion.piece, typed="")
+        )
         session.edit([Edit(inserted, Range(cursor, cursor))], 2)
         await settle()
         feedback.close()

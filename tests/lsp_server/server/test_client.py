@@ -84,5 +84,5 @@ async def test_a_server_that_does_not_listen_is_ended_all_the_same() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", deaf, stdin=pipe, stdout=pipe, stderr=pipe
     )
-    await ChildServer(process).stop(patience=0.1)
+    await ChildServer(process).stop(timeout=0.1)
     assert process.returncode is not None

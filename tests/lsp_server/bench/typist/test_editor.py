@@ -14,7 +14,7 @@ from lsp_server.bench.typist import (
     Keystroke,
     TypingSession,
     Watch,
-    neighbours,
+    neighbouring_files,
     replay,
 )
 from lsp_server.bench.typist.session import Edit
@@ -109,7 +109,7 @@ async def test_what_is_shown_begins_at_the_cursor_and_may_be_withdrawn_in_the_en
             "usage": {"promptTokens": 7, "reusedTokens": 5, "decodedTokens": 3},
         },
     )
-    await typist.assistant.settled()
+    await typist.assistant.wait_idle()
     assert typist.watch.ghost is None
     [key] = typist.watch.keys
     assert key.first_text is not None
@@ -131,7 +131,7 @@ async def test_a_request_that_the_next_key_overtakes_is_cancelled_and_shows_noth
     value = {"items": [item("too late", 5, 5)]}
     typist.server.notify("$/progress", {"token": older["params"]["partialResultToken"], "value": value})
     typist.server.answer(newer, {"items": [item("o()", 6, 6)]})
-    await typist.assistant.settled()
+    await typist.assistant.wait_idle()
     assert typist.watch.texts == ["o()"]
     assert [key.answered is None for key in typist.watch.keys] == [True, False]
     await typist.close()
@@ -142,7 +142,7 @@ async def test_what_a_server_is_at_work_at_is_waited_for_though_the_answer_has_c
     typist.type("f")
     typist.server.notify("fimble/status", {"state": "generating", "enabled": True})
     typist.server.answer(await typist.asked(), {"items": [item("oo", 5, 5)]})
-    settling = asyncio.create_task(typist.assistant.settled())
+    settling = asyncio.create_task(typist.assistant.wait_idle())
     await typist.watch.has_shown.wait()
     done, _ = await asyncio.wait([settling], timeout=0.05)
     assert not done
@@ -157,7 +157,7 @@ async def test_a_model_that_cannot_be_used_ends_the_session_with_the_reason() ->
     typist.server.notify("fimble/status", {"state": "error", "message": "no such model", "enabled": True})
     typist.server.answer(await typist.asked(), None)
     with pytest.raises(BackendError, match="no such model"):
-        await typist.assistant.settled()
+        await typist.assistant.wait_idle()
     await typist.close()
 
 
@@ -167,7 +167,7 @@ async def test_a_server_that_ends_ends_the_session() -> None:
     await typist.asked()
     typist.server.die()
     with pytest.raises(ServerGone):
-        await typist.assistant.settled()
+        await typist.assistant.wait_idle()
     await typist.editor.stop()
     await typist.server.close()
 
@@ -202,5 +202,5 @@ def test_neighbours_are_the_largest_files_of_the_kind_in_the_folder(tmp_path: Pa
         (tmp_path / name).write_text("x" * size, encoding="utf-8")
     (tmp_path / "g.txt").write_text("x" * 100, encoding="utf-8")
     (tmp_path / "folder.py").mkdir()
-    assert [path.name for path in neighbours(tmp_path / "b.py")] == ["a.py", "d.py", "e.py", "f.py"]
-    assert neighbours(tmp_path / "g.txt") == []
+    assert [path.name for path in neighbouring_files(tmp_path / "b.py")] == ["a.py", "d.py", "e.py", "f.py"]
+    assert neighbouring_files(tmp_path / "g.txt") == []

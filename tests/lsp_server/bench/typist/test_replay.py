@@ -6,7 +6,7 @@ import asyncio
 from itertools import count
 
 from lsp_server.bench.typist import (
-    Ghost,
+    GhostText,
     Keystroke,
     TypedKey,
     TypingSession,
@@ -37,7 +37,7 @@ class Oracle:
             self.watch.show(TEXT[key.cursor :])
             self.watch.answered()
 
-    async def settled(self) -> None:
+    async def wait_idle(self) -> None:
         if self.silent:
             await asyncio.Event().wait()
 
@@ -67,7 +67,7 @@ async def test_what_is_noticed_and_right_is_accepted() -> None:
 async def test_an_assistant_that_is_too_slow_is_typed_over() -> None:
     watch = Watch()
     session = TypingSession("ab", seed=171, accepts=False)  # a quick one
-    await replay(session, Oracle(watch, silent=True), watch, skip_idle=True, patience=0.01)
+    await replay(session, Oracle(watch, silent=True), watch, skip_idle=True, last_answer_seconds=0.01)
     assert session.text == "ab"
     assert [key.answered for key in watch.keys] == [None] * len(watch.keys)
     assert all(key.at > key.key.at - 0.01 for key in watch.keys)  # not before they are due
@@ -82,7 +82,7 @@ def test_ghost_text_that_is_typed_into_has_stood_there_all_along() -> None:
     watch.pressed(Keystroke(1.0, "type", Edit(0, 0, "a"), 1))
     assert watch.ghost is None
     watch.show("dd(1)")
-    assert watch.ghost == Ghost("dd(1)", shown_at or 0.0)
+    assert watch.ghost == GhostText("dd(1)", shown_at or 0.0)
     watch.pressed(Keystroke(2.0, "type", Edit(1, 1, "n"), 2))
     watch.show("other")
     assert watch.ghost is not None

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lsp_server
-from lsp_server.bench.typist import Ghost, Keystroke, TypingSession
+from lsp_server.bench.typist import GhostText, Keystroke, TypingSession
 
 OURS = sorted(Path(lsp_server.__file__).parent.rglob("*.py"))
 SOURCE = "\n\n".join(
@@ -26,7 +26,7 @@ AWKWARD = st.text(alphabet="ab \n\t()[]{}\"'#:\\\r,é🎉", max_size=40)
 
 
 def typed(
-    session: TypingSession, ghost: Callable[[TypingSession], Ghost | None] = lambda session: None
+    session: TypingSession, ghost: Callable[[TypingSession], GhostText | None] = lambda session: None
 ) -> list[Keystroke]:
     """Type all of it; the edits alone must give the session's text."""
     shadow, keys = session.text, []
@@ -82,11 +82,11 @@ def test_accepting_leads_to_the_same_text(text: str, seed: int) -> None:
     """Ghost text is right, right at first, over closers, or nonsense; what is accepted is never wrong."""
     draw = random.Random(seed)
 
-    def ghost(session: TypingSession) -> Ghost | None:
+    def ghost(session: TypingSession) -> GhostText | None:
         at = session.cursor
         rest = text[at : at + draw.randrange(1, 30)]  # right where nothing is missing before the cursor
         wrong = draw.choice(["", "", "xyz", "\nzzzz"])
-        return Ghost(rest + wrong, NOW, draw.choice([0, 0, 1, 2])) if rest + wrong else None
+        return GhostText(rest + wrong, NOW, draw.choice([0, 0, 1, 2])) if rest + wrong else None
 
     session = TypingSession(text, seed)
     typed(session, ghost)
@@ -149,8 +149,8 @@ def test_what_is_typed_after_an_accept_has_the_same_rhythm_as_without() -> None:
     text = "value = compute_everything(first, second)\n"
     plain = typed(TypingSession(text, 5))
 
-    def ghost(session: TypingSession) -> Ghost | None:
-        return Ghost(text[session.cursor : 26], NOW) if session.cursor == 10 else None
+    def ghost(session: TypingSession) -> GhostText | None:
+        return GhostText(text[session.cursor : 26], NOW) if session.cursor == 10 else None
 
     session = TypingSession(text, 5)
     keys = typed(session, ghost)
@@ -162,16 +162,16 @@ def test_what_is_typed_after_an_accept_has_the_same_rhythm_as_without() -> None:
 @pytest.mark.parametrize(
     ("ghost", "accepted"),
     [
-        (Ghost("total = 1 + 2", NOW), "total = 1 + 2"),
-        (Ghost("total = 1 + 3", NOW), None),
-        (Ghost("total = 1 + 2\nwrong", NOW), "total = 1 + 2"),
-        (Ghost("tot", NOW), None),
-        (Ghost("total = 1 + 2", 1e9), None),
-        (Ghost("total = 1 + 2", NOW, replaces=1), None),
+        (GhostText("total = 1 + 2", NOW), "total = 1 + 2"),
+        (GhostText("total = 1 + 3", NOW), None),
+        (GhostText("total = 1 + 2\nwrong", NOW), "total = 1 + 2"),
+        (GhostText("tot", NOW), None),
+        (GhostText("total = 1 + 2", 1e9), None),
+        (GhostText("total = 1 + 2", NOW, replaces=1), None),
     ],
     ids=["right", "wrong", "right for a line", "too short", "not noticed yet", "over what is not there"],
 )
-def test_ghost_text_is_accepted_when_it_is_right_and_noticed(ghost: Ghost, accepted: str | None) -> None:
+def test_ghost_text_is_accepted_when_it_is_right_and_noticed(ghost: GhostText, accepted: str | None) -> None:
     session = TypingSession("total = 1 + 2\nprint(total)\n")
     session.press()  # to the beginning
     key = session.press(ghost)
@@ -182,11 +182,11 @@ def test_ghost_text_may_replace_the_closers_that_the_editor_has_put_there() -> N
     session = TypingSession("call(argument)\n")
     while session.text != "call()":
         session.press()
-    key = session.press(Ghost("argument)", NOW, replaces=1))
+    key = session.press(GhostText("argument)", NOW, replaces=1))
     assert (key.action, session.text) == ("accept", "call(argument)")
 
 
 def test_a_session_that_accepts_nothing_types_everything() -> None:
     session = TypingSession(SOURCE, characters=100, accepts=False)
-    keys = typed(session, lambda session: Ghost(SOURCE[session.cursor : session.cursor + 20], NOW))
+    keys = typed(session, lambda session: GhostText(SOURCE[session.cursor : session.cursor + 20], NOW))
     assert "accept" not in {key.action for key in keys}
