@@ -1,6 +1,6 @@
 """The `fimble` process from its start to its end; also ``python -m lsp_server``.
 
-**__main__** ▶ {isolation, cli}. Everything that ends the process ends it here, whatever still runs in it.
+**__main__** ▶ {isolation, cli}. Whatever a command does, the process ends here, in one way.
 """
 
 import os
@@ -47,7 +47,8 @@ def _end(status: int) -> None:
                 stream.flush()
     except (OSError, ValueError):  # nobody reads it any more
         status = status or 1
-    os._exit(status)
+    finally:  # after another Ctrl-C, too
+        os._exit(status)
 
 
 if __name__ == "__main__":

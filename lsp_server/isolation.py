@@ -21,10 +21,10 @@ def import_path() -> list[str]:
 
 
 def isolated_python(code: str, *arguments: str) -> list[str]:
-    """The command that runs `code` in another interpreter, which imports what this one does and no more.
+    """The command that runs `code` in another interpreter, with the imports of this one.
 
-    Before `code` runs, Python has imported modules itself: 3.13 imports `linecache` for ``-c``. ``-I`` keeps
-    the current folder away from that, and with it the variables ``PYTHON*``; `sys.path` is handed over, so
-    that packages which such a variable has named, or that are the user's own, are found all the same.
+    Python imports modules before `code` runs (3.13 imports `linecache` for ``-c``), so the current folder
+    must not be on `sys.path` even then: hence ``-I``. That ignores the variables ``PYTHON*`` and the user's
+    own packages as well, so `sys.path` is passed on.
     """
     return [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {import_path()!a}\n{code}", *arguments]
