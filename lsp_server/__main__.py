@@ -47,7 +47,8 @@ def _end(status: int) -> None:
                 stream.flush()
     except (OSError, ValueError):  # the reader has closed the pipe
         status = status or 1
-    os._exit(status)
+    finally:  # after another Ctrl-C, too
+        os._exit(status)
 
 
 if __name__ == "__main__":

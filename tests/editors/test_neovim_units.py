@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -32,8 +33,11 @@ def test_what_lies_in_the_folder_that_is_edited_is_not_run_as_the_server(nvim: P
     init.write_text(
         f"vim.opt.runtimepath:prepend(\"{PLUGIN}\")\nrequire('fimble').setup {{ cmd = {lua_list(SERVER)} }}\n"
     )
-    found = (
-        "vim.wait(20000, function() return (require('fimble').app().server:client() or {}).initialized end)"
+    look = (
+        "local server, version = require('fimble').app().server "
+        "require('fimble.commands').fimble(server, { '--version' }, function(said) version = said end) "
+        "vim.wait(20000, function() return version and (server:client() or {}).initialized end) "
+        "io.stdout:write(version, tostring(server:client().initialized))"
     )
     command = [
         str(nvim),
@@ -43,19 +47,16 @@ def test_what_lies_in_the_folder_that_is_edited_is_not_run_as_the_server(nvim: P
         str(init),
         "a.py",
         "-c",
-        f"lua io.stdout:write(tostring({found}))",
+        f"lua {look}",
+        "-c",
+        "qall!",
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, "-c", "qall!"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert not ran.exists()
-    assert "true" in done.stdout, done.stderr
+    assert re.fullmatch(r"fimble [0-9.]+\s+true", done.stdout), done.stderr
 
 
 def test_the_help_is_found(nvim: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 --- `:Fimble`
 ---
---- plugin ▶ **commands** ▶ {server, status}
+--- plugin ▶ **commands** ▶ {program, server, status}
+
+local program = require("fimble.program")
 
 local api = vim.api
 
@@ -11,7 +13,7 @@ local MOST_READ = 65536 -- bytes of a log, from its end
 --- The words before `serve`, which other commands of fimble begin with too.
 ---@param cmd string[]
 ---@return string[]?
-local function program(cmd)
+local function before_serve(cmd)
   for i, word in ipairs(cmd) do
     if word == "serve" then
       return vim.list_slice(cmd, 1, i - 1)
@@ -24,16 +26,16 @@ end
 ---@param arguments string[]
 ---@param done fun(output: string)
 function M.fimble(server, arguments, done)
-  local command = program(server.options.cmd)
-  if not command then
+  local words = before_serve(server.options.cmd)
+  if not words then
     server:tell("the option `cmd` does not name `fimble serve`: run the command in a terminal", vim.log.levels.ERROR)
     return
   end
-  vim.list_extend(command, arguments)
+  local command = vim.list_extend(program.resolve(words) or words, arguments)
   local started, problem = pcall(
     vim.system,
     command,
-    { text = true },
+    { text = true, cwd = program.folder() },
     vim.schedule_wrap(function(result)
       if result.code == 0 then
         done(result.stdout)
