@@ -112,8 +112,12 @@ class Scheduler:
         with self._changed:
             if self._closed:
                 raise BackendClosed("the model was closed: open it again")
-            self._make_room()
-            self._waiting.append(job)
+            replaced = self._closed_job_of(job.request.session)
+            if replaced is not None:
+                self._waiting[replaced] = job  # the session keeps its place in the queue
+            else:
+                self._make_room()
+                self._waiting.append(job)
             self._changed.notify()
 
     def close(self) -> None:
@@ -145,6 +149,13 @@ class Scheduler:
         if run is not None:
             run.step()
         return run is not None
+
+    def _closed_job_of(self, session: str) -> int | None:
+        """Index of a waiting job of the session that was closed by whoever waited for it."""
+        if not session:
+            return None
+        jobs = enumerate(self._waiting)
+        return next((at for at, job in jobs if job.request.session == session and not job.open), None)
 
     def _make_room(self) -> None:
         if len(self._waiting) >= MAX_WAITING:
