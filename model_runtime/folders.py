@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from platformdirs import PlatformDirs
-from platformdirs.api import PlatformDirsABC
+if TYPE_CHECKING:
+    from platformdirs.api import PlatformDirsABC
 
 
-def data_folder(system: type[PlatformDirsABC] = PlatformDirs) -> Path:
+def data_folder(system: type[PlatformDirsABC] | None = None) -> Path:
     """The folder for all of fimble's data; it need not exist yet.
 
-    That is `FIMBLE_DATA_DIR` where it is set, else the folder for user data that the operating `system` has.
+    That is `FIMBLE_DATA_DIR` where it is set, else the folder for user data of the operating `system`, by default this one.
     """
     if chosen := os.environ.get("FIMBLE_DATA_DIR"):
         return Path(chosen).expanduser()
-    return system("fimble", appauthor=False).user_data_path
+    from platformdirs import PlatformDirs  # not on a machine that only trains
+
+    return (system or PlatformDirs)("fimble", appauthor=False).user_data_path
 
 
 def models_folder() -> Path:

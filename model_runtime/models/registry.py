@@ -12,8 +12,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
-
 from model_runtime.api import ModelEntry, ModelNotFound, PullProgress
 from model_runtime.folders import models_folder
 from model_runtime.models.hub import Hub, download, weight_files
@@ -107,6 +105,8 @@ def pull(
 
 def machine_memory() -> int:
     """Bytes of RAM, or of the first GPU's memory where that is more and torch is already imported."""
+    import psutil  # not on a machine that only trains
+
     ram = int(psutil.virtual_memory().total)
     torch = sys.modules.get("torch")  # importing torch for one figure would take seconds
     if torch is None or not torch.cuda.is_available():

@@ -155,7 +155,16 @@ def test_training_needs_neither_the_corpus_nor_the_packages_that_built_it(
     """A machine without network access gets rows, the tokenizer and the code, and has few packages."""
     bare = tmp_path / "bare"
     shutil.copytree(packed / "cpu", bare / "cpu")
-    missing = ("datasketch", "rich", "accelerate", "gguf", "psutil", "huggingface_hub", "matplotlib")
+    missing = (
+        "datasketch",
+        "rich",
+        "accelerate",
+        "gguf",
+        "psutil",
+        "huggingface_hub",
+        "matplotlib",
+        "platformdirs",
+    )
     code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import runpy; " + (
         "runpy.run_module('recipes.default_model', run_name='__main__')"
     )
