@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def data_folder(system: type[PlatformDirsABC] | None = None) -> Path:
     """The folder for all of fimble's data; it need not exist yet.
 
-    That is `FIMBLE_DATA_DIR` where it is set, else the folder for user data of the operating `system`, which is
-    this machine's by default.
+    That is `FIMBLE_DATA_DIR` where it is set, else the folder for user data of the operating `system`, by
+    default this machine's.
     """
     if chosen := os.environ.get("FIMBLE_DATA_DIR"):
         return Path(chosen).expanduser()
