@@ -28,7 +28,7 @@ from lsp_server.client import ChildServer, Connection, ServerGone  # noqa: E402
 from lsp_server.files import CommandError  # noqa: E402
 
 DEFAULT_FILE = ROOT / "lsp_server" / "document.py"
-DEFAULT_PLACE = 'return "".join(self.'
+DEFAULT_PLACE = "self.language = "
 LINES_ABOVE, LINES_BELOW = 4, 3
 
 

@@ -67,7 +67,7 @@ def test_a_reader_that_has_enough_is_no_error(checkpoint_folder: Path, source: P
 def test_the_demonstration_shows_ghost_text_and_its_times(checkpoint_folder: Path) -> None:
     result = run(*DEMO, "--model", str(checkpoint_folder))
     assert (result.returncode, result.stderr) == (0, "")
-    assert 'return "".join(self.⟦' in result.stdout
+    assert "        self.language = ⟦" in result.stdout
     assert "⟧\n" in result.stdout
     assert f"{checkpoint_folder.name} is ready" in result.stdout
     assert "first text after" in result.stdout
