@@ -37,9 +37,16 @@ class EditorProcess:
     def watch(self, pid: int) -> None:
         """Cancel the connection once the process `pid` has ended.
 
-        An unknown process is ignored: the editor may run outside of this container, for example.
+        An unknown process is ignored: the editor may run outside of this container, for example. So it is
+        looked up now, and not by the thread, before which it might end.
         """
-        threading.Thread(target=self._watch, args=(pid,), name="editor process", daemon=True).start()
+        import psutil  # imported here, since only servers need it
+
+        try:
+            process = psutil.Process(pid)
+        except (psutil.Error, ValueError, OverflowError):
+            return
+        threading.Thread(target=self._watch, args=(process,), name="editor process", daemon=True).start()
 
     async def serve(self, serving: Coroutine[Any, Any, int]) -> int:
         """The result of `serving`, or 1 if it was cancelled because the editor's process has ended."""
@@ -53,13 +60,7 @@ class EditorProcess:
         finally:
             self._finished.set()
 
-    def _watch(self, pid: int) -> None:
-        import psutil  # imported here so as not to delay the answer to `initialize`
-
-        try:
-            process = psutil.Process(pid)
-        except (psutil.NoSuchProcess, ValueError):
-            return
+    def _watch(self, process: psutil.Process) -> None:
         while _is_running(process):
             if self._finished.wait(_POLL_SECONDS):
                 return
