@@ -5,13 +5,12 @@ from model_runtime.checkpoints.device_map import map_devices
 from model_runtime.checkpoints.loading import LoadedModel, load
 from model_runtime.checkpoints.verification import verify_checkpoint
 from model_runtime.checkpoints.weights import INT8_METHOD
-from model_runtime.checkpoints.writer import CannotWrite, checkpoint_writer
+from model_runtime.checkpoints.writer import CannotWrite
 
 __all__ = [
     "INT8_METHOD",
     "CannotWrite",
     "LoadedModel",
-    "checkpoint_writer",
     "convert_to_gptj",
     "convert_to_hf",
     "load",
