@@ -3,20 +3,43 @@ PYTHON ?= python3
 VENV := .venv
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
+LIBRARY_SUFFIX := dll
 else
 BIN := $(VENV)/bin
+LIBRARY_SUFFIX := $(if $(filter Darwin,$(shell uname -s)),dylib,so)
 endif
+NATIVE := model_runtime/native/fimble_native.$(LIBRARY_SUFFIX)
+NATIVE_SOURCES := $(wildcard model_runtime/native/src/*.cpp model_runtime/native/src/*.h)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP = $(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
-.PHONY: demo test lint types check check-neovim check-vscode latency-vscode pictures-vscode clean
+.PHONY: demo native test test-native-sanitized lint types check check-neovim check-vscode latency-vscode pictures-vscode clean
 .PHONY: test-editors test-editors-neovim test-editors-popups test-editors-copilot test-editors-vscode
 
 demo: $(VENV)/runtime.stamp
 	@$(BIN)/python editor_clients/terminal_demo.py
 
-test: $(VENV)/dev.stamp
+# The native engine, compiled anew if a source has changed. Without a compiler this warns, and the tests go without it.
+native: $(NATIVE)
+
+$(NATIVE): $(NATIVE_SOURCES) $(wildcard native_build/*.py) | $(VENV)/dev.stamp
+	$(BIN)/python -m native_build
+
+test: $(VENV)/dev.stamp native
 	$(BIN)/python -m pytest
+
+# Its tests under GCC's address and undefined behaviour sanitizers, on Linux. Python itself has none, so their runtime
+# is loaded first; C++'s too, or the sanitizer does not find what it has to watch in it. Python's own allocations pass
+# through malloc so that they are watched as well, and it never frees all of them, so leaks are not looked for.
+SANITIZED := $(abspath build/native/fimble_native.$(LIBRARY_SUFFIX))
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
+test-native-sanitized: $(VENV)/dev.stamp
+	CXX="$(CXX)" FIMBLE_NATIVE=required FIMBLE_NATIVE_FLAGS="$(SANITIZERS)" \
+		$(BIN)/python -m native_build --output $(SANITIZED)
+	FIMBLE_NATIVE_LIBRARY=$(SANITIZED) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+		UBSAN_OPTIONS=print_stacktrace=1 \
+		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+		$(BIN)/python -m pytest --capture=sys tests/model_runtime/native
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
