@@ -77,7 +77,7 @@ def _visual_studio(target: str) -> Compiler:
     tools = "Microsoft.VisualStudio.Component.VC.Tools." + {"x64": "x86.x64", "arm64": "ARM64"}[target]
     try:
         query = [
-            finder,
+            str(finder),
             "-latest",
             "-products",
             "*",
