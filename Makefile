@@ -13,7 +13,8 @@ NATIVE_SOURCES := $(wildcard model_runtime/native/src/*.cpp model_runtime/native
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP = $(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
-.PHONY: demo native test test-native-sanitized lint types check check-neovim check-vscode latency-vscode pictures-vscode clean
+.PHONY: demo native test test-native-sanitized lint types check clean
+.PHONY: check-neovim check-vscode latency-vscode pictures-vscode
 .PHONY: test-editors test-editors-neovim test-editors-popups test-editors-copilot test-editors-vscode
 
 demo: $(VENV)/runtime.stamp
@@ -28,9 +29,9 @@ $(NATIVE): $(NATIVE_SOURCES) $(wildcard native_build/*.py) | $(VENV)/dev.stamp
 test: $(VENV)/dev.stamp native
 	$(BIN)/python -m pytest
 
-# Its tests under GCC's address and undefined behaviour sanitizers, on Linux. Python itself has none, so their runtime
-# is loaded first; C++'s too, or the sanitizer does not find what it has to watch in it. Python's own allocations pass
-# through malloc so that they are watched as well, and it never frees all of them, so leaks are not looked for.
+# Its tests under GCC's address and undefined behaviour sanitizers, on Linux. Python is compiled without, so their
+# runtime is loaded before all else; C++'s too, whose exceptions it watches. Python allocates through malloc, so that
+# its buffers are watched; it does not free them all at its end, so leaks are not looked for.
 SANITIZED := $(abspath build/native/fimble_native.$(LIBRARY_SUFFIX))
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 test-native-sanitized: $(VENV)/dev.stamp

@@ -36,7 +36,7 @@ class NativeEngineHook(BuildHookInterface[Any]):
                 self.app.abort(f"{error.output}error: {error}")
             self.app.display_warning(f"warning: {LEFT_OUT}: {error}")
             return
-        build_data["tag"] = wheel_tag()
-        build_data["pure_python"] = False
         if version != "editable":
+            build_data["tag"] = wheel_tag()
+            build_data["pure_python"] = False
             build_data["force_include"][str(library)] = f"model_runtime/native/{LIBRARY}"
