@@ -34,9 +34,10 @@ from rich.table import Table  # noqa: E402
 
 from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import load  # noqa: E402
-from model_runtime.decoding import Decoder, Sampler, generate  # noqa: E402
+from model_runtime.decoding import Sampler, generate  # noqa: E402
 from model_runtime.evaluation import LineTask, draw_line_tasks, find_gaps, read_source_files  # noqa: E402
 from model_runtime.models import resolve  # noqa: E402
+from model_runtime.native import AnyDecoder  # noqa: E402
 from model_runtime.prompting.fim import Sentinels, find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import lay_out  # noqa: E402
@@ -117,7 +118,7 @@ def tasks_of(whole_lines: Iterable[LineTask], cut: str, count: int, random: Rand
 class Model:
     """An open model that completes lines."""
 
-    decoder: Decoder
+    decoder: AnyDecoder
     tokenizer: Tokenizer
     sentinels: Sentinels
     stop: frozenset[int]

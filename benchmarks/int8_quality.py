@@ -37,7 +37,7 @@ from rich.table import Table
 from benchmarks.healing import chance
 from model_runtime import Backend, BackendError, ModelOptions, open_backend
 from model_runtime.checkpoints import load
-from model_runtime.decoding import Decoder, MatrixFormat
+from model_runtime.decoding import MatrixFormat
 from model_runtime.evaluation import (
     Kind,
     LineTask,
@@ -48,6 +48,7 @@ from model_runtime.evaluation import (
     read_source_files,
 )
 from model_runtime.models import resolve
+from model_runtime.native import AnyDecoder
 from model_runtime.tokenization.tokenizer import Tokenizer
 
 MAX_WINDOW = 1024
@@ -113,14 +114,14 @@ def windows_of(
         yield tokenizer.encode(text[start : start + 7 * length])[:length]
 
 
-def loss_of(decoder: Decoder, window: list[int]) -> float:
+def loss_of(decoder: AnyDecoder, window: list[int]) -> float:
     """The mean over a window, in nats a token."""
     logits = decoder.forward(window[:-1], decoder.new_cache(len(window)), "all")
     return float(F.cross_entropy(logits.float(), torch.tensor(window[1:])))
 
 
 def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> Loss:
-    def opened(matrices: MatrixFormat) -> Decoder:
+    def opened(matrices: MatrixFormat) -> AnyDecoder:
         return load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices).decoder
 
     model = load(path, device=torch.device("cpu"), dtype=torch.float32)

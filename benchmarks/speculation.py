@@ -46,9 +46,10 @@ from torch import Tensor  # noqa: E402
 
 from model_runtime import CompletionRequest  # noqa: E402
 from model_runtime.checkpoints import load  # noqa: E402
-from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate  # noqa: E402
+from model_runtime.decoding import AcceptanceStats, CachedSequence, NgramDrafter, Sampler, generate  # noqa: E402
 from model_runtime.decoding.speculate import MAX_DRAFT_ROWS  # noqa: E402
 from model_runtime.models import resolve  # noqa: E402
+from model_runtime.native import AnyDecoder  # noqa: E402
 from model_runtime.prompting.fim import find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import lay_out  # noqa: E402
@@ -103,11 +104,13 @@ class Watched(NgramDrafter):
 class Counted:
     """Counts forward passes."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: AnyDecoder) -> None:
         self._decoder = decoder
         self.passes = 0
 
-    def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
+    def forward(
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
+    ) -> Tensor:
         self.passes += 1
         return self._decoder.forward(tokens, cache, logits)
 

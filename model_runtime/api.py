@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "fp32", "fp16", "bf16"]
-Quantize = Literal["auto", "none", "int8"]
+Quantize = Literal["auto", "none", "int8", "int4"]
 Suite = Literal[
     "single-line", "multi-line", "random-span", "line-start", "mid-line", "block", "left-to-right"
 ]
@@ -107,14 +107,17 @@ class Chunk:
 class ModelOptions:
     """Which model to open and how to run it; `model` is a folder or a name, or None for the default model.
 
-    `quantize` says whether matrices are int8. "auto" means int8 on a CPU with a fast int8 kernel, unless a
-    `dtype` is given, and on a CUDA GPU if the checkpoint stores int8.
+    `quantize` says in how many bits matrices are kept at most; what the checkpoint has in fewer stays as it
+    is. "auto" means int8 on a CPU with the native engine, unless a `dtype` is given, and on a CUDA GPU if the
+    checkpoint stores int8. `memory_mb` limits the KV caches of a CPU's native engine, all together; None is a
+    quarter of the memory that is free when the model is opened.
     """
 
     model: str | None = None
     device: Device = "auto"
     dtype: Dtype = "auto"
     quantize: Quantize = "auto"
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True)

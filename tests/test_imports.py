@@ -33,14 +33,15 @@ LSP_SERVER = """
 """
 MODEL_RUNTIME = """
     backend       models engine
-    engine        models prompting tokenization hardware checkpoints decoding
+    engine        models prompting tokenization hardware checkpoints decoding native
     evaluation
     training      evaluation
     prompting     tokenization
     tokenization
-    hardware      decoding
+    hardware      decoding native
     models        folders
-    checkpoints   decoding
+    checkpoints   decoding native
+    native        decoding
     decoding
     folders
     api

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, ModelNotFound
 from model_runtime.checkpoints.tensor_files import Readers, open_tensors
+from model_runtime.native import GroupedRows
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """transformers' names for weights, the safe format first; a sharded one has an `.index.json` instead."""
@@ -43,6 +44,10 @@ class CheckpointFolder(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         return self._readers[name]()
+
+    def grouped(self, name: str) -> GroupedRows | None:
+        """None: matrices are not stored in groups."""
+        return None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)

@@ -7,11 +7,11 @@ matrices are quantised while loading.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -20,15 +20,8 @@ from model_runtime.checkpoints.device_map import DeviceMap
 from model_runtime.checkpoints.families import Family, family_of
 from model_runtime.checkpoints.folder import CheckpointFolder
 from model_runtime.checkpoints.weights import CPU, Checkpoint, Weights, is_quantized
-from model_runtime.decoding import (
-    Decoder,
-    DecoderConfig,
-    Int8Weight,
-    MatrixFormat,
-    PackedWeight,
-    Weight,
-    pack,
-)
+from model_runtime.decoding import Decoder, DecoderConfig, Int8Weight, MatrixFormat, Weight
+from model_runtime.native import AnyDecoder, Bits, NativeDecoder, NativeWeight, native_problem, pack
 
 Placement: TypeAlias = Callable[[DecoderConfig, torch.dtype, bool], DeviceMap]
 """From the configuration, the weights' dtype, and whether matrices are int8, to the device of each module."""
@@ -36,10 +29,11 @@ Placement: TypeAlias = Callable[[DecoderConfig, torch.dtype, bool], DeviceMap]
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 """The files of a tokenizer, in either form."""
 
-EMBEDDING, POSITIONS = "embedding.weight", "positions.weight"
+POSITIONS = "positions.weight"
 
-SAMPLE_TOKENS = 16
-"""Tokens of the first pass, which decides how a model's activations are rounded."""
+BITS: Mapping[MatrixFormat, Bits] = {"int8": 8, "int4": 4}
+
+QuantizedFormat = Literal["int8", "int4"]
 
 
 @dataclass(frozen=True)
@@ -53,16 +47,16 @@ class LoadedModel:
         tokenizer: the folder that has one, or the content of a tokenizer.json.
         tokenizer_settings: of a tokenizer_config.json, where no file has them.
         stop_ids: the tokens that end a text.
-        int8: whether the decoder computes with int8 matrices.
+        quantized: the format of its matrices, or of most of them; None for floats.
     """
 
     name: str
     family: str
-    decoder: Decoder
+    decoder: AnyDecoder
     tokenizer: Path | dict[str, Any]
     tokenizer_settings: dict[str, Any] | None
     stop_ids: frozenset[int]
-    int8: bool
+    quantized: QuantizedFormat | None
 
 
 def load(
@@ -78,7 +72,7 @@ def load(
     Args:
         path: of the checkpoint.
         device: where to put the weights, or a function that decides it for each module.
-        dtype: of the weights, except matrices in int8.
+        dtype: of the weights, except quantised matrices.
         matrices: their format.
         progress: receives the share done.
 
@@ -93,10 +87,15 @@ def load(
     int8 = matrices == "int8" or (matrices == "stored" and is_quantized(checkpoint.config))
     placement = device if isinstance(device, torch.device) else device(config, dtype, int8)
     weights = Weights(checkpoint, family, config, dtype=dtype, device=placement)
-    read = _read(weights, matrices, dtype, progress)
-    decoder = Decoder(config, read)
-    if any(isinstance(weight, PackedWeight) for weight in read.values()):
-        _make_first_pass(decoder)
+    decoder: AnyDecoder
+    if placement == CPU and matrices in BITS:
+        decoder, quantized = _read_grouped(weights, BITS[matrices], dtype, progress)
+    else:
+        if matrices == "int4":
+            raise UnsupportedModel("int4 is for the CPU: use --quantize int8, or --device cpu")
+        read = _read(weights, matrices, progress)
+        decoder = Decoder(config, read)
+        quantized = "int8" if any(map(_computes_int8, read.values())) else None
     return LoadedModel(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         family=family.model_type,
@@ -104,7 +103,7 @@ def load(
         tokenizer=tokenizer,
         tokenizer_settings=tokenizer_settings,
         stop_ids=_stop_ids(checkpoint, config),
-        int8=any(map(_computes_int8, read.values())),
+        quantized=quantized,
     )
 
 
@@ -151,42 +150,56 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[Path | dict[str, Any], dict[str,
     return folder, None
 
 
-def _read(
-    weights: Weights, matrices: MatrixFormat, dtype: torch.dtype, progress: LoadProgress | None
-) -> dict[str, Weight]:
+def _read(weights: Weights, matrices: MatrixFormat, progress: LoadProgress | None) -> dict[str, Weight]:
     read: dict[str, Weight] = {}
-    total, done = sum(map(prod, weights.shapes.values())), 0
-    for name, shape in weights.shapes.items():
-        read[name] = _formatted(weights, name, matrices, dtype)
-        done += prod(shape)
-        if progress is not None:
-            progress(done / total, "reading weights")
+    for name in _reported(weights, progress):
+        int8 = matrices == "int8" or (matrices == "stored" and weights.is_int8(name))
+        read[name] = weights.int8(name) if int8 and _is_matrix(weights, name) else weights[name]
     return read
 
 
-def _formatted(weights: Weights, name: str, matrices: MatrixFormat, dtype: torch.dtype) -> Weight:
-    """A weight in the format that the decoder is to have it in."""
-    is_matrix = len(weights.shapes[name]) == 2 and name != POSITIONS
-    if not is_matrix or matrices == "float" or (matrices == "stored" and not weights.is_int8(name)):
-        return weights[name]
-    weight = weights.int8(name)
-    # Packed one by one, so that there are never two copies of all; an embedding's rows are looked up
-    # unpacked.
-    return weight if name == EMBEDDING else pack(weight, dtype)
+def _read_grouped(
+    weights: Weights, bits: Bits, dtype: torch.dtype, progress: LoadProgress | None
+) -> tuple[AnyDecoder, QuantizedFormat | None]:
+    """A decoder of matrices in groups, which are restored to floats where there is no native engine."""
+    native = dtype == torch.float32 and native_problem() is None
+    read: dict[str, NativeWeight] = {}
+    restored: dict[str, Weight] = {}
+    elements = {4: 0, 8: 0}
+    for name in _reported(weights, progress):
+        if not _is_matrix(weights, name):
+            restored[name] = weights[name]
+            read[name] = weights[name].float().contiguous().numpy()
+            continue
+        rows = weights.grouped(name, bits)
+        elements[rows.bits] += rows.values.size
+        if native:
+            read[name] = pack(rows)
+        else:
+            restored[name] = torch.from_numpy(rows.dequantized()).to(dtype)
+    if not native:
+        return Decoder(weights.config, restored), None
+    return NativeDecoder(weights.config, read), "int4" if elements[4] > elements[8] else "int8"
+
+
+def _reported(weights: Weights, progress: LoadProgress | None) -> Iterator[str]:
+    """The weights' names, one by one, and the share that is read."""
+    total, done = sum(map(prod, weights.shapes.values())), 0
+    for name, shape in weights.shapes.items():
+        yield name
+        done += prod(shape)
+        if progress is not None:
+            progress(done / total, "reading weights")
+
+
+def _is_matrix(weights: Weights, name: str) -> bool:
+    """Whether a weight can be quantised: learned positions, a table too, stay as they are."""
+    return len(weights.shapes[name]) == 2 and name != POSITIONS
 
 
 def _computes_int8(weight: Weight) -> bool:
-    """Whether products are computed in int8: a CPU without the kernel dequantises the weight."""
-    return isinstance(weight, PackedWeight) or (
-        isinstance(weight, Int8Weight) and weight.device.type != CPU.type
-    )
-
-
-def _make_first_pass(decoder: Decoder) -> None:
-    """Compute tokens from all over the vocabulary, which decides how activations are rounded."""
-    size = decoder.config.vocab_size
-    sample = range(0, size, max(1, size // SAMPLE_TOKENS))[: decoder.config.context_length]
-    decoder.forward(sample, decoder.new_cache(len(sample)), "all")
+    """Whether products are computed in int8: a CPU dequantises the weight."""
+    return isinstance(weight, Int8Weight) and weight.device.type != CPU.type
 
 
 def _stop_ids(checkpoint: Checkpoint, config: DecoderConfig) -> frozenset[int]:

@@ -19,6 +19,7 @@ from model_runtime.checkpoints.device_map import DeviceMap, module_of
 from model_runtime.checkpoints.families import Family
 from model_runtime.checkpoints.folder import CheckpointFolder, some
 from model_runtime.decoding import DecoderConfig, Int8Weight, quantize, weight_shapes
+from model_runtime.native import Bits, GroupedRows, join_rows, quantize_rows, with_row_scales
 
 if TYPE_CHECKING:
     from model_runtime.checkpoints.gguf.files import GgufFile
@@ -93,13 +94,40 @@ class Weights(Mapping[str, Tensor]):
             self._assembled(name, [part.scale for part in parts], torch.float32),
         )
 
+    def grouped(self, name: str, bits: Bits) -> GroupedRows:
+        """A matrix in groups of 32, of at most `bits`; raises as a look-up does.
+
+        What is stored in no more bits stays as it is. A row's scale becomes that of all its groups.
+        """
+        parts = []
+        for part, tensor in zip(self._layout[name], self._stored_or_grouped(name, bits), strict=True):
+            if isinstance(tensor, Int8Weight) and bits == 8:
+                rows = with_row_scales(tensor.values.numpy(), tensor.scale.numpy())
+            elif isinstance(tensor, GroupedRows):
+                rows = tensor
+            else:
+                floats = tensor.dequantized(torch.float32) if isinstance(tensor, Int8Weight) else tensor
+                rows = quantize_rows(floats.float().numpy(), bits)
+            parts.append(rows.take(part.order.index.numpy()) if part.order else rows)
+        return join_rows(parts)
+
+    def _stored_or_grouped(self, name: str, bits: Bits) -> Iterator[Tensor | Int8Weight | GroupedRows]:
+        columns = self.shapes[name][1]
+        for part in self._layout[name]:
+            rows = self.checkpoint.grouped(part.name)
+            if rows is None or rows.bits > bits:
+                yield self._tensor(part.name, (part.rows, columns))
+            else:
+                self._check_shape(part.name, rows.values.shape, (part.rows, columns))
+                yield rows
+
     def stored_bytes(self) -> int:
         """The size of all weights as they are stored; raises as a look-up does."""
         return sum(part.nbytes for name in self.shapes for part in self._stored(name))
 
     def _check_names(self) -> None:
         wanted = {part.name for parts in self._layout.values() for part in parts}
-        found = self.checkpoint.keys()
+        found = set(self.checkpoint)
         if missing := wanted - found:
             raise CorruptCheckpoint(f"{self.checkpoint.path} lacks tensor {some(missing)}: download it again")
         scales = {f"{name}.scale" for name in wanted} if self._quantized else set()
@@ -121,16 +149,18 @@ class Weights(Mapping[str, Tensor]):
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> Tensor | Int8Weight:
         tensor = self.checkpoint[name]
-        if tuple(tensor.shape) != shape:
-            raise CorruptCheckpoint(
-                f"{self.checkpoint.path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
-                f"config.json asks for {shape}"
-            )
+        self._check_shape(name, tuple(tensor.shape), shape)
         if tensor.dtype == torch.int8 and self._quantized:
             return Int8Weight(tensor, self._scale(name, shape[0]))
         if not tensor.is_floating_point():
             raise UnsupportedModel(f"{self.checkpoint.path}: tensor {name!r} has dtype {tensor.dtype}")
         return tensor
+
+    def _check_shape(self, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+        if found != wanted:
+            raise CorruptCheckpoint(
+                f"{self.checkpoint.path}: tensor {name!r} has shape {found}, config.json asks for {wanted}"
+            )
 
     def _scale(self, name: str, rows: int) -> Tensor:
         """The scales of a tensor in int8, (rows,), fp32."""

@@ -5,17 +5,11 @@ from model_runtime.decoding.cache import Cache
 from model_runtime.decoding.config import Activation, Biased, DecoderConfig, Rotary
 from model_runtime.decoding.decoder import Decoder
 from model_runtime.decoding.generate import generate
-from model_runtime.decoding.int8 import (
-    Int8Weight,
-    MatrixFormat,
-    PackedWeight,
-    has_int8_kernel,
-    pack,
-    quantize,
-)
+from model_runtime.decoding.int8 import Int8Weight, MatrixFormat, quantize
 from model_runtime.decoding.layers import Projection
 from model_runtime.decoding.projections import Weight
 from model_runtime.decoding.sampling import Sampler
+from model_runtime.decoding.sequence import CachedSequence
 from model_runtime.decoding.shapes import weight_shapes
 from model_runtime.decoding.speculate import AcceptanceStats, Drafter, NgramDrafter
 
@@ -25,20 +19,18 @@ __all__ = [
     "Activation",
     "Biased",
     "Cache",
+    "CachedSequence",
     "Decoder",
     "DecoderConfig",
     "Drafter",
     "Int8Weight",
     "MatrixFormat",
     "NgramDrafter",
-    "PackedWeight",
     "Projection",
     "Rotary",
     "Sampler",
     "Weight",
     "generate",
-    "has_int8_kernel",
-    "pack",
     "quantize",
     "weight_shapes",
 ]

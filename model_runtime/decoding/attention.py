@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from model_runtime.decoding.cache import ALIGNMENT, LayerView, aligned
+from model_runtime.decoding.cache import LayerView
 from model_runtime.decoding.config import DecoderConfig
 from model_runtime.decoding.layers import Projection, ResidualProjection
 from model_runtime.decoding.positions import Rotate
@@ -25,10 +24,6 @@ from model_runtime.decoding.positions import Rotate
 MAX_FOLDED_TOKENS = 16
 """With up to so many tokens the query heads of a key head become rows of one product, so that each key is
 read once; its price is a mask with a row for each of them. On a CPU up to 3.5 times as fast at 2 rows."""
-
-ROW_MULTIPLE = 4
-"""Products of a multiple of so many rows sum each row in the same order, however many rows there are. With
-fewer rows, their number selects another routine with another order."""
 
 Step = Callable[[int, Tensor], Tensor]
 """A layer's number and the output of its `qkv`, (length, heads + 2 · kv_heads, head_dim), which may be
@@ -146,61 +141,6 @@ class GroupedAttention:
         mixed = attention(heads, keys, values, attn_mask=self._mask, scale=c.attention_scale)
         mixed = mixed.view(c.kv_heads, c.group, length, c.head_dim).permute(2, 0, 1, 3)
         return mixed.reshape(length, c.heads * c.head_dim)
-
-
-class RowwiseAttention:
-    """Attention that gives a token the same bits whichever other tokens are computed with it.
-
-    Each token sees as many keys as it would alone, a multiple of `ALIGNMENT`, in products that sum in one
-    order. With rowwise projections, logits then depend on the tokens alone: a draft, a prompt in chunks and
-    one typed key by key agree bit by bit. Where activations are rounded to int8, the last bit of a sum can
-    decide about a whole rounding step.
-
-    Args:
-        config: of the decoder.
-        start: the first token's position.
-        length: how many tokens there are.
-    """
-
-    def __init__(self, config: DecoderConfig, start: int, length: int) -> None:
-        self._config = config
-        # Cut where the number of keys changes, so that a row never sees more of them than alone.
-        cuts = [start, *range(aligned(start + 1), start + length, ALIGNMENT), start + length]
-        self._parts = [
-            (slice(first - start, end - start), _padded_mask(config.group, first, end))
-            for first, end in pairwise(cuts)
-        ]
-
-    def __call__(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """See `Attend`; `keys` and `values` are of an aligned number of tokens."""
-        if len(self._parts) == 1:
-            return self._attend(q, keys, values, self._parts[0][1])
-        return torch.cat([self._attend(q[part], keys, values, mask) for part, mask in self._parts])
-
-    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """As `Attend`, with at least as many keys as the mask has columns."""
-        c, count, visible = self._config, q.shape[0], mask.shape[-1]
-        if keys.shape[2] != visible:
-            keys, values = keys[:, :, :visible], values[:, :, :visible]
-        q = q.view(count, c.kv_heads, c.group, c.head_dim).transpose(0, 1)
-        q = q.reshape(c.kv_heads, 1, count * c.group, c.head_dim)
-        if missing := len(mask) - q.shape[2]:
-            q = F.pad(q, (0, 0, 0, missing))
-        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=c.attention_scale)
-        mixed = mixed[:, 0, : count * c.group].view(c.kv_heads, count, c.group, c.head_dim)
-        return mixed.transpose(0, 1).reshape(count, c.heads * c.head_dim)
-
-
-def _padded_mask(group: int, start: int, end: int) -> Tensor:
-    """(queries, keys): -inf after each position; the `group` queries of a position are neighbouring rows.
-
-    Padding rows, which make the number of queries a multiple of `ROW_MULTIPLE`, see everything.
-    """
-    keys, queries = aligned(end), (end - start) * group
-    hidden = torch.arange(keys) > torch.arange(start, end).repeat_interleave(group)[:, None]
-    mask = torch.zeros(-(-queries // ROW_MULTIPLE) * ROW_MULTIPLE, keys)
-    mask[:queries].masked_fill_(hidden, float("-inf"))
-    return mask
 
 
 def unfused_attention(

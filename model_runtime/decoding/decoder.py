@@ -19,18 +19,18 @@ from model_runtime.decoding.attention import (
     Attention,
     EagerStep,
     GroupedAttention,
-    RowwiseAttention,
     StaticStep,
     Step,
     causal_mask,
 )
-from model_runtime.decoding.cache import Cache, aligned
+from model_runtime.decoding.cache import Cache
 from model_runtime.decoding.config import DecoderConfig
 from model_runtime.decoding.graphs import ROW_BUCKETS, Graphs
-from model_runtime.decoding.int8 import Int8Weight, PackedWeight
+from model_runtime.decoding.int8 import Int8Weight
 from model_runtime.decoding.layers import MLP, Layer, LayerNorm, RMSNorm
 from model_runtime.decoding.positions import LearnedPositions, Positions, RotaryPositions
 from model_runtime.decoding.projections import Projections, Weight
+from model_runtime.decoding.sequence import CachedSequence
 from model_runtime.decoding.shapes import weight_shapes
 
 
@@ -87,9 +87,7 @@ class Decoder:
         self.parameters = sum(tensor.numel() for tensor in weights.values())
         self.step_bytes = sum(weights[name].nbytes for name in weights if _read_whole(config, name))
         self.dtype = _tensor(weights, "final_norm.weight").dtype
-        embedding = weights["embedding.weight"]
-        assert not isinstance(embedding, PackedWeight), "an embedding's rows are looked up"
-        self._embedding = embedding
+        self._embedding = weights["embedding.weight"]
         self.devices = [weights[f"blocks.{layer}.qkv.weight"].device for layer in range(config.layers)]
         self._positions = {device: _positions(config, weights, self.dtype, device) for device in self.devices}
         devices = [weight.device for weight in weights.values()]
@@ -101,7 +99,6 @@ class Decoder:
         self._head = projections.projection("head", tied)
         self._norm_device = weights["final_norm.weight"].device
         self._head_device = weights[f"{tied or 'head'}.weight"].device
-        self._rowwise = projections.rowwise
         self._triton = self.device.type in accelerated.triton
         self._graphs: Graphs | None = None
         if accelerated.capture is not None:
@@ -118,13 +115,16 @@ class Decoder:
         return Cache(self.config, capacity=capacity, dtype=self.dtype, devices=self.devices)
 
     @torch.inference_mode()
-    def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
+    def forward(
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
+    ) -> Tensor:
         """Compute `tokens` as the continuation of the sequence in `cache`, and add them to it.
 
         Returns:
             The logits after the last token, (vocab,), or after each of them, (length, vocab); on the head's
             device.
         """
+        assert isinstance(cache, Cache), "a cache of this decoder"
         output = self._graphs.forward(tokens, cache) if self._graphs else None
         if output is None:
             output = self._eager(tokens, cache, logits)
@@ -146,11 +146,9 @@ class Decoder:
 
     def _eager_steps(self, cache: Cache, where: slice, length: int) -> dict[torch.device, Step]:
         """For each device, the step of `length` tokens at the positions `where`."""
-        views = cache.layer_views(length, aligned(where.stop) if self._rowwise else None)
+        views = cache.layer_views(length)
 
         def attend(device: torch.device) -> Attend:
-            if self._rowwise:
-                return RowwiseAttention(self.config, where.start, length)
             return GroupedAttention(self.config, causal_mask(where.start, length, self.dtype, device))
 
         return {

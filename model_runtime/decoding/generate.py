@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-from model_runtime.decoding.cache import Cache
+from model_runtime.decoding.sequence import CachedSequence
 from model_runtime.decoding.speculate import MAX_DRAFT_ROWS, Drafter
 
 CHUNK_TOKENS = 64
@@ -26,7 +26,7 @@ class Forward(Protocol):
     """The part of `Decoder` that is used here; the engine wraps it to time passes."""
 
     def forward(
-        self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last", /
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last", /
     ) -> Tensor:
         """See `Decoder.forward`."""
         ...
@@ -34,7 +34,7 @@ class Forward(Protocol):
 
 def generate(
     decoder: Forward,
-    cache: Cache,
+    cache: CachedSequence,
     tokens: Sequence[int],
     sample: Sample,
     *,
@@ -84,7 +84,7 @@ def generate(
 
 
 def _decode_step(
-    decoder: Forward, cache: Cache, new: Sequence[int], draft: Sequence[int], sample: Sample
+    decoder: Forward, cache: CachedSequence, new: Sequence[int], draft: Sequence[int], sample: Sample
 ) -> list[int]:
     """Compute `new` and, in the same pass, `draft`; return the accepted part of the draft and one more token.
 

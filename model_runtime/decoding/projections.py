@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.int8 import Int8Weight, PackedWeight, has_int8_kernel, int8_linear
+from model_runtime.decoding.int8 import Int8Weight, int8_linear
 from model_runtime.decoding.layers import MLP, Linear, Projection, ResidualProjection, activation
 
 if TYPE_CHECKING:
     from model_runtime.decoding.triton_projections import TritonProjection
 
-Weight = Tensor | Int8Weight | PackedWeight
+Weight = Tensor | Int8Weight
 """A weight; only matrices can be other than a tensor."""
 
 
@@ -35,16 +35,6 @@ class Projections:
         norm = weights["final_norm.weight"]
         assert isinstance(norm, Tensor), "a norm's weight is used elementwise: it stays a tensor"
         self._dtype = norm.dtype
-
-    @property
-    def rowwise(self) -> bool:
-        """Whether all projections in the blocks give a row the same bits whatever the other rows are."""
-        blocks = [weight for name, weight in self._weights.items() if name.startswith("blocks.")]
-        matrices = [weight for weight in blocks if len(weight.shape) == 2]
-        return all(
-            not isinstance(weight, Tensor) and has_int8_kernel(weight.device, self._dtype)
-            for weight in matrices
-        )
 
     def projection(self, name: str, tied: str | None = None) -> Projection:
         """The product with `name`.weight, or with `tied`.weight instead, plus the bias, if there is one."""
@@ -85,7 +75,6 @@ class Projections:
 def _triton(weight: Weight, bias: Tensor | None, config: DecoderConfig | None = None) -> TritonProjection:
     from model_runtime.decoding.triton_projections import TritonProjection  # not available on every platform
 
-    assert not isinstance(weight, PackedWeight), "packed weights are on a CPU"
     return TritonProjection(weight, bias, config)
 
 

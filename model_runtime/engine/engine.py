@@ -25,10 +25,10 @@ from model_runtime.api import (
     Usage,
 )
 from model_runtime.checkpoints import LoadedModel, load, map_devices
-from model_runtime.decoding import AcceptanceStats, Cache, Decoder, NgramDrafter, Sampler, generate
+from model_runtime.decoding import AcceptanceStats, CachedSequence, NgramDrafter, Sampler, generate
 from model_runtime.engine.last_completions import LastCompletions
 from model_runtime.engine.planning import CHUNK_SECONDS, Plan, Planner
-from model_runtime.engine.slots import Choice, Slots, capacity_and_count
+from model_runtime.engine.slots import MEMORY_SHARE, Choice, Slots, capacity_and_count, pooled_capacity
 from model_runtime.engine.timed_decoder import Clock, DeadlineReached, TimedDecoder
 from model_runtime.hardware import (
     MIN_PREFILL_ROWS,
@@ -46,6 +46,7 @@ from model_runtime.hardware import (
     synchronize,
 )
 from model_runtime.models import DEFAULT_NAME, resolve
+from model_runtime.native import AnyDecoder, NativeDecoder
 from model_runtime.prompting import Healer, Prompt, Sentinels, find_sentinels, lay_out
 from model_runtime.tokenization import IncrementalDecoder, Tokenizer
 
@@ -125,20 +126,19 @@ class Engine:
             self._tokenizer = _open_tokenizer(model)
             self.decoder = model.decoder
             progress(1.0, "warming up")
-            self._capacity, slot_count = capacity_and_count(
-                self.decoder.devices,
-                self.decoder.config,
-                self.decoder.dtype,
-                free_memory,
-                max_tokens=CACHE_TOKENS,
-                max_slots=self._options.slots,
-            )
+            self._capacity, self._parallel = self._room(options)
             first_cache = self.decoder.new_cache(self._capacity)
-            self.threads = ThreadTuner(torch.set_num_threads, cores()) if device.type == "cpu" else None
+            self.threads = _thread_tuner(self.decoder)
             self._latencies = _calibrate(self.decoder, first_cache, self.threads, clock)
         self._sentinels = find_sentinels(self._tokenizer, self.decoder.config.vocab_size)
         self._stop = _stop_tokens(model, self._tokenizer, self._sentinels)
-        self._slots = Slots(partial(self.decoder.new_cache, self._capacity), slot_count, first_cache)
+        native = isinstance(self.decoder, NativeDecoder)
+        self._slots = Slots(
+            partial(self.decoder.new_cache, self._capacity),
+            self._options.slots if native else self._parallel,
+            first_cache,
+            growing=native,
+        )
         self._planner = Planner(self._lay_out, self._slots, self._latencies)
         self._healer = Healer(self._tokenizer) if self._options.heal else None
         self._acceptance, self._last_completions = AcceptanceStats(), LastCompletions()
@@ -153,14 +153,30 @@ class Engine:
             parameters=self.decoder.parameters,
             context_length=self.decoder.config.context_length,
             device=devices_name(self.decoder.devices),
-            dtype="int8" if model.int8 else dtype_name(dtype),
+            dtype=model.quantized or dtype_name(dtype),
             fill_in_the_middle=self._sentinels is not None,
         )
 
     @property
     def parallel(self) -> int:
         """The most concurrent completions."""
-        return self._slots.limit
+        return min(self._parallel, self._slots.limit)
+
+    def _room(self, options: ModelOptions) -> tuple[int, int]:
+        """The capacity of a cache in tokens, and the number of full ones that there is memory for."""
+        decoder = self.decoder
+        if isinstance(decoder, NativeDecoder):
+            share = int(MEMORY_SHARE * free_memory(decoder.device))
+            decoder.pool.set_budget(share if options.memory_mb is None else options.memory_mb << 20)
+            return pooled_capacity(decoder.pool, decoder.config, CACHE_TOKENS, self._options.slots)
+        return capacity_and_count(
+            decoder.devices,
+            decoder.config,
+            decoder.dtype,
+            free_memory,
+            max_tokens=CACHE_TOKENS,
+            max_slots=self._options.slots,
+        )
 
     def complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
         """Answer a request step by step.
@@ -234,7 +250,7 @@ class Engine:
         request: CompletionRequest,
         rolled_back: str,
         choice: Choice,
-        cache: Cache,
+        cache: CachedSequence,
         decoder: TimedDecoder,
     ) -> Generator[Chunk, None, None]:
         """The chunks of a completion. It begins with `rolled_back`, which is neither yielded nor counted."""
@@ -315,7 +331,7 @@ class Engine:
         if self.threads is not None:
             self.threads.prepare(rows, self._latencies.slowdown)
 
-    def _chunk_size(self, cache: Cache, seconds: float) -> int:
+    def _chunk_size(self, cache: CachedSequence, seconds: float) -> int:
         """The tokens in a prefill chunk of `seconds`, which concurrent completions share."""
         return self._options.chunk or self._latencies.chunk_size(
             cache.length, seconds / max(1, self._slots.busy)
@@ -346,7 +362,16 @@ def _sampler(request: CompletionRequest) -> Sampler:
     )
 
 
-def _calibrate(decoder: Decoder, cache: Cache, threads: ThreadTuner | None, clock: Clock) -> LatencyModel:
+def _thread_tuner(decoder: AnyDecoder) -> ThreadTuner | None:
+    if isinstance(decoder, NativeDecoder):
+        torch.set_num_threads(1)  # all that is left for it is to choose a token
+        return ThreadTuner(decoder.set_threads, cores())
+    return ThreadTuner(torch.set_num_threads, cores()) if decoder.device.type == "cpu" else None
+
+
+def _calibrate(
+    decoder: AnyDecoder, cache: CachedSequence, threads: ThreadTuner | None, clock: Clock
+) -> LatencyModel:
     """Calibrate the latency model, and so load every weight into memory and start torch's threads."""
 
     def run(rows: int, start: int = 0) -> None:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from model_runtime.api import Bandwidth, ContextSpeed, LoadProgress, ModelOptions, Speed
-from model_runtime.decoding import Cache, Decoder
+from model_runtime.decoding import CachedSequence
 from model_runtime.engine.engine import Engine
 from model_runtime.hardware import cores, memory_errors
+from model_runtime.native import AnyDecoder
 
 LOADING_SHARE = 0.3
 """Loading the model, as a share of the progress."""
@@ -42,7 +43,9 @@ class TunedDecoder:
     def __init__(self, engine: Engine) -> None:
         self.decoder, self.threads = engine.decoder, engine.threads
 
-    def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
+    def forward(
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
+    ) -> Tensor:
         """See `Decoder.forward`."""
         if self.threads is not None:
             self.threads.prepare(len(tokens), NO_SLOWDOWN)
@@ -78,7 +81,7 @@ def measure_speed(options: ModelOptions, *, quick: bool, progress: LoadProgress)
         torch.set_num_threads(before)
 
 
-def _bandwidths(decoder: Decoder, threads: int, rounds: int) -> Iterator[Bandwidth]:
+def _bandwidths(decoder: AnyDecoder, threads: int, rounds: int) -> Iterator[Bandwidth]:
     """With one thread, all cores and the decode threads; one figure for a GPU, none for several devices."""
     if len(set(decoder.devices)) > 1:
         return
@@ -127,7 +130,7 @@ def context_lengths(room: int, quick: bool) -> list[int]:
     return powers if powers and room < 1.25 * powers[-1] else [*powers, room]
 
 
-def _prefill_times(decoder: TunedDecoder, cache: Cache, length: int, seconds: float) -> list[float]:
+def _prefill_times(decoder: TunedDecoder, cache: CachedSequence, length: int, seconds: float) -> list[float]:
     """The seconds of each prefill: at least three, repeated for `seconds` where that allows more."""
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -137,7 +140,7 @@ def _prefill_times(decoder: TunedDecoder, cache: Cache, length: int, seconds: fl
     return times
 
 
-def _prefill(decoder: TunedDecoder, cache: Cache, length: int) -> int:
+def _prefill(decoder: TunedDecoder, cache: CachedSequence, length: int) -> int:
     """Prefill a prompt of `length` tokens from an empty cache; returns the token that follows."""
     cache.rewind(0)
     # The tokens do not affect the time; they vary as in a text.
@@ -147,7 +150,7 @@ def _prefill(decoder: TunedDecoder, cache: Cache, length: int) -> int:
     return int(logits.argmax())
 
 
-def _decode_times(decoder: TunedDecoder, cache: Cache, count: int) -> list[float]:
+def _decode_times(decoder: TunedDecoder, cache: CachedSequence, count: int) -> list[float]:
     """The seconds of each of `count` steps of greedy decoding after the tokens in `cache`."""
     times = []
     token = 0

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import torch
 
 from model_runtime.api import Busy, OutOfMemory
-from model_runtime.decoding import Cache, DecoderConfig
+from model_runtime.decoding import CachedSequence, DecoderConfig
 from model_runtime.hardware import memory_errors, release_memory
+from model_runtime.native import BlockPool
 from model_runtime.prompting import Prompt
 
 NEGLIGIBLE_TOKENS = 16
@@ -34,7 +35,7 @@ MIN_CAPACITY = 1024
 class Slot:
     """A cache and the session that used it last; `last_used` counts the uses of all slots."""
 
-    cache: Cache
+    cache: CachedSequence
     session: str = ""
     last_used: int = 0
     busy: bool = False
@@ -61,10 +62,18 @@ class Slots:
         new_cache: makes a cache, or raises an error of `memory_errors`.
         limit: the most slots.
         first: a cache that exists already.
+        growing: whether caches take memory as they grow, so that an empty one takes none.
     """
 
-    def __init__(self, new_cache: Callable[[], Cache], limit: int, first: Cache | None = None) -> None:
-        self.limit = limit
+    def __init__(
+        self,
+        new_cache: Callable[[], CachedSequence],
+        limit: int,
+        first: CachedSequence | None = None,
+        *,
+        growing: bool = False,
+    ) -> None:
+        self.limit, self._growing = limit, growing
         self._new_cache = new_cache
         self._slots = [] if first is None else [Slot(first)]
         self._uses = 0
@@ -101,11 +110,20 @@ class Slots:
         finally:
             slot.busy = False
 
-    def evict_idle(self) -> None:
-        """Free the memory of all slots that are not in use, and allow one slot fewer from now on."""
-        self.limit = max(1, min(self.limit, len(self._slots)) - 1)
-        self._slots = [slot for slot in self._slots if slot.busy]
+    def evict_idle(self, spared: Slot | None = None) -> bool:
+        """Free the memory of the slot that was used least recently; False if all are in use or empty.
+
+        Where a slot takes its memory at once, one fewer is allowed from now on.
+        """
+        idle = [slot for slot in self._slots if not slot.busy and slot.cache.length and slot is not spared]
+        if not idle:
+            return False
+        self._slots.remove(min(idle, key=lambda slot: slot.last_used))
+        if not self._growing:
+            self.limit = max(1, len(self._slots))
+        del idle
         release_memory()
+        return True
 
     def _best_source(self, session: str, prompt: Prompt) -> Choice:
         """The slot that has most of a prompt, except its last token, whose logits are not kept."""
@@ -128,8 +146,18 @@ class Slots:
         else:
             slot.cache.rewind(0)
             if source:
-                slot.cache.copy_from(source.cache, cached)
+                self._copy(slot, source, cached)
         return slot
+
+    def _copy(self, slot: Slot, source: Slot, length: int) -> None:
+        """Copy from the source's cache, for which others are evicted if there is no room."""
+        slot.busy = True  # so that it is not evicted itself
+        try:
+            while not _try_copy(slot.cache, source.cache, length):
+                if not self.evict_idle(spared=source):
+                    slot.cache.copy_from(source.cache, length)
+        finally:
+            slot.busy = False
 
     def _new_or_evicted(self, source: Slot | None) -> Slot:
         """A slot to fill: a new one where the limit allows, or else the one that is least likely needed."""
@@ -153,6 +181,15 @@ class Slots:
             return None
         self._slots.append(slot)
         return slot
+
+
+def _try_copy(cache: CachedSequence, source: CachedSequence, length: int) -> bool:
+    """Copy, or return False for lack of memory."""
+    try:
+        cache.copy_from(source, length)
+    except OutOfMemory:
+        return False
+    return True
 
 
 def capacity_and_count(
@@ -182,3 +219,14 @@ def capacity_and_count(
     )
     capacity = min(config.context_length, max_tokens, max(room, MIN_CAPACITY))
     return capacity, max(1, min(max_slots, room // capacity))
+
+
+def pooled_capacity(
+    pool: BlockPool, config: DecoderConfig, max_tokens: int, max_slots: int
+) -> tuple[int, int]:
+    """The same for caches that share a pool, which grows if it has no room for the smallest one."""
+    pool.set_budget(
+        max(pool.limit * pool.block_bytes, pool.bytes_for(min(MIN_CAPACITY, config.context_length)))
+    )
+    capacity = min(config.context_length, max_tokens, pool.tokens)
+    return capacity, max(1, min(max_slots, pool.tokens // capacity))

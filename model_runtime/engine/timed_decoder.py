@@ -9,8 +9,9 @@ from typing import Literal
 from torch import Tensor
 
 from model_runtime.api import OutOfMemory
-from model_runtime.decoding import Cache, Decoder
+from model_runtime.decoding import CachedSequence
 from model_runtime.hardware import LatencyModel, memory_errors, synchronize
+from model_runtime.native import AnyDecoder
 
 Clock = Callable[[], float]
 
@@ -28,7 +29,7 @@ class TimedDecoder:
     Args:
         decoder: computes.
         latencies: predicts the duration of each pass, and learns from it.
-        reclaim_memory: frees whatever memory can be spared.
+        reclaim_memory: frees some memory that can be spared; False if there is none.
         prepare: called with the number of rows before each pass.
         deadline: when the last pass must have ended, on `clock`; None without one.
         clock: in seconds.
@@ -36,9 +37,9 @@ class TimedDecoder:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: AnyDecoder,
         latencies: LatencyModel,
-        reclaim_memory: Callable[[], None],
+        reclaim_memory: Callable[[], bool],
         *,
         prepare: Callable[[int], None] = lambda rows: None,
         deadline: float | None = None,
@@ -51,7 +52,9 @@ class TimedDecoder:
         self._deadline = deadline
         self._clock = clock
 
-    def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
+    def forward(
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
+    ) -> Tensor:
         """See `Decoder.forward`; returns once the logits are computed.
 
         Raises:
@@ -66,14 +69,14 @@ class TimedDecoder:
             raise DeadlineReached
         self._prepare(rows)
         result = self._try_forward(tokens, cache, logits)
-        if result is None:
-            self._reclaim_memory()
-            result = self._forward(tokens, cache, logits)
+        while result is None:
+            freed = self._reclaim_memory()
+            result = (self._try_forward if freed else self._forward)(tokens, cache, logits)
         self._latencies.record(rows, start, self._clock() - begun)
         return result
 
     def _try_forward(
-        self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"]
     ) -> Tensor | None:
         """The logits, or None for lack of memory: the error is dropped here, with all that it references."""
         try:
@@ -81,7 +84,9 @@ class TimedDecoder:
         except OutOfMemory:
             return None
 
-    def _forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"]) -> Tensor:
+    def _forward(
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"]
+    ) -> Tensor:
         with memory_errors():
             result = self._decoder.forward(tokens, cache, logits)
             synchronize(result.device)

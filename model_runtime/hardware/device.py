@@ -10,7 +10,8 @@ import psutil
 import torch
 
 from model_runtime.api import Device, DeviceUnavailable, Dtype, ModelOptions, OutOfMemory
-from model_runtime.decoding import MatrixFormat, has_int8_kernel
+from model_runtime.decoding import MatrixFormat
+from model_runtime.native import native_problem
 
 DTYPES: Mapping[Dtype, torch.dtype] = {
     "fp32": torch.float32,
@@ -51,12 +52,15 @@ def resolve_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
 
 def resolve_matrix_format(options: ModelOptions, device: torch.device) -> MatrixFormat:
     """The format of matrices, as described in `ModelOptions`; Apple's GPU gains nothing from int8."""
-    if options.quantize != "auto":
-        return "int8" if options.quantize == "int8" else "float"
-    if device.type == "cuda":
-        return "stored"
-    faster = has_int8_kernel(device, resolve_dtype(options.dtype, device))
-    return "int8" if options.dtype == "auto" and faster else "float"
+    if options.quantize == "auto":
+        if device.type == "cuda":
+            return "stored"
+        return (
+            "int8"
+            if device.type == "cpu" and options.dtype == "auto" and native_problem() is None
+            else "float"
+        )
+    return "float" if options.quantize == "none" else options.quantize
 
 
 def dtype_name(dtype: torch.dtype) -> Dtype:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model_runtime.decoding import Decoder
+from model_runtime.native import AnyDecoder
 
 TIED = 4
 """Logits tie that differ by no more than so many steps of their precision. In passes of other widths those of
@@ -23,7 +23,7 @@ def rounding_error(logits: Tensor) -> Tensor:
     return TIED * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=-1).float()
 
 
-def is_rounding(decoder: Decoder, prompt: Sequence[int], made: Sequence[int]) -> bool:
+def is_rounding(decoder: AnyDecoder, prompt: Sequence[int], made: Sequence[int]) -> bool:
     """Whether `made` is a greedy continuation of `prompt` in all but rounding; never so in fp32."""
     if decoder.dtype == torch.float32:
         return False

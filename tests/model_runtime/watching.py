@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from model_runtime.api import Usage
-from model_runtime.decoding import Cache, Decoder
+from model_runtime.decoding import CachedSequence
 from model_runtime.engine import Engine
+from model_runtime.native import AnyDecoder
 from tests.model_runtime.rounding import is_rounding
 
 
@@ -20,12 +21,14 @@ class Watched:
     `caches` are those that were used, in the order of their last passes, and `passes` counts these.
     """
 
-    def __init__(self, decoder: Decoder, failures: int = 0) -> None:
+    def __init__(self, decoder: AnyDecoder, failures: int = 0) -> None:
         self.decoder, self.failures = decoder, failures
-        self.caches: list[Cache] = []
+        self.caches: list[CachedSequence] = []
         self.passes = 0
 
-    def forward(self, tokens: Sequence[int], cache: Cache, logits: Literal["last", "all"] = "last") -> Tensor:
+    def forward(
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
+    ) -> Tensor:
         self.passes += 1
         self.caches = [other for other in self.caches if other is not cache] + [cache]
         if self.failures:
@@ -50,5 +53,5 @@ def watch(engine: Engine, failures: int = 0) -> Watched:
     """Watch an engine from now on; what watched it before is let go."""
     decoder = engine.decoder.decoder if isinstance(engine.decoder, Watched) else engine.decoder
     watched = Watched(decoder, failures)
-    engine.decoder = cast(Decoder, watched)
+    engine.decoder = cast(AnyDecoder, watched)
     return watched

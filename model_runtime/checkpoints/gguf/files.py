@@ -15,8 +15,9 @@ from model_runtime.checkpoints.families import RowOrder
 from model_runtime.checkpoints.families.rotary import deinterleaved
 from model_runtime.checkpoints.gguf.config import architecture_of, config_of
 from model_runtime.checkpoints.gguf.header import Entry, Header, read_header
-from model_runtime.checkpoints.gguf.tensors import check_type, map_file, read_tensor
+from model_runtime.checkpoints.gguf.tensors import check_type, map_file, read_grouped, read_tensor
 from model_runtime.checkpoints.gguf.tokenizer import adds_bos, tokenizer_json
+from model_runtime.native import GroupedRows
 
 PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf", re.IGNORECASE)
 """llama.cpp's names for the parts of a split model."""
@@ -63,6 +64,11 @@ class GgufFile(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         item = self._tensors[name]
         return read_tensor(item.data, item.entry, item.order)
+
+    def grouped(self, name: str) -> GroupedRows | None:
+        """A matrix as it is quantised in groups of 32; None if it is not."""
+        item = self._tensors[name]
+        return read_grouped(item.data, item.entry, item.order)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint, UnsupportedModel
 from model_runtime.checkpoints.families import RowOrder
+from model_runtime.checkpoints.gguf.grouped import grouped_rows
 from model_runtime.checkpoints.gguf.header import MAGIC, Entry
+from model_runtime.native import GroupedRows
 
 Kind = GGMLQuantizationType
 
@@ -61,14 +63,27 @@ def read_tensor(data: Tensor, entry: Entry, order: RowOrder | None = None) -> Te
 
     Without one, floats are a view of the file. Quantised rows are reordered before they are decoded.
     """
-    stored = data[entry.start : entry.start + entry.length]
     if entry.type in FLOATS:
+        stored = data[entry.start : entry.start + entry.length]
         tensor = stored.view(FLOATS[entry.type]).view(entry.shape)
         return order(tensor) if order else tensor
-    values, size = GGML_QUANT_SIZES[entry.type]
-    stored = stored.view(*entry.shape[:-1], entry.shape[-1] // values * size)
-    rows = order(stored) if order else stored
+    rows = _quantised_rows(data, entry, order)
     return _dequantise(rows.reshape(-1, rows.shape[-1]), entry.type).view(entry.shape)
+
+
+def read_grouped(data: Tensor, entry: Entry, order: RowOrder | None = None) -> GroupedRows | None:
+    """A quantised matrix without decoding it; None if it is none, or its type has other groups."""
+    if entry.type in FLOATS or len(entry.shape) != 2:
+        return None
+    return grouped_rows(_quantised_rows(data, entry, order).numpy(), entry.type)
+
+
+def _quantised_rows(data: Tensor, entry: Entry, order: RowOrder | None) -> Tensor:
+    """(…, bytes of a row), uint8"""
+    values, size = GGML_QUANT_SIZES[entry.type]
+    stored = data[entry.start : entry.start + entry.length]
+    stored = stored.view(*entry.shape[:-1], entry.shape[-1] // values * size)
+    return order(stored) if order else stored
 
 
 def _dequantise(rows: Tensor, kind: GGMLQuantizationType) -> Tensor:

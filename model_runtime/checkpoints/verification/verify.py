@@ -27,6 +27,7 @@ from model_runtime.checkpoints.loading import LoadedModel, load
 from model_runtime.checkpoints.verification.compare import compare_greedy, compare_parts
 from model_runtime.checkpoints.verification.decoder_trace import trace_decoder
 from model_runtime.checkpoints.verification.transformers_trace import trace_transformers
+from model_runtime.decoding import Decoder
 
 PRECISIONS: Mapping[torch.dtype, tuple[Dtype, float]] = {
     torch.float32: ("fp32", 1e-4),
@@ -89,6 +90,7 @@ def verify_checkpoint(
     room = max(1, config.context_length - steps)
     tokens = _encode(model, SNIPPET if text is None else text)[: min(max_tokens, room)]
     report(1 / 3, "computing with fimble")
+    assert isinstance(model.decoder, Decoder), "floats are computed with torch"
     traced = trace_decoder(model.decoder, tokens, steps)
     del model  # before the next one is opened
     report(2 / 3, "computing with transformers")

@@ -18,7 +18,8 @@ from model_runtime.checkpoints import load
 from model_runtime.checkpoints.families import codegen, family_of
 from model_runtime.checkpoints.folder import CheckpointFolder
 from model_runtime.checkpoints.weights import Weights
-from model_runtime.decoding import Decoder, DecoderConfig, Rotary, weight_shapes
+from model_runtime.decoding import DecoderConfig, Rotary, weight_shapes
+from model_runtime.native import AnyDecoder
 from tests.model_runtime.checkpoints.test_loading import measured, write_int8
 from tests.model_runtime.decoding.shapes import FAMILIES, SHAPES
 from tests.model_runtime.factory import make_model, train_tokenizer, write_checkpoint
@@ -26,7 +27,7 @@ from tests.model_runtime.factory import make_model, train_tokenizer, write_check
 PROMPT = list(range(10, 40))
 
 
-def read(folder: Path, dtype: torch.dtype = torch.float32) -> Decoder:
+def read(folder: Path, dtype: torch.dtype = torch.float32) -> AnyDecoder:
     return load(folder, device=torch.device("cpu"), dtype=dtype).decoder
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from model_runtime.checkpoints import load
-from model_runtime.decoding import Decoder, Sampler, generate
+from model_runtime.decoding import Sampler, generate
+from model_runtime.native import AnyDecoder
 from tests.model_runtime.decoding.shapes import SHAPES
 from tests.model_runtime.factory import make_model, train_tokenizer, write_checkpoint
 
@@ -28,7 +29,7 @@ class Case:
     model: Any
     folder: Path
 
-    def decoder(self, dtype: torch.dtype = torch.float32) -> Decoder:
+    def decoder(self, dtype: torch.dtype = torch.float32) -> AnyDecoder:
         return load(self.folder, device=torch.device("cpu"), dtype=dtype).decoder
 
 
@@ -44,7 +45,7 @@ def prompt(seed: int = 1) -> list[int]:
     return ids
 
 
-def in_pieces(decoder: Decoder, tokens: list[int], size: int) -> Tensor:
+def in_pieces(decoder: AnyDecoder, tokens: list[int], size: int) -> Tensor:
     cache = decoder.new_cache()
     pieces = [tokens[start : start + size] for start in range(0, len(tokens), size)]
     return torch.cat([decoder.forward(piece, cache, "all") for piece in pieces])
@@ -78,7 +79,7 @@ def test_greedy_tokens_that_may_not_repeat_equal_those_of_transformers(case: Cas
     assert tokens_of(case.decoder(), take_best_new) == output[0, LENGTH:].tolist()
 
 
-def tokens_of(decoder: Decoder, sample: Callable[[Tensor], int]) -> list[int | None]:
+def tokens_of(decoder: AnyDecoder, sample: Callable[[Tensor], int]) -> list[int | None]:
     return list(generate(decoder, decoder.new_cache(), prompt(), sample, max_tokens=STEPS, chunk=LENGTH))
 
 

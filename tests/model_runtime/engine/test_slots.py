@@ -48,6 +48,7 @@ def compute(subject: Slots, session: str, *prompts: Prompt) -> tuple[int, Cache]
     with subject.acquire(session, choice) as slot:
         assert slot.cache.tokens == tuple(choice.prompt.tokens[: choice.cached])
         slot.cache.extend(choice.prompt.tokens[choice.cached :])
+    assert isinstance(slot.cache, Cache)
     return choice.uncached, slot.cache
 
 

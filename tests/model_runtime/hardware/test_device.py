@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from model_runtime.api import Device, Dtype, ModelOptions, Quantize
-from model_runtime.decoding import MatrixFormat, has_int8_kernel
+from model_runtime.decoding import MatrixFormat
 from model_runtime.engine.engine import Engine
 from model_runtime.hardware.device import resolve_matrix_format
+from model_runtime.native import native_problem
 
-ON_THE_CPU: MatrixFormat = "int8" if has_int8_kernel(torch.device("cpu"), torch.float32) else "float"
+ON_THE_CPU: MatrixFormat = "int8" if native_problem() is None else "float"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ ON_THE_CPU: MatrixFormat = "int8" if has_int8_kernel(torch.device("cpu"), torch.
         ("cpu", "bf16", "auto", "float"),
         ("cpu", "auto", "none", "float"),
         ("cpu", "fp32", "int8", "int8"),
+        ("cpu", "auto", "int4", "int4"),
         ("cuda", "auto", "auto", "stored"),
         ("cuda", "fp16", "auto", "stored"),
         ("cuda", "auto", "none", "float"),

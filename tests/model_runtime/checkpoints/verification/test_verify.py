@@ -27,6 +27,7 @@ from model_runtime.checkpoints import load, verify_checkpoint
 from model_runtime.checkpoints.verification.compare import compare_greedy
 from model_runtime.checkpoints.verification.decoder_trace import trace_decoder
 from model_runtime.checkpoints.verification.trace import Trace, interleaved
+from model_runtime.decoding import Decoder
 from tests.model_runtime.factory import TINY, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -175,6 +176,7 @@ def test_the_decoder_and_transformers_are_left_as_they_were(folders: dict[str, P
 
     attend, level = ALL_ATTENTION_FUNCTIONS["sdpa"], logging.get_verbosity()
     decoder = load(folders["llama"], device=CPU, dtype=torch.float32).decoder
+    assert isinstance(decoder, Decoder)
     before = decoder.forward([7, 8], decoder.new_cache())
     assert verify(folders["llama"]).ok
     first, second = (trace_decoder(decoder, [7, 8], steps=1) for _ in range(2))

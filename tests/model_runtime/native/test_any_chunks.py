@@ -1,4 +1,4 @@
-"""With int8 weights on a CPU, logits are the same bit by bit however tokens are grouped."""
+"""The native engine gives the same logits bit by bit however tokens are grouped."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import pytest
 import torch
 
 from model_runtime.checkpoints import load
-from model_runtime.decoding import Decoder, NgramDrafter, Sampler, generate
-from model_runtime.decoding.int8 import has_int8_kernel
+from model_runtime.decoding import NgramDrafter, Sampler, generate
+from model_runtime.native import AnyDecoder
 from model_runtime.tokenization.tokenizer import Tokenizer
 from tests.model_runtime.decoding.steps import cpu_cost
 from tests.model_runtime.factory import TINY, write_checkpoint
+from tests.model_runtime.native.support import needs_native
 
 CPU = torch.device("cpu")
 MODEL = Path(__file__).parents[3] / "model_runtime" / "default_model"
 CODE = (Path(__file__).parents[3] / "model_runtime" / "prompting" / "prompt.py").read_text(encoding="utf-8")
 
-pytestmark = pytest.mark.skipif(
-    not has_int8_kernel(CPU, torch.float32), reason="this machine's torch has no int8 kernel"
-)
+pytestmark = needs_native
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +30,11 @@ def tokens() -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Decoder:
+def decoder() -> AnyDecoder:
     return load(MODEL, device=CPU, dtype=torch.float32, matrices="int8").decoder
 
 
-def logits(decoder: Decoder, tokens: Sequence[int], widths: Sequence[int]) -> torch.Tensor:
+def logits(decoder: AnyDecoder, tokens: Sequence[int], widths: Sequence[int]) -> torch.Tensor:
     """All logits, (tokens, vocab), computed so many tokens at a time, in turns."""
     cache, found, turn = decoder.new_cache(), [], 0
     while cache.length < len(tokens):
@@ -47,7 +46,7 @@ def logits(decoder: Decoder, tokens: Sequence[int], widths: Sequence[int]) -> to
 
 @pytest.mark.parametrize("widths", [[64], [700], [3, 1, 7, 30], [16, 17]])
 def test_logits_of_real_code_do_not_depend_on_the_chunks(
-    decoder: Decoder, tokens: list[int], widths: list[int]
+    decoder: AnyDecoder, tokens: list[int], widths: list[int]
 ) -> None:
     assert torch.equal(logits(decoder, tokens, widths), logits(decoder, tokens, [1]))
 
@@ -62,7 +61,7 @@ def test_logits_of_any_family_do_not_depend_on_the_chunks(tmp_path: Path, family
         assert torch.equal(logits(decoder, made, widths), alone)
 
 
-def test_what_was_rewound_leaves_no_trace(decoder: Decoder, tokens: list[int]) -> None:
+def test_what_was_rewound_leaves_no_trace(decoder: AnyDecoder, tokens: list[int]) -> None:
     cache = decoder.new_cache()
     decoder.forward(tokens[:300], cache)
     cache.rewind(120)
@@ -70,7 +69,7 @@ def test_what_was_rewound_leaves_no_trace(decoder: Decoder, tokens: list[int]) -
     assert torch.equal(after, logits(decoder, tokens[:150], [1])[120:])
 
 
-def test_drafts_change_no_token(decoder: Decoder, tokens: list[int]) -> None:
+def test_drafts_change_no_token(decoder: AnyDecoder, tokens: list[int]) -> None:
     for end in range(60, 660, 40):
         plain = list(generate(decoder, decoder.new_cache(), tokens[:end], Sampler(), max_tokens=32))
         drafter = NgramDrafter(tokens[:end], cpu_cost, previous=tokens[end : end + 20])
