@@ -11,8 +11,8 @@ export const ROOT = path.resolve(import.meta.dirname, "../../..");
 export const BUILD = path.join(ROOT, "build", "editors");
 export const PICTURES = path.join(BUILD, "pictures");
 
-/** Seconds that are waited at most where nothing else is said: two busy cores need as many to load a model, say. */
-const PATIENCE = 60;
+/** Seconds that are waited at most. A window takes 5 to open and a model 3 to load; on two busy cores it is ten times that. */
+const PATIENCE = 120;
 /** Milliseconds after which ghost text that stays as it is grows no more. */
 const STILL = 1000;
 /** Milliseconds after which a person presses a key again that nothing has come of. */
@@ -293,7 +293,7 @@ export class Window {
   }
 
   /** Press `key` until the ghost text is as it should be. */
-  ghostAfterKeys(key: string, what: string, is: (ghost: string) => boolean): Promise<string> {
+  pressUntilGhost(key: string, what: string, is: (ghost: string) => boolean): Promise<string> {
     let pressed = 0;
     return this.ghostThat(`${what} after ${key}`, async (ghost) => {
       if (!is(ghost) && Date.now() - pressed >= AGAIN) {

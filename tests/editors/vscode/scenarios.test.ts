@@ -49,7 +49,7 @@ describe("fimble in VS Code", { timeout: 1_800_000 }, () => {
   });
 
   function scenario(name: string, run: () => Promise<void>): void {
-    it(name, { timeout: 240_000 }, async () => {
+    it(name, { timeout: 360_000 }, async () => {
       try {
         await run();
       } catch (error) {
@@ -126,8 +126,8 @@ describe("fimble in VS Code", { timeout: 1_800_000 }, () => {
     await file("import os\n\n\ndef name_of(path):\n");
     await window.type("    return ");
     const first = await window.wholeGhost("is there", (text) => text.trim() !== "");
-    await window.ghostAfterKeys("Alt+BracketRight", "is another one", (text) => text !== "" && text !== first);
-    await window.ghostAfterKeys("Alt+BracketLeft", "is the first one", (text) => text === first);
+    await window.pressUntilGhost("Alt+BracketRight", "is another one", (text) => text !== "" && text !== first);
+    await window.pressUntilGhost("Alt+BracketLeft", "is the first one", (text) => text === first);
     set({ "fimble.latencyBudgetMs": undefined });
   });
 
