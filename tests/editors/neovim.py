@@ -34,7 +34,7 @@ vim.api.nvim_set_hl(0, "Comment", {{ ctermfg = 2 }})
 """
 """A configuration with nothing of the user's, in which only ghost text is grey."""
 
-_PATIENCE: Final = 20.0  # seconds; on busy cores a model takes a while to load
+_PATIENCE: Final = 40.0  # seconds; on busy cores a model takes a while to load
 _INTERVAL: Final = 0.01
 
 Found = TypeVar("Found")

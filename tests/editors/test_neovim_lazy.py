@@ -12,7 +12,7 @@ from tests.editors.guide import NEOVIM, snippets
 from tests.editors.neovim import PLUGIN, SERVER, Neovim, lua_list, until
 from tests.editors.test_neovim_screen import MAIN
 
-pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(180)]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.editors.guide import EDITORS, snippets
 from tests.editors.neovim import SERVER, Neovim, lua_list, until
 from tests.editors.test_neovim_screen import MAIN
 
-pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.editors, pytest.mark.usefixtures("tmux"), pytest.mark.timeout(180)]
 
 WITHOUT_PLUGIN = snippets(EDITORS, "Neovim")[0].replace('{ "fimble", "serve" }', lua_list(SERVER))
 PLUGIN_LEAVES_IT = f"""

@@ -23,7 +23,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const own = path.join(storage, "server");
   const log = vscode.window.createOutputChannel("fimble", { log: true });
   const server = new Server(log, own, serverSettings(context.extension.packageJSON as Manifest));
-  const provider = new CompletionProvider(context.extension.id, SELECTOR, () => server.client);
+  const provider = new CompletionProvider(context.extension.id, SELECTOR, () => server.coming);
   const statistics = new Statistics(server, storage);
   stop = () => server.stop();
   context.subscriptions.push(

@@ -25,7 +25,7 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider, 
   private growing = false;
   private readonly shown = new Shown();
 
-  /** `extension` is our id; `client` is the one that runs, if one does. */
+  /** `extension` is our id; `client` is the one that runs or is about to, if there is one: VS Code asks once only. */
   constructor(
     private readonly extension: string,
     private readonly selector: vscode.DocumentSelector,

@@ -45,6 +45,11 @@ export class Server implements vscode.Disposable {
     return this.current?.state === State.Running ? this.current : undefined;
   }
 
+  /** That one, or one that starts or restarts: it keeps what it is asked until it runs. */
+  get coming(): LanguageClient | undefined {
+    return this.current?.state === State.Starting ? this.current : this.client;
+  }
+
   /** Start it, anew if it runs. */
   restart(): Promise<void> {
     return this.queue.run("restart", async () => {

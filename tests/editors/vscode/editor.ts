@@ -11,8 +11,16 @@ export const ROOT = path.resolve(import.meta.dirname, "../../..");
 export const BUILD = path.join(ROOT, "build", "editors");
 export const PICTURES = path.join(BUILD, "pictures");
 
+/** Seconds that are waited at most. A window takes 5 to open and a model 3 to load; on two busy cores it is ten times that. */
+const PATIENCE = 120;
+/** Milliseconds after which ghost text that stays as it is grows no more. */
+const STILL = 1000;
+/** Milliseconds after which a person presses a key again that nothing has come of. */
+const AGAIN = 5000;
+
 const EXTENSION = path.join(ROOT, "editor_clients", "vscode");
 const CODE_SERVER = path.join(BUILD, "code-server", "node_modules", "code-server", "out", "node", "entry.js");
+const STATUS = '.statusbar-item[aria-label^="fimble:"]';
 const CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
@@ -44,15 +52,15 @@ export function isMain(text: string): boolean {
 }
 
 /** Wait until `value` gives something true, or say what was waited for. */
-export async function until<T>(what: string, value: () => T | Promise<T>, seconds = 15): Promise<NonNullable<T>> {
-  const end = Date.now() + 1000 * seconds;
+export async function until<T>(what: string, value: () => T | Promise<T>): Promise<NonNullable<T>> {
+  const end = Date.now() + 1000 * PATIENCE;
   for (;;) {
     const found = await value();
     if (found) {
       return found;
     }
     if (Date.now() > end) {
-      throw new Error(`waited ${seconds} s for ${what}`);
+      throw new Error(`waited ${PATIENCE} s for ${what}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
@@ -99,7 +107,7 @@ export class VSCode {
       typeof import("playwright-core");
     const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
     const browser = await chromium.launch({ executablePath, args: CHROMIUM });
-    await until("code-server", () => fetch(`http://127.0.0.1:${port}/healthz`).then(({ ok }) => ok, () => false), 30);
+    await until("code-server", () => fetch(`http://127.0.0.1:${port}/healthz`).then(({ ok }) => ok, () => false));
     return new VSCode(home, port, server, browser);
   }
 
@@ -123,11 +131,12 @@ export class VSCode {
     fs.mkdirSync(path.dirname(place), { recursive: true });
     fs.writeFileSync(place, text);
     const page = await this.browser.newPage({ viewport: { width: 1000, height: 560 } });
+    page.setDefaultTimeout(1000 * PATIENCE);
     const host = `127.0.0.1:${this.port}`;
     const payload = JSON.stringify([["openFile", `vscode-remote://${host}${place}`]]);
     await page.addInitScript(prepare);
     await page.goto(`http://${host}/?folder=${path.dirname(place)}&payload=${encodeURIComponent(payload)}`);
-    await page.waitForSelector(".monaco-editor .view-line", { timeout: 60_000 });
+    await page.waitForSelector(".monaco-editor .view-line");
     return new Window(page, path.dirname(place), place);
   }
 
@@ -251,36 +260,75 @@ export class Window {
   }
 
   /** The ghost text once it is as it should be. */
-  async ghostThat(what: string, is: (ghost: string) => boolean, seconds = 15): Promise<string> {
+  async ghostThat(what: string, is: (ghost: string) => boolean | Promise<boolean>): Promise<string> {
     let ghost = "";
     await until(`ghost text that ${what}`, async () => {
       ghost = await this.ghost();
       return is(ghost);
-    }, seconds).catch((error: unknown) => {
+    }).catch((error: unknown) => {
       throw new Error(`${String(error)}, and it is ${JSON.stringify(ghost)}`);
     });
     return ghost;
   }
 
-  anyGhost(seconds = 15): Promise<string> {
-    return this.ghostThat("is there", (ghost) => ghost.trim() !== "", seconds);
+  anyGhost(): Promise<string> {
+    return this.ghostThat("is there", (ghost) => ghost.trim() !== "");
   }
 
   noGhost(): Promise<string> {
     return this.ghostThat("is gone", (ghost) => ghost === "");
   }
 
-  /** What the status bar says of fimble. */
-  status(): Promise<string> {
-    const item = this.page.locator('.statusbar-item[aria-label^="fimble:"]');
-    return item.getAttribute("aria-label", { timeout: 30_000 }).then((label) => label ?? "");
+  /** The ghost text once it is as it should be and grows no more. What is compared later must not be half of it. */
+  wholeGhost(what: string, is: (ghost: string) => boolean): Promise<string> {
+    let last: string | undefined;
+    let since = Date.now();
+    return this.ghostThat(`${what} and is whole`, async (ghost) => {
+      if (ghost !== last || !(await this.status()).includes("ready")) {
+        last = ghost;
+        since = Date.now();
+      }
+      return is(ghost) && Date.now() - since >= STILL;
+    });
   }
 
-  statusThat(words: string, seconds = 40): Promise<string> {
+  /** Press `key` until the ghost text is as it should be. */
+  pressUntilGhost(key: string, what: string, is: (ghost: string) => boolean): Promise<string> {
+    let pressed = 0;
+    return this.ghostThat(`${what} after ${key}`, async (ghost) => {
+      if (!is(ghost) && Date.now() - pressed >= AGAIN) {
+        pressed = Date.now();
+        await this.press(key);
+      }
+      return is(ghost);
+    });
+  }
+
+  /** What the status bar says of fimble. */
+  status(): Promise<string> {
+    return this.page.locator(STATUS).getAttribute("aria-label").then((label) => label ?? "");
+  }
+
+  statusThat(words: string): Promise<string> {
     return until(`a status that says ${words}`, async () => {
       const status = await this.status();
       return status.includes(words) ? status : undefined;
-    }, seconds);
+    });
+  }
+
+  /** Note all that the status bar says from now on, however short it says so. */
+  async statuses(): Promise<() => Promise<string[]>> {
+    await this.page.evaluate((item) => {
+      const seen: string[] = ((globalThis as unknown as InPage).fimbleStatuses = []);
+      const observer = new MutationObserver(() => {
+        const status = document.querySelector(item)?.getAttribute("aria-label") ?? "";
+        if (status !== "" && status !== seen.at(-1)) {
+          seen.push(status);
+        }
+      });
+      observer.observe(document.body, { subtree: true, childList: true, attributeFilter: ["aria-label"] });
+    }, STATUS);
+    return () => this.page.evaluate(() => (globalThis as unknown as InPage).fimbleStatuses);
   }
 
   /** Save, and wait until what is saved is as it should be. */
@@ -314,6 +362,7 @@ export class Window {
 interface InPage {
   fimbleGhost(): string;
   fimbleSeen: string[];
+  fimbleStatuses: string[];
   /** The code on the screen, without ghost text. */
   fimbleCode(): string;
   fimbleTimed: Promise<{ milliseconds: number | undefined; ghost: string }>;

@@ -13,7 +13,7 @@ const SLOW_TEXT = "if item is None:\n            continue\n        result += ite
 const MAIN = "def main():\n    pass\n\n\n";
 const LOOP = "def total(items):\n    result = 0\n    for item in items:\n";
 
-describe("fimble in VS Code", { timeout: 240_000 }, () => {
+describe("fimble in VS Code", { timeout: 1_800_000 }, () => {
   let code: VSCode;
   let window: Window;
   let number = 0;
@@ -34,7 +34,7 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
   async function begun(): Promise<string> {
     await file(MAIN);
     await window.type("if __name__ ");
-    return window.ghostThat("completes the line", isMain);
+    return window.wholeGhost("completes the line", isMain);
   }
 
   before(async () => {
@@ -49,7 +49,7 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
   });
 
   function scenario(name: string, run: () => Promise<void>): void {
-    it(name, { timeout: 60_000 }, async () => {
+    it(name, { timeout: 360_000 }, async () => {
       try {
         await run();
       } catch (error) {
@@ -75,8 +75,9 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     await window.page.click('.quick-input-list .monaco-list-row[aria-label*="Get started with fimble"]');
     const step = '.getting-started-step:has-text("The server") .codicon-getting-started-step-';
     await window.page.waitForSelector(`${step}unchecked`);
-    await window.page.click('.notification-toast .monaco-button:text-is("Install")');
-    await window.statusThat("ready, with the model default", 50);
+    await window.command("Notifications: Show Notifications"); // the offer does not stay on the screen by itself
+    await window.page.click('.notifications-center .monaco-button:text-is("Install")');
+    await window.statusThat("ready, with the model default");
     await window.page.waitForSelector(`${step}checked`);
     await window.picture("walkthrough");
     await window.command("View: Close Editor,");
@@ -116,19 +117,18 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
   scenario("who types something else is not shown what would have been there", async () => {
     await begun();
     await window.type("in sys.modules", 20);
-    await window.ghostThat("does not claim the old", (text) => !isMain(text));
-    await window.statusThat("ready");
+    await window.wholeGhost("does not claim the old", (text) => !isMain(text));
     await window.saved("has what was typed", (text) => text === `${MAIN}if __name__ in sys.modules`);
   });
 
   scenario("there are other candidates to look at", async () => {
+    set({ "fimble.latencyBudgetMs": null }); // within it, a slow machine has one candidate only
     await file("import os\n\n\ndef name_of(path):\n");
     await window.type("    return ");
-    const first = await window.anyGhost();
-    await window.press("Alt+BracketRight");
-    await window.ghostThat("is another one", (text) => text !== "" && text !== first);
-    await window.press("Alt+BracketLeft");
-    await window.ghostThat("is the first one", (text) => text === first);
+    const first = await window.wholeGhost("is there", (text) => text.trim() !== "");
+    await window.pressUntilGhost("Alt+BracketRight", "is another one", (text) => text !== "" && text !== first);
+    await window.pressUntilGhost("Alt+BracketLeft", "is the first one", (text) => text === first);
+    set({ "fimble.latencyBudgetMs": undefined });
   });
 
   for (const closing of ["never", "always"]) {
@@ -136,7 +136,7 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
       set({ "editor.autoClosingBrackets": closing });
       await file("def show(items):\n    print(items)\n\n\ndef show_all(items):\n");
       await window.type("    print(");
-      await window.anyGhost();
+      await window.wholeGhost("is there", (text) => text.trim() !== "");
       await window.press("Tab");
       const last = (text: string): string => text.slice(text.lastIndexOf("print("));
       const line = last(await window.saved("has an argument", (saved) => /print\([^)]/.test(last(saved))));
@@ -153,6 +153,7 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     await other.ghostThat("completes the line", isMain);
     assert.equal(code.servers().length, 2);
     await other.page.close();
+    await until("the end of the second window's server", () => code.servers().length === 1);
     await window.page.bringToFront();
   });
 
@@ -171,15 +172,19 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     await window.anyGhost();
   });
 
-  scenario("a server that is killed comes back by itself", async () => {
+  scenario("a server that is killed comes back by itself, and completes what is typed meanwhile", async () => {
     await file(MAIN);
     const [killed = 0] = code.servers();
+    const statuses = await window.statuses();
     process.kill(killed, "SIGKILL");
-    await until("another server", () => code.servers().some((pid) => pid !== killed));
-    await window.statusThat("ready, with the model default");
-    await window.toEnd();
+    // What is on the screen may still be the killed one's; that it starts is only said of the next one.
+    await until("a server that starts again", async () => (await statuses()).some((each) => each.includes("starting")));
     await window.type("if __name__ ");
-    await window.ghostThat("completes the line", (text) => text.startsWith("=="));
+    await window.ghostThat("completes the line", isMain);
+    await window.statusThat("ready, with the model default");
+    const [other, ...more] = code.servers();
+    assert.notEqual(other, killed);
+    assert.deepEqual(more, []);
   });
 
   scenario("a model that is not there is told, and choosing another one mends it", async () => {
@@ -251,25 +256,19 @@ describe("fimble in VS Code", { timeout: 240_000 }, () => {
     await window.type("        ");
     await window.anyGhost();
     await window.press("Escape");
-    await window.noGhost();
-    await window.statusThat("ready");
-    assert.equal(await window.ghost(), "");
+    await window.wholeGhost("is gone", (text) => text === "");
   });
 
   scenario("settings hold without a restart", async () => {
     const [before] = code.servers();
     set({ "fimble.multiline": false });
     await file(LOOP);
+    await window.type("        ");
+    const [line = ""] = SLOW_TEXT.split("\n");
     await until("one line only", async () => {
-      await window.type(" ");
-      await window.press("Backspace");
-      await window.type("        ");
-      const [line = ""] = SLOW_TEXT.split("\n");
-      const ghost = await window.anyGhost();
-      await window.statusThat("ready");
       await window.type("x");
-      await window.press("Backspace");
-      return ghost === line && (await window.anyGhost()) === line;
+      await window.press("Backspace"); // asks again, after the setting has come to the server at the latest
+      return (await window.wholeGhost("is there", (text) => text !== "")) === line;
     });
     assert.deepEqual(code.servers(), [before]);
   });

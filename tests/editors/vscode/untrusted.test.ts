@@ -7,7 +7,7 @@ import { isMain, ROOT, until, VSCode } from "./editor.ts";
 
 const FIMBLE = path.join(ROOT, ".venv", "bin", "fimble");
 
-describe("a folder whose settings name a program of its own", { timeout: 120_000 }, () => {
+describe("a folder whose settings name a program of its own", { timeout: 600_000 }, () => {
   let code: VSCode;
 
   before(async () => {
@@ -18,7 +18,7 @@ describe("a folder whose settings name a program of its own", { timeout: 120_000
     await code.stop();
   });
 
-  it("is completed in with the user's own, until the user trusts it", { timeout: 100_000 }, async () => {
+  it("is completed in with the user's own, until the user trusts it", { timeout: 360_000 }, async () => {
     const settings = path.join(code.home, "strange", ".vscode", "settings.json");
     fs.mkdirSync(path.dirname(settings), { recursive: true });
     fs.writeFileSync(settings, JSON.stringify({ "fimble.command": ["/strange/fimble"], "fimble.model": "/strange/model" }));
