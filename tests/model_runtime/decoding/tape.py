@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import (
 from torch.utils._pytree import tree_leaves
 
 
-class Tape(TorchDispatchMode):
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The operations of one graph, with the tensors of its recording.
 
     Attributes:
@@ -26,7 +26,7 @@ class Tape(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.touched: dict[int, Tensor] = {}
         self._made: dict[int, Tensor] = {}  # kept, so that no address is used twice
         self._operations: list[tuple[Callable[[], Any], list[tuple[int, Tensor]]]] = []
@@ -75,7 +75,7 @@ class Recorder:
         self.tapes: list[Tape] = []
         self.replayed: list[Tape] = []
 
-    def __call__(self, run: Callable[[], None]) -> Callable[[], None]:
+    def __call__(self, run: Callable[[], object]) -> Callable[[], None]:
         tape = Tape()
         with tape:
             run()

@@ -1,8 +1,5 @@
 """Fixtures for tests of Triton's kernels."""
 
-# Triton is not installed everywhere.
-# mypy: disable-error-code="import-not-found, import-untyped, unused-ignore"
-
 from __future__ import annotations
 
 from functools import partial
@@ -16,7 +13,7 @@ from tests.model_runtime.decoding.kernels.device import DEVICE, DTYPES
 from tests.model_runtime.decoding.tape import Recorder, perform
 
 
-@pytest.fixture(params=DTYPES.values(), ids=DTYPES)
+@pytest.fixture(params=list(DTYPES.values()), ids=list(DTYPES))
 def dtype(request: pytest.FixtureRequest) -> torch.dtype:
     """Each precision of activations in turn."""
     found: torch.dtype = request.param
