@@ -46,7 +46,7 @@ def compare(config: DecoderConfig, length: int, dtype: torch.dtype) -> None:
     assert cache[:, old].equal(held[:, old]), "nothing else is written"
 
 
-@pytest.mark.parametrize("length", range(1, 17))
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 8, 9, 16])
 def test_a_step_of_any_width_equals_exact_attention(length: int, dtype: torch.dtype) -> None:
     compare(shape(2, 1, 8, rotary=4), length, dtype)
 
