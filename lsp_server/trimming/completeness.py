@@ -37,6 +37,24 @@ def complete_part(
     """
     lines = list(islice(_lines(text, cut), _MAX_TRIED))
     candidates = _candidates(lines, text, cursor, cut=cut, python=regions is not None)
+    return _first_whole(candidates, lines, cursor, regions, header=header)
+
+
+def complete_line(line: str, cursor: CursorContext, regions: Iterable[Region] | None) -> Piece:
+    """`line` as a line of its own, before the cursor's; empty if it breaks the code around it."""
+    piece = Piece(f"{line}\n{cursor.before}")
+    return _first_whole(iter([piece]), [], cursor, regions, header=False)
+
+
+def _first_whole(
+    candidates: Iterator[Piece],
+    lines: list[str],
+    cursor: CursorContext,
+    regions: Iterable[Region] | None,
+    *,
+    header: bool,
+) -> Piece:
+    """The first of `candidates` that is complete; `lines` are beginnings of the text that end with a line."""
     balanced: Iterator[Piece] = (piece for piece in candidates if _balanced(piece, cursor))
     unfinished: list[Region] = []
     unclosed = any(opener.closed_by == "anyone" for opener in cursor.state.brackets)  # nothing can parse then
@@ -102,10 +120,11 @@ def _parts(text: str, cursor: CursorContext) -> Iterator[str]:
 
 
 def _balanced(piece: Piece, cursor: CursorContext) -> bool:
-    """Whether the piece, followed by the rest of the line, closes all that it opens."""
+    """Whether the piece closes all that it opens, perhaps with what the editor has closed."""
     brackets = tuple(_closable(opener) for opener in cursor.state.brackets)
     inside = cursor.state.inside and _closable(cursor.state.inside)
-    scan = cursor.syntax.scan(piece.text + cursor.rest[piece.covers :], LexerState(brackets, inside))
+    rest = cursor.rest[piece.covers :] if cursor.auto_closed else ""
+    scan = cursor.syntax.scan(piece.text + rest, LexerState(brackets, inside))
     return bool(piece.text.strip()) and not scan.state.opened
 
 

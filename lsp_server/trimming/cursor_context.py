@@ -30,6 +30,7 @@ OPENERS: Final = ("(", "[", "{", ":")
 _AUTO_CLOSED: Final = frozenset(")]}>\"'`,;:")  # what editors close automatically, and what may follow it
 _MAX_SCANNED: Final = 8_000
 _MAX_LINES_SCANNED: Final = 50
+_MAX_SEARCHED: Final = 4_000  # characters on either side
 _MAX_LINES_KEPT: Final = 3
 _DEFINITION: Final = re.compile(
     r"^[ \t]*(?:async[ \t]+)?(?:def[ \t]+\w+[ \t]*\(|class[ \t]+\w+[ \t]*[:(])", re.MULTILINE
@@ -42,7 +43,8 @@ class CursorContext:
 
     `state` has what is open there and what closes it; the first `depth` brackets were open when the line
     began, and `masked` is `before` with its strings and comments masked. `auto_closed` says that the rest of
-    the line is at most what editors close automatically, which a completion may overwrite.
+    the line is at most what editors close automatically, which a completion may overwrite. `text` is the
+    document near the cursor.
     """
 
     before: str
@@ -54,6 +56,7 @@ class CursorContext:
     state: LexerState
     depth: int
     auto_closed: bool
+    text: str = ""
 
     @classmethod
     def between(cls, prefix: str, suffix: str, language: str) -> CursorContext:
@@ -77,7 +80,12 @@ class CursorContext:
             ),
             depth=len(at_line.brackets),
             auto_closed=auto_closed,
+            text="" if auto_closed else prefix[-_MAX_SEARCHED:] + suffix[:_MAX_SEARCHED],
         )
+
+    def has_word(self, word: str) -> bool:
+        """Whether `word` is in the document, near the cursor; the cursor does not divide words."""
+        return re.search(rf"\b{re.escape(word)}\b", self.text) is not None
 
     @property
     def opens_block(self) -> bool:

@@ -1,8 +1,8 @@
-"""Removes from a completion what the rest of the cursor's line has already.
+"""Removes from a completion what the rest of the cursor's line has already, and drops it if it doesn't fit.
 
 Editors close brackets and quotes as they are opened, and models close them again; some models also repeat the
 rest of the line. If the text ends with the repeated part, that is dropped. If the text goes on after it, the
-text replaces what the editor inserted.
+text replaces what the editor inserted. Where more text follows the cursor, `seam` aligns the two.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from lsp_server.trimming.cursor_context import CursorContext
+from lsp_server.trimming.seam import fitted
 from lsp_server.trimming.syntax import unmatched_closers
 
 _CLOSING: Final = ")]}"
 _PUNCTUATION: Final = ",;:"
 _QUOTES: Final = "\"'`"
+_MIN_LINE: Final = 3  # letters and digits; a shorter line may be meant twice
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,30 @@ class Piece:
 
 
 def without_overlap(text: str, cursor: CursorContext) -> Piece:
-    """The completed `text` as a piece, without what the rest of the line has already."""
+    """The completed `text` as a piece, without what the rest of the line has already.
+
+    It is empty where it would make the cursor's line a copy of the one below.
+    """
+    piece = _without_rest(text, cursor) if cursor.auto_closed else Piece(fitted(text, cursor))
+    return Piece("") if _repeats_line_below(piece, cursor) else piece
+
+
+def _without_rest(text: str, cursor: CursorContext) -> Piece:
     piece = _cut_overlap(text, cursor)
     covered = cursor.rest[: piece.covers]
     if covered and piece.text.rstrip().endswith(covered):  # it would only rewrite what it replaces
         piece = Piece(piece.text.rstrip()[: -len(covered)])
     return piece if piece.text.strip() else Piece("")
+
+
+def _repeats_line_below(piece: Piece, cursor: CursorContext) -> bool:
+    """Whether the last line with `piece` in it is the line below the cursor, and was not without it."""
+    if not cursor.below or not piece.text:
+        return False
+    rest = cursor.rest[piece.covers :]
+    line = (cursor.before + piece.text + rest).rpartition("\n")[2].strip()
+    below = cursor.below[0].strip()
+    return line == below != (cursor.before + cursor.rest).strip() and sum(map(str.isalnum, line)) >= _MIN_LINE
 
 
 def _cut_overlap(text: str, cursor: CursorContext) -> Piece:
@@ -55,7 +75,12 @@ def _cut_overlap(text: str, cursor: CursorContext) -> Piece:
 
 
 def certain_part(text: str, cursor: CursorContext) -> Piece:
-    """As much of `without_overlap(text)` as stays the same while `text` grows."""
+    """As much of `without_overlap(text)` as stays the same while `text` grows.
+
+    That is nothing where text follows the cursor: only a whole line shows whether it fits there.
+    """
+    if not cursor.auto_closed:
+        return Piece("")
     text = text.rstrip()
     if not cursor.rest.strip():
         return Piece(text)
@@ -66,7 +91,7 @@ def certain_part(text: str, cursor: CursorContext) -> Piece:
             if left.startswith(text[start:]):
                 text = text[:start].rstrip()
                 break
-    return without_overlap(text, cursor)
+    return _without_rest(text, cursor)
 
 
 def _repeated_in_text(body: str, cursor: CursorContext) -> int:

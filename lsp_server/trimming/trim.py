@@ -7,14 +7,16 @@ code around it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
-from lsp_server.trimming.completeness import complete_part
+from lsp_server.trimming.completeness import complete_line, complete_part
 from lsp_server.trimming.cursor_context import BLANK, OPENERS, CursorContext, Extent
 from lsp_server.trimming.indentation import Style, width
 from lsp_server.trimming.overlap import Piece, certain_part
-from lsp_server.trimming.python_syntax import regions
+from lsp_server.trimming.own_line import OwnLine
+from lsp_server.trimming.python_syntax import Region, regions
 from lsp_server.trimming.repetition import LoopDetector, RepeatedLines
 from lsp_server.trimming.unprintable import until_unprintable
 
@@ -52,6 +54,7 @@ class Trim:
         self._extent: Extent = self._cursor.extent if multiline else "line"
         self._on_line = bool(self._cursor.before.strip())  # there is text before the cursor on its line
         self._indent = _statement_indent(prefix) if self._on_line else width(self._cursor.before)
+        self._own_line: OwnLine | None = None  # reads on after the first line, which may stand alone
         self._ends_by_indentation = False  # rather than by brackets
         self._lines: list[str] = []
         self._on_first = True  # the current line is the cursor's
@@ -69,7 +72,7 @@ class Trim:
         printable = until_unprintable(text, self._prefix, self._suffix)
         for number, piece in enumerate(printable.replace("\r", "").split("\n")):
             if number and not self.done:
-                self._end_line()
+                self._end_line(may_be_own=self._extent == "line" and not self._one_line)
             if not self.done:
                 self._grow_line(piece)
         if self.done:
@@ -82,7 +85,7 @@ class Trim:
         """The complete part of the text so far: what `finish(cut=True)` would give."""
         if self.done:
             return Piece(self.shown, self.covers)
-        return self._whole(self._visible(), cut=True)
+        return self._best()
 
     def finish(self, *, cut: bool = False) -> str:
         """The completion has ended, or was `cut` off; returns the final text."""
@@ -90,25 +93,40 @@ class Trim:
             return self.shown
         if cut:
             self.done = True
-            return self._show(self._whole(self._visible(), cut=True))
-        if self._partial:
+            return self._show(self._best())
+        if self._own_line is not None:
+            self._own_line.finish()
+        elif self._partial:
             self._end_line()
         self.done = True
         return self._end(self._broken_off)
 
     def _end(self, broken_off: bool) -> str:
         """Show the complete part of all lines."""
-        return self._show(self._whole("\n".join(self._lines), cut=broken_off))
+        if self._own_line is None:
+            return self._show(self._whole("\n".join(self._lines), cut=broken_off))
+        alone = self._own_line.decided
+        return self._show(complete_line(self._lines[0], self._cursor, self._regions()) if alone else Piece(""))
+
+    def _best(self) -> Piece:
+        """The complete part of what there is, if it is cut off here."""
+        return Piece("") if self._own_line is not None else self._whole(self._visible(), cut=True)
 
     def _whole(self, text: str, *, cut: bool) -> Piece:
-        regions_ = regions(self._prefix, self._suffix, self._cursor) if self._language == "python" else None
-        return complete_part(text, self._cursor, regions_, cut=cut, header=self._one_line)
+        return complete_part(text, self._cursor, self._regions(), cut=cut, header=self._one_line)
+
+    def _regions(self) -> Iterator[Region] | None:
+        return regions(self._prefix, self._suffix, self._cursor) if self._language == "python" else None
 
     def _show(self, piece: Piece) -> str:
         self.shown, self.covers = piece.text, piece.covers
         return self.shown
 
     def _grow_line(self, piece: str) -> None:
+        if self._own_line is not None:
+            self._own_line.feed(piece)
+            self.done = self._own_line.decided is not None
+            return
         room = self._loop.feed(piece)
         self._partial = (self._partial + piece)[:room]
         if not self._on_first and self._leaves_block(self._indented(self._partial)):
@@ -125,8 +143,15 @@ class Trim:
             self._broken_off = len(self._lines) > kept and (room is not None or self._state.opened > 0)
             self.done = True
 
-    def _end_line(self) -> None:
-        """The current line has ended: keep it, or end the completion before it."""
+    def _end_line(self, *, may_be_own: bool = False) -> None:
+        """The current line has ended: keep it, or end the completion before it.
+
+        Where it `may_be_own`, what follows decides.
+        """
+        if self._own_line is not None:
+            self._own_line.end_line()
+            self.done = self._own_line.decided is not None
+            return
         line, whole_line = self._indented(self._partial), self._whole_line(self._indented(self._partial))
         first, self._on_first, self._partial = self._on_first, False, ""
         self._loop = LoopDetector()
@@ -147,6 +172,9 @@ class Trim:
         self._lines += [*self._blank_lines, line]
         self._blank_lines = []
         self._repeated.add(whole_line)
+        if may_be_own and not self._state.opened and OwnLine.may_be(line, self._cursor):
+            self._own_line = OwnLine(self._cursor)
+            return
         self.done = not self._continues(scan.masked.rstrip(BLANK), first)
 
     def _continues(self, line: str, first: bool) -> bool:

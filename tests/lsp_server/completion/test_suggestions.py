@@ -176,7 +176,7 @@ def test_with_other_snippets_only_the_newest_suggestion_counts() -> None:
 
 
 def test_a_suffix_is_the_same_though_its_window_ends_elsewhere() -> None:
-    below = "".join(f"line {number}\n" for number in range(1000))
+    below = "".join(f"\nline {number}" for number in range(1000))
     made = CachedSuggestion(CursorText("f", below[:SUFFIX_CHARACTERS]), generated="(a) + b\n")
     assert made.piece_at(CursorText("f(", ")" + below[: SUFFIX_CHARACTERS - 1])) == Piece("a) + b", covers=1)
 

@@ -42,7 +42,7 @@ CASES = {
     "no quote that the editor has closed": ('x = "|"\n', 'abc"', "abc"),
     "a quote that opens another text": ('x = "|"\n', 'a" + "b', 'a" + "b'),
     "no rest of the line once more": ("return |a + b\n", "a + b", ""),
-    "not the end of a word that is like the rest": ("y = |x\n", "max", "max"),
+    "nothing that would run into the rest of the line": ("y = |x\n", "max", ""),
     "not the line that follows anyway": ("    |\n    return x\n", "y = 1\n    return x\n", "y = 1"),
     "nothing if all that comes is the next line": ("    |\n    return x\n", "return x\n", ""),
     "no closing brace that follows anyway": ("f({|\n})\n", "\n    1: 2,\n})\n", "\n    1: 2,"),
