@@ -79,6 +79,11 @@ class Document:
         return "".join(self._lines)
 
     @property
+    def line_end(self) -> str:
+        """What the first line ends with; a line feed if it is the only line."""
+        return self._lines[0][len(_without_line_end(self._lines[0])) :] or "\n"
+
+    @property
     def line_count(self) -> int:
         """The number of lines; the empty text has one, and so has what follows the last line end."""
         return len(self._lines)

@@ -36,6 +36,13 @@ class CursorText:
         prefix = document.prefix(start, PREFIX_CHARACTERS) + (selection.text if selection else "")
         return cls(model_text(prefix), model_text(document.suffix(end, SUFFIX_CHARACTERS)))
 
+    def is_blank(self, language: str) -> bool:
+        """Whether there is no text at all, apart from the comments that git puts into a commit message."""
+        if language == "git-commit":
+            lines = f"{self.prefix}{self.suffix}".split("\n")
+            return all(not line.strip() or line.startswith("#") for line in lines)
+        return not self.prefix.strip() and not self.suffix.strip()
+
     def after(self, piece: Piece) -> CursorText:
         """The text around the cursor once `piece` is accepted here."""
         return replace(self, prefix=self.prefix + piece.text, suffix=self.suffix[piece.covers :])

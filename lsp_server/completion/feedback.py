@@ -25,7 +25,8 @@ _MIN_ACCEPTED_CHARACTERS: Final = 2  # a shorter insertion counts as typed
 class SentSuggestion:
     """A suggestion sent to an editor for the cursor at `position`: the word `typed` so far, then `piece`.
 
-    `taken` UTF-16 units of the suggestion were accepted before and are no longer in `piece`.
+    `taken` UTF-16 units of the suggestion were accepted before and are no longer in `piece`. Lines of its
+    document end with `line_end`.
     """
 
     session: Session
@@ -34,6 +35,12 @@ class SentSuggestion:
     piece: Piece
     typed: str
     taken: int = 0
+    line_end: str = "\n"
+
+    @property
+    def length(self) -> int:
+        """The UTF-16 units of the piece, as it was sent."""
+        return code_units(self.piece.text.replace("\n", self.line_end), "utf-16")
 
 
 class Feedback:
@@ -126,7 +133,7 @@ class Feedback:
             return
         assert isinstance(id_, str)
         length -= code_units(sent.typed, "utf-16")
-        if length >= code_units(sent.piece.text, "utf-16"):
+        if length >= sent.length:
             self.accepted(id_)
         else:
             self._metrics.partly_accepted(id_, sent.taken + length)
@@ -150,8 +157,8 @@ class Feedback:
         return self._model() or "unknown"
 
     def _show(self, id_: str, item: SentSuggestion) -> None:
-        length = code_units(item.piece.text, "utf-16")
-        self._metrics.shown(id_, model=self._name, language=item.session.document.language, length=length)
+        language = item.session.document.language
+        self._metrics.shown(id_, model=self._name, language=language, length=item.length)
 
     def _dismiss(self, session: Session, answer: Answer) -> None:
         """Count items that are no longer in `answer` as dismissed, unless their whole text was typed."""

@@ -208,7 +208,14 @@ class CompletionHandlers:
         """The suggestions in `answer` with text to show; from now on they can be accepted."""
         suggestions = tuple(one for one in answer.suggestions if one.piece.text.strip())
         for suggestion in suggestions:
-            item = SentSuggestion(session, cursor, answer.cursor_text, suggestion.piece, target.typed)
+            item = SentSuggestion(
+                session,
+                cursor,
+                answer.cursor_text,
+                suggestion.piece,
+                target.typed,
+                line_end=target.line_end,
+            )
             self._feedback.sent(suggestion, item)
         return suggestions
 

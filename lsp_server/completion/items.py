@@ -23,7 +23,8 @@ from model_runtime.api import Usage
 class Target:
     """Where an item goes: it replaces the range `where` and begins with `typed`.
 
-    `rest` is the text of the line after `where`, `before` the text before it (for pop-ups only).
+    `rest` is the text of the line after `where`, `before` the text before it (for pop-ups only). Lines of the
+    document end with `line_end`.
 
     LSP recommends items that replace the word being typed. But some editors draw such ghost text over the
     rest of the line; so if there is text after the cursor, ghost text begins at the cursor.
@@ -35,6 +36,7 @@ class Target:
     encoding: PositionEncoding
     language: str = ""
     before: str = ""
+    line_end: str = "\n"
 
     @classmethod
     def inline(cls, document: Document, cursor: Position, selected: Selection | None) -> Target:
@@ -45,7 +47,8 @@ class Target:
             where, typed = Range(cursor, cursor), ""
         else:
             return cls.word(document, cursor)
-        return cls(where, typed, document.rest_of_line(where.end), document.encoding)
+        rest = document.rest_of_line(where.end)
+        return cls(where, typed, rest, document.encoding, line_end=document.line_end)
 
     @classmethod
     def word(cls, document: Document, cursor: Position) -> Target:
@@ -53,18 +56,23 @@ class Target:
         start, word = document.word_before(cursor)
         before = document.text_in(Range(Position(start.line, 0), start))
         where, rest = Range(start, cursor), document.rest_of_line(cursor)
-        return cls(where, word, rest, document.encoding, document.language, before)
+        return cls(where, word, rest, document.encoding, document.language, before, document.line_end)
 
     @classmethod
     def line(cls, document: Document, cursor: Position) -> Target:
         """The target for clients that replace the whole line up to `cursor`."""
         where = Range(Position(cursor.line, 0), cursor)
-        return cls(where, document.text_in(where), document.rest_of_line(cursor), document.encoding)
+        typed, rest = document.text_in(where), document.rest_of_line(cursor)
+        return cls(where, typed, rest, document.encoding, line_end=document.line_end)
+
+    def text_of(self, piece: Piece) -> str:
+        """The text of `piece`, with the document's line ends."""
+        return piece.text if self.line_end == "\n" else piece.text.replace("\n", self.line_end)
 
     def inline_item(self, suggestion: Suggestion) -> types.InlineCompletionItem:
         """An item for ghost text."""
         return types.InlineCompletionItem(
-            insert_text=self.typed + suggestion.piece.text,
+            insert_text=self.typed + self.text_of(suggestion.piece),
             range=lsp_range(self.covering(suggestion.piece)),
             command=_accept_command(suggestion),
         )
@@ -76,7 +84,9 @@ class Target:
             label=text.strip().partition("\n")[0],
             kind=types.CompletionItemKind.Text,
             detail="fimble",
-            text_edit=types.TextEdit(lsp_range(self.covering(suggestion.piece)), text),
+            text_edit=types.TextEdit(
+                lsp_range(self.covering(suggestion.piece)), self.typed + self.text_of(suggestion.piece)
+            ),
             insert_text_mode=types.InsertTextMode.AsIs,
             command=_accept_command(suggestion),
         )

@@ -131,7 +131,7 @@ class Session:
         """The suggestions at `position`, or None where a newer request has taken this one's place.
 
         A `selection` in the editor's pop-up counts as accepted. A user who has `invoked` the completion gets
-        several candidates. `show` is called with the first one each time it has grown, as the answer so far.
+        several candidates; nobody else gets any in a blank document. `show` is called with the first one each time it has grown, as the answer so far.
         Whoever sees it grow is answered when it is whole, everybody else once the latency budget is spent and
         a piece of it is whole.
 
@@ -139,6 +139,9 @@ class Session:
             BackendError: the model cannot be used.
         """
         cursor = CursorText.at(self.document, position, selection)
+        if not invoked and cursor.is_blank(self.document.language):
+            self._suggester.cancel()
+            return Answer(cursor, (Suggestion("", Piece("")),), "memory", None)
         cursor = replace(cursor, snippets=self._services.context.snippets(self.document, position))
         if self._pending is not None:
             self._pending.end()

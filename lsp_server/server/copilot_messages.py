@@ -64,11 +64,10 @@ def chosen_model(params: object) -> str:
 
 def completion(suggestion: Suggestion, target: Target, version: int) -> dict[str, object]:
     """A completion for ``getCompletions``: `text` replaces `range`, `displayText` is its new part."""
-    text = suggestion.piece.text
     return {
         "uuid": suggestion.id,
-        "text": target.typed + text,
-        "displayText": text,
+        "text": target.typed + target.text_of(suggestion.piece),
+        "displayText": suggestion.piece.text,
         "position": lsp_position(target.where.end),
         "range": lsp_range(target.covering(suggestion.piece)),
         "docVersion": version,
@@ -77,12 +76,11 @@ def completion(suggestion: Suggestion, target: Target, version: int) -> dict[str
 
 def solution(suggestion: Suggestion, target: Target, panel: str, score: int) -> dict[str, object]:
     """A ``PanelSolution``: `completionText` replaces `range`, `displayText` begins with the line so far."""
-    text = suggestion.piece.text
     return {
         "panelId": panel,
         "solutionId": suggestion.id,
-        "completionText": text,
-        "displayText": target.typed + text,
+        "completionText": target.text_of(suggestion.piece),
+        "displayText": target.typed + suggestion.piece.text,
         "range": lsp_range(Range(target.where.end, target.covering(suggestion.piece).end)),
         "score": score,
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Final, Literal
 
+from lsp_server.trimming.end_blocks import has_end_blocks, opens_block
 from lsp_server.trimming.syntax import (
     CLOSERS,
     COMMENT,
@@ -44,7 +45,7 @@ class CursorContext:
     `state` has what is open there and what closes it; the first `depth` brackets were open when the line
     began, and `masked` is `before` with its strings and comments masked. `auto_closed` says that the rest of
     the line is at most what editors close automatically, which a completion may overwrite. `text` is the
-    document near the cursor.
+    document near the cursor. With `end_blocks`, words like ``end`` close blocks.
     """
 
     before: str
@@ -57,6 +58,7 @@ class CursorContext:
     depth: int
     auto_closed: bool
     text: str = ""
+    end_blocks: bool = False
 
     @classmethod
     def between(cls, prefix: str, suffix: str, language: str) -> CursorContext:
@@ -81,6 +83,7 @@ class CursorContext:
             depth=len(at_line.brackets),
             auto_closed=auto_closed,
             text="" if auto_closed else prefix[-_MAX_SEARCHED:] + suffix[:_MAX_SEARCHED],
+            end_blocks=has_end_blocks(language),
         )
 
     def has_word(self, word: str) -> bool:
@@ -91,6 +94,8 @@ class CursorContext:
     def opens_block(self) -> bool:
         """Whether the text before the cursor opens a block, or a list of lines in brackets."""
         code = self.masked.rstrip(BLANK)
+        if self.end_blocks and opens_block(code):
+            return True
         return code.endswith(OPENERS) and not (code.endswith(":") and len(self.state.brackets) > self.depth)
 
     @property

@@ -52,17 +52,19 @@ class Style:
             return blank.expandtabs(self.step) + body
         return line
 
-    def first_line(self, line: str, before: str, above: Sequence[str]) -> str:
+    def first_line(self, line: str, before: str, above: Sequence[str], *, aligned: bool = False) -> str:
         """`line`, of whose indentation the user has typed `before`, the white space before the cursor.
 
-        Models repeat that indentation, or write a stray space. `above` are the lines above it.
+        Models repeat that indentation, or write a stray space. `above` are the lines above it. Lines that may
+        be `aligned` with a bracket above can be indented by any number of columns but one.
         """
         line = self.applied(line)
         typed, own = width(before), width(line)
         deepest = width(above[-1]) if above else 0
         if above and above[-1].endswith(_OPENERS):
             deepest += _TAB if self.tabs else self.step
-        stray = (typed + own) % (_TAB if self.tabs else self.step)
+        step = _TAB if self.tabs else self.step
+        stray = own == 1 if aligned and not typed else (typed + own) % step
         again = typed and typed + own > deepest and not line.lstrip().startswith(".")
         if own and (stray or again):
             return line.lstrip(" \t")

@@ -27,9 +27,10 @@ def fitted(text: str, cursor: CursorContext) -> str:
     """As much of `text` as fits before the rest of the line; empty if none does."""
     joined = False  # the model itself wrote the word that `text` and the rest form together
     while text.strip():
-        shared, joined = _shared(text.rstrip(), cursor)
+        shared, within = _shared(text.rstrip(), cursor)
         if not shared:
             break
+        joined = within
         text = text.rstrip()[:-shared]
     if cursor.rest[0].isspace() or cursor.rest[0] in ")]}":
         text = text.rstrip()

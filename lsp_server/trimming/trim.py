@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
+from lsp_server.trimming.chat import ChatFilter
 from lsp_server.trimming.completeness import complete_line, complete_part
+from lsp_server.trimming.control_spellings import ControlSpellings
 from lsp_server.trimming.cursor_context import BLANK, OPENERS, CursorContext, Extent
+from lsp_server.trimming.end_blocks import closes_block, goes_on, may_belong, opens_block
 from lsp_server.trimming.indentation import Style, width
 from lsp_server.trimming.overlap import Piece, certain_part
 from lsp_server.trimming.own_line import OwnLine
@@ -64,20 +67,18 @@ class Trim:
         self._broken_off = False  # we ended it within a statement
         self._repeated = RepeatedLines(self._cursor.above, self._cursor.below)
         self._loop = LoopDetector()
+        self._control = ControlSpellings(prefix, suffix, language)
+        self._chat = ChatFilter(prefix, suffix, language)
 
     def feed(self, text: str) -> str:
         """Add the completion's next piece; returns the text to show now."""
         if self.done:
             return self.shown
         printable = until_unprintable(text, self._prefix, self._suffix)
-        for number, piece in enumerate(printable.replace("\r", "").split("\n")):
-            if number and not self.done:
-                self._end_line(may_be_own=self._extent == "line" and not self._one_line)
-            if not self.done:
-                self._grow_line(piece)
+        self._take(self._control.feed(printable.replace("\r", "")))
         if self.done:
             return self._end(self._broken_off)
-        if len(printable) < len(text):  # the model has failed: what follows is not worth waiting for
+        if self._control.found or len(printable) < len(text):  # what follows is not worth waiting for
             return self.finish()
         return self._show(certain_part(self._visible(), self._cursor))
 
@@ -94,12 +95,21 @@ class Trim:
         if cut:
             self.done = True
             return self._show(self._best())
+        self._take(self._control.finish())
         if self._own_line is not None:
             self._own_line.finish()
         elif self._partial:
             self._end_line()
         self.done = True
         return self._end(self._broken_off)
+
+    def _take(self, text: str) -> None:
+        """Take more of the completion, as far as it goes."""
+        for number, piece in enumerate(text.split("\n")):
+            if number and not self.done:
+                self._end_line(may_be_own=self._extent == "line" and not self._one_line)
+            if not self.done:
+                self._grow_line(piece)
 
     def _end(self, broken_off: bool) -> str:
         """Show the complete part of all lines."""
@@ -126,6 +136,10 @@ class Trim:
         if self._own_line is not None:
             self._own_line.feed(piece)
             self.done = self._own_line.decided is not None
+            return
+        if self._state.inside is None and self._chat.rejects(self._partial + piece):
+            self._partial = ""
+            self.done = True
             return
         room = self._loop.feed(piece)
         self._partial = (self._partial + piece)[:room]
@@ -158,6 +172,9 @@ class Trim:
         if not first and not line.strip():
             self._blank_lines.append(line)
             return
+        if self._ends_by_indentation and self._may_leave(line) and not (goes_on(line) or closes_block(line)):
+            self.done = True
+            return
         if first and line.strip() and not self._on_line:
             self._indent = width(whole_line)
         if self._repeated.contains(whole_line):
@@ -185,18 +202,28 @@ class Trim:
         if not self._on_line or self._state.opened:
             return True
         if self._ends_by_indentation:
-            return width(line) > self._indent
+            return width(line) > self._indent or (self._cursor.end_blocks and goes_on(line))
         brackets = self._state.brackets[self._cursor.depth :]
-        opens_block = self._extent == "block" if first and not line else line.endswith(":") and not brackets
-        if opens_block:
+        if self._extent == "block" if first and not line else self._opens_block(line, first, bool(brackets)):
             self._ends_by_indentation = True
             return True
         return bool(brackets) and (brackets[-1].closed_by != "rest" or line.endswith((",", *OPENERS)))
 
+    def _opens_block(self, line: str, first: bool, in_brackets: bool) -> bool:
+        """Whether `line`, whose comments and strings are masked, opens a block that indentation ends."""
+        if self._cursor.end_blocks:
+            return opens_block(self._cursor.masked + line if first else line)
+        return line.endswith(":") and not in_brackets
+
     def _visible(self) -> str:
         """The part of the text so far that will be kept whatever follows."""
         line = self._indented(self._partial)
-        if not line.strip() or self._repeated.may_contain(self._whole_line(line)) or self._may_declare(line):
+        if (
+            not line.strip()
+            or self._repeated.may_contain(self._whole_line(line))
+            or self._may_leave(line)
+            or (self._state.inside is None and self._chat.may_reject(line))
+        ):
             return "".join(f"{line}\n" for line in self._lines)
         return "\n".join([*self._lines, *self._blank_lines, line[: len(line) - self._loop.held]])
 
@@ -206,7 +233,7 @@ class Trim:
         if not body or self._state.opened:
             return False
         if self._on_line:
-            closes = width(line) == self._indent and body[0] in _CLOSERS
+            closes = width(line) == self._indent and (body[0] in _CLOSERS or self._is_in_end_block(body))
             return self._ends_by_indentation and width(line) <= self._indent and not closes
         return width(line) < self._indent or (
             width(line) == self._indent and (bool(self._blank_lines) or self._declares(body))
@@ -220,10 +247,16 @@ class Trim:
         """The line before the current one."""
         return (["", *self._lines, *self._blank_lines])[-1].strip()
 
-    def _may_declare(self, line: str) -> bool:
-        """Whether a line that begins with `line` may turn out to declare something."""
-        if self._on_first or self._on_line or width(line) != self._indent:
+    def _is_in_end_block(self, body: str) -> bool:
+        """Whether a line that begins with `body` may belong to a block that a word like ``end`` closes."""
+        return self._cursor.end_blocks and (goes_on(body) or closes_block(body) or may_belong(body))
+
+    def _may_leave(self, line: str) -> bool:
+        """Whether a line that begins with `line` may turn out to be outside the block, or to declare."""
+        if self._on_first or width(line) != self._indent:
             return False
+        if self._on_line:
+            return self._ends_by_indentation and self._cursor.end_blocks and may_belong(line)
         return any(declaration.startswith(line.strip()) for declaration in _DECLARATIONS)
 
     def _indented(self, line: str) -> str:
@@ -234,9 +267,9 @@ class Trim:
         if self._on_line and cursor.before[-1].isspace():  # the user has typed that space
             own = len(line) - len(line.lstrip(" "))
             return line[own:] if cursor.state.inside is None or own == 1 else line
-        if self._on_line or cursor.state.inside is not None or cursor.depth:
+        if self._on_line or cursor.state.inside is not None:
             return line
-        return self._style.first_line(line, cursor.before, cursor.above)
+        return self._style.first_line(line, cursor.before, cursor.above, aligned=cursor.depth > 0)
 
     def _whole_line(self, line: str) -> str:
         """`line` with the text before the cursor, if it is the cursor's line."""
