@@ -139,12 +139,12 @@ class Session:
             BackendError: the model cannot be used.
         """
         cursor = CursorText.at(self.document, position, selection)
+        if self._pending is not None:
+            self._pending.end()
         if not invoked and cursor.is_blank(self.document.language):
             self._suggester.cancel()
             return Answer(cursor, (Suggestion("", Piece("")),), "memory", None)
         cursor = replace(cursor, snippets=self._services.context.snippets(self.document, position))
-        if self._pending is not None:
-            self._pending.end()
         request = self._pending = PendingRequest()
         try:
             first = await self._likeliest(request, cursor, show, pauses=not invoked)

@@ -44,7 +44,7 @@ async def test_a_request_that_comes_while_the_model_loads_is_answered(checkpoint
 async def test_a_request_can_be_cancelled_while_the_model_loads(checkpoint_folder: Path) -> None:
     async with await Child.start("--model", str(checkpoint_folder)) as child:
         await child.editor.start()
-        child.editor.open("")
+        child.editor.open("\n#\n")
         id_, answer = child.editor.ask(INLINE, at(0, 0))
         child.editor.notify("$/cancelRequest", {"id": id_})
         assert (await answer)["error"]["code"] == ErrorCode.REQUEST_CANCELLED
@@ -104,7 +104,7 @@ async def test_the_same_text_asks_for_the_same_completion_however_it_was_typed(
 async def test_the_server_ends_well_while_the_model_loads(checkpoint_folder: Path) -> None:
     async with await Child.start("--model", str(checkpoint_folder)) as child:
         await child.editor.start()
-        child.editor.open("")
+        child.editor.open("\n#\n")
         _, answer = child.editor.ask(INLINE, at(0, 0))
         assert await child.quit() == 0
         assert (await answer)["error"]["code"] == ErrorCode.REQUEST_CANCELLED
@@ -129,7 +129,7 @@ async def test_malformed_requests_are_answered() -> None:
 async def test_a_model_that_is_not_there_is_told_to_the_user(tmp_path: Path) -> None:
     async with await Child.start("--model", str(tmp_path)) as child:
         await child.editor.start()
-        child.editor.open("")
+        child.editor.open("\n#\n")
         assert await child.editor.request(INLINE, at(0, 0)) is None
         [message] = await child.editor.seen("window/showMessage")
         assert "config.json" in message["message"]

@@ -21,7 +21,7 @@ START = Position(0, 0)
 BUDGET = Settings(latency_budget_ms=150)
 
 
-def session(backend: Backend, text: str = "", settings: Settings | None = None) -> Session:
+def session(backend: Backend, text: str = "\n#\n", settings: Settings | None = None) -> Session:
     document = Document(text, uri="file:///a.py", language="python")
     return Session(document, SessionServices(backend, settings or Settings(latency_budget_ms=None)))
 
@@ -29,7 +29,7 @@ def session(backend: Backend, text: str = "", settings: Settings | None = None) 
 class Typist:
     """Somebody who edits a session's document at a cursor and asks for completions there."""
 
-    def __init__(self, backend: ScriptedBackend, text: str = "", settings: Settings | None = None) -> None:
+    def __init__(self, backend: ScriptedBackend, text: str = "x = ", settings: Settings | None = None) -> None:
         self.backend = backend
         self.session = session(backend, text, settings)
         self.cursor = self.session.document.position_at(len(text))
@@ -308,7 +308,7 @@ async def test_a_latency_budget_begins_when_the_model_is_loaded() -> None:
 async def test_of_many_requests_while_the_model_loads_only_the_newest_reaches_it() -> None:
     backend = ScriptedBackend()
     backend.may_load.clear()
-    typist = Typist(backend)
+    typist = Typist(backend, "")
     asked = []
     for character in "wxyz":
         typist.type(character)
@@ -599,7 +599,7 @@ async def test_a_key_that_is_typed_through_takes_less_than_2_milliseconds() -> N
     subject = session(backend, text)
     line = 5_000
     where = Position(line, 0)
-    subject.edit([Edit("x = ", Range(where, where))], 2)
+    subject.edit([Edit("x = \n", Range(where, where))], 2)
     await subject.complete(Position(line, 4))
     took = []
     for number, character in enumerate("value_of_a_long_name"):
@@ -612,3 +612,19 @@ async def test_a_key_that_is_typed_through_takes_less_than_2_milliseconds() -> N
         assert answer.source == "memory"
     assert sorted(took)[len(took) // 2] < 0.002
     assert len(backend.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("python", ""), ("javascript", " \n\n"), ("plaintext", ""), ("git-commit", "\n# Please enter the message\n")],
+)
+async def test_a_blank_document_gets_nothing_unless_the_user_asks(language: str, text: str) -> None:
+    backend = FakeBackend("# Copyright")
+    subject = session(backend, text)
+    subject.document.language = language
+    answer = await subject.complete(START)
+    assert answer is not None
+    assert texts(answer) == [""]
+    assert not backend.requests
+    await subject.complete(START, invoked=True)
+    assert backend.requests

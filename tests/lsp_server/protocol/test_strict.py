@@ -50,7 +50,7 @@ async def test_an_id_that_is_taken_is_refused_and_the_first_request_is_answered_
     backend.may_finish.clear()
     async with EditorAndServer(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         editor.send({"jsonrpc": "2.0", "id": "twice", "method": INLINE, "params": at(0, 0)})
         await backend.waiting.wait()
         editor.send({"jsonrpc": "2.0", "id": "twice", "method": "workspace/executeCommand", "params": {}})
@@ -92,7 +92,7 @@ async def test_an_object_in_a_message_that_looks_like_a_message_is_none() -> Non
     message = {"jsonrpc": "2.0", "id": 1, "method": "shutdown"}
     async with EditorAndServer(backend) as editor:
         await editor.start(initializationOptions={"maxTokens": 7}, trace=message)
-        editor.open("")
+        editor.open("\n#\n")
         editor.notify(
             "workspace/didChangeConfiguration", {"settings": {"fimble": {"topK": 5}, "other": message}}
         )
@@ -114,7 +114,7 @@ async def test_an_answer_that_makes_no_sense_costs_that_answer(
         ids: list[object] = [asked["id"], asked["id"], "unknown", None, []]
         for id_ in ids:
             editor.send({"jsonrpc": "2.0", "id": id_, **answer})
-        editor.open("")
+        editor.open("\n#\n")
         assert (await editor.request(INLINE, at(0, 0)))["items"]
         await editor.seen("window/logMessage")  # the model is loaded, as soon as the settings are known
         assert not editor.answers_to(None)
@@ -178,7 +178,7 @@ async def test_a_hundred_requests_at_once_are_answered_once_each() -> None:
     backend = FakeBackend("a")
     async with EditorAndServer(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         asked = [editor.ask(INLINE, at(0, 0)) for _ in range(100)]
         await asyncio.gather(*(answer for _, answer in asked))
         assert all(len(editor.answers_to(id_)) == 1 for id_, _ in asked)

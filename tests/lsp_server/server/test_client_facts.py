@@ -27,7 +27,7 @@ async def test_odd_capabilities_do_not_keep_an_editor_from_completions(capabilit
     async with EditorAndServer(FakeBackend("a")) as editor:
         result = await editor.request("initialize", {"processId": "?", "capabilities": capabilities})
         editor.notify("initialized")
-        editor.open("")
+        editor.open("\n#\n")
         assert (await editor.request(INLINE, at(0, 0)))["items"]
     assert result["capabilities"]["positionEncoding"] == "utf-16"
 
@@ -39,7 +39,7 @@ async def test_odd_capabilities_do_not_keep_an_editor_from_completions(capabilit
 async def test_odd_parameters_do_not_either(params: object) -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         assert (await editor.request("initialize", params))["serverInfo"]["name"] == "fimble"
-        editor.open("")
+        editor.open("\n#\n")
         assert (await editor.request(INLINE, at(0, 0)))["items"]
 
 

@@ -113,7 +113,7 @@ async def test_what_a_client_says_to_copilot_is_no_mistake_in_our_settings() -> 
         settings = {"telemetry": {"telemetryLevel": "all"}, "enableAutoCompletions": True}
         editor.notify(CHANGED, {"settings": settings})
         editor.notify(CHANGED, {"settings": None})
-        editor.open("")
+        editor.open("\n#\n")
         await editor.request("getCompletions", doc(0, 0))
         assert not [message for message in editor.received if message.get("method") == "window/showMessage"]
     assert backend.requests[0].max_tokens == 7
@@ -124,7 +124,7 @@ async def test_our_settings_have_a_section_among_those_for_copilot() -> None:
     async with speaking(backend) as editor:
         await editor.start(initializationOptions="none")
         editor.notify(CHANGED, {"settings": {"github-enterprise": {}, "fimble": {"maxTokens": 5}}})
-        editor.open("")
+        editor.open("\n#\n")
         await editor.request("getCompletions", doc(0, 0))
     assert backend.requests[0].max_tokens == 5
 
@@ -196,7 +196,7 @@ async def test_a_position_past_the_end_means_the_end(line: int, character: int) 
 async def test_a_version_is_given_back_as_it_came(version: int) -> None:
     async with speaking(FakeBackend("x")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         assert (await one(editor, doc(0, 0, version=version)))["docVersion"] == version
 
 
@@ -233,7 +233,7 @@ async def test_nothing_to_show_is_an_empty_list(method: str) -> None:
         assert await editor.request(method, doc(0, 0)) == {
             "completions": []
         }  # of a document that is not open
-        editor.open("")
+        editor.open("\n#\n")
         assert await editor.request(method, doc(0, 0)) == {"completions": []}
 
 
@@ -250,7 +250,7 @@ async def test_an_older_client_that_was_superseded_gets_an_empty_list() -> None:
     backend.may_finish.clear()
     async with speaking(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         _, older = editor.ask("getCompletions", doc(0, 0))
         await backend.waiting.wait()
         editor.type("b")
@@ -266,7 +266,7 @@ async def test_an_older_clients_request_can_be_cancelled(method: str) -> None:
     backend.may_finish.clear()
     async with speaking(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         id_, answer = editor.ask(method, doc(0, 0))
         await backend.waiting.wait()
         editor.notify("$/cancelRequest", {"id": id_})
@@ -291,7 +291,7 @@ async def test_an_older_clients_request_can_be_cancelled(method: str) -> None:
 async def test_what_is_missing_is_named(method: str, params: object, named: str) -> None:
     async with speaking(FakeBackend("x")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         error = (await editor.ask(method, params)[1])["error"]
         assert error["code"] == ErrorCode.INVALID_PARAMS
         assert named in error["message"]
@@ -412,7 +412,7 @@ async def test_other_files_secrets_are_not_shown_to_the_model() -> None:
 async def test_completions_that_are_switched_off_are_none() -> None:
     async with speaking(FakeBackend("x")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         await editor.request("workspace/executeCommand", {"command": "fimble.toggle"})
         assert await editor.request("getCompletions", doc(0, 0)) == {"completions": []}
         status = (await editor.seen("didChangeStatus"))[-1]
@@ -423,7 +423,7 @@ async def test_clients_see_when_the_server_is_busy() -> None:
     backend = FakeBackend("x")
     async with speaking(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         await editor.seen("didChangeStatus", 2)
         await editor.request("getCompletions", doc(0, 0))
         told = await editor.seen("didChangeStatus", 4)
@@ -440,7 +440,7 @@ async def test_clients_see_when_the_server_is_busy() -> None:
 async def test_clients_see_what_is_wrong_with_the_model() -> None:
     async with speaking(FakeBackend(error=ModelNotFound("there is no model here: name a folder"))) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         assert await editor.request("getCompletions", doc(0, 0)) == {"completions": []}
         [status, *_] = await editor.seen("didChangeStatus")
     assert (status["kind"], status["busy"]) == ("Error", False)

@@ -109,7 +109,7 @@ async def test_a_position_past_the_lines_end_is_answered_for_the_lines_end() -> 
 async def test_nothing_to_show_is_an_empty_list() -> None:
     async with EditorAndServer(FakeBackend("  ")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         assert await editor.request(INLINE, at(0, 0)) == {"items": []}
 
 
@@ -164,7 +164,7 @@ async def test_a_request_sees_the_document_as_it_was_when_it_was_sent() -> None:
 async def test_partial_results_grow_into_the_final_item() -> None:
     async with EditorAndServer(FakeBackend("foo", "(", "1", ")")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         result = await editor.request(INLINE, at(0, 0, partialResultToken="t"))
         progress = await editor.seen("$/progress", 4)
     assert [one["token"] for one in progress] == ["t"] * 4
@@ -176,7 +176,7 @@ async def test_partial_results_grow_into_the_final_item() -> None:
 async def test_a_client_that_asks_for_no_partial_results_gets_none() -> None:
     async with EditorAndServer(FakeBackend("foo", "(")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         await editor.request(INLINE, at(0, 0))
         assert not [message for message in editor.received if message.get("method") == "$/progress"]
 
@@ -225,7 +225,7 @@ async def test_a_superseded_request_is_answered_with_null() -> None:
     backend.may_finish.clear()
     async with EditorAndServer(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         _, older = editor.ask(INLINE, at(0, 0))
         await backend.waiting.wait()
         editor.type("b")
@@ -241,7 +241,7 @@ async def test_a_cancelled_request_is_answered_so_and_frees_the_model() -> None:
     backend.may_finish.clear()
     async with EditorAndServer(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         id_, answer = editor.ask(INLINE, at(0, 0))
         await backend.waiting.wait()
         editor.notify("$/cancelRequest", {"id": id_})
@@ -255,7 +255,7 @@ async def test_closing_a_document_answers_its_request() -> None:
     backend.may_finish.clear()
     async with EditorAndServer(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         _, answer = editor.ask(INLINE, at(0, 0))
         await backend.waiting.wait()
         editor.notify("textDocument/didClose", {"textDocument": A})
@@ -288,7 +288,7 @@ async def test_a_document_that_is_not_open_has_no_completion() -> None:
 async def test_malformed_parameters_are_answered_with_an_error(params: object) -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         assert await editor.error(INLINE, params) == ErrorCode.INVALID_PARAMS
         assert await editor.request(INLINE, at(0, 0))
 
@@ -296,7 +296,7 @@ async def test_malformed_parameters_are_answered_with_an_error(params: object) -
 async def test_a_malformed_notification_changes_nothing() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         editor.notify("textDocument/didChange", {"textDocument": A, "contentChanges": [{"range": 3}]})
         editor.notify("textDocument/didOpen", None)
         assert await editor.request(INLINE, at(0, 0))
@@ -337,7 +337,7 @@ async def test_a_request_that_comes_while_the_model_loads_waits_for_it() -> None
     backend.may_load.clear()
     async with EditorAndServer(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         _, answer = editor.ask(INLINE, at(0, 0))
         assert await editor.error("no/such/method") == ErrorCode.METHOD_NOT_FOUND
         assert not answer.done()
@@ -362,7 +362,7 @@ async def test_the_model_loads_though_the_editor_never_makes_a_place_for_its_pro
     async with EditorAndServer(FakeBackend("a")) as editor:
         editor.answers_progress = False
         await editor.start(capabilities={"window": {"workDoneProgress": True}})
-        editor.open("")
+        editor.open("\n#\n")
         assert await editor.request(INLINE, at(0, 0))
 
 
@@ -370,7 +370,7 @@ async def test_a_model_that_cannot_be_used_is_told_once_and_answered_with_null()
     backend = FakeBackend(error=ModelNotFound("there is no model at /m: name a folder"))
     async with EditorAndServer(backend) as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         assert await editor.request(INLINE, at(0, 0)) is None
         assert await editor.request("textDocument/completion", at(0, 0)) is None
         [message] = await editor.seen("window/showMessage")
@@ -382,7 +382,7 @@ async def test_a_mistake_in_the_settings_is_told_and_the_rest_counts() -> None:
     async with EditorAndServer(backend, Settings(top_k=3)) as editor:
         await editor.start(initializationOptions={"maxTokns": 9, "temperature": 0.5})
         [message] = await editor.seen("window/showMessage")
-        editor.open("")
+        editor.open("\n#\n")
         await editor.request(INLINE, at(0, 0))
     assert message["message"] == "fimble: there is no setting `maxTokns`: did you mean `maxTokens`?"
     assert (backend.requests[0].temperature, backend.requests[0].top_k) == (0.5, 3)
@@ -394,7 +394,7 @@ async def test_shutdown_cancels_what_runs_and_exit_ends_the_server_well() -> Non
     both = EditorAndServer(backend)
     async with both as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         _, running = editor.ask(INLINE, at(0, 0))
         await backend.waiting.wait()
         assert await editor.request("shutdown") is None
@@ -417,7 +417,7 @@ async def test_an_editor_that_dies_ends_the_server_and_the_completion() -> None:
     both = EditorAndServer(backend)
     async with both as editor:
         await editor.start()
-        editor.open("")
+        editor.open("\n#\n")
         editor.ask(INLINE, at(0, 0))
         await backend.waiting.wait()
         both.hang_up()
@@ -453,7 +453,7 @@ async def _play(steps: list[str]) -> None:
             elif step == "close":
                 editor.notify("textDocument/didClose", {"textDocument": A})
             elif step == "open":
-                editor.open("")
+                editor.open("\n#\n")
             elif step == "wait":
                 await asyncio.sleep(0)
             elif step == "finish":
