@@ -42,7 +42,9 @@ def _doubles_word(before: str, inserted: str, after: str, removed: str) -> bool:
     return (
         _is_glued(before, inserted, rest, after, removed)
         or _repeats_words(inserted, rest)
-        or bool(len(rest.strip()) >= _MIN_TAIL and inserted.rstrip().endswith(rest.strip()) and _WORD.search(rest))
+        or bool(
+            len(rest.strip()) >= _MIN_TAIL and inserted.rstrip().endswith(rest.strip()) and _WORD.search(rest)
+        )
     )
 
 
@@ -56,7 +58,9 @@ def _is_glued(before: str, inserted: str, rest: str, after: str, removed: str) -
     last = _WORD.findall(inserted)[-1] if _ends_with_word(inserted) else ""
     if in_word:
         again = len(tail) > 1 and (last.endswith(tail) or _begins_with(inserted, tail))
-        return last == tail or (again and not (_has_space(inserted) and _has_word(last + tail, before + rest)))
+        return last == tail or (
+            again and not (_has_space(inserted) and _has_word(last + tail, before + rest))
+        )
     if not last:
         return inserted[-1] in ")]}\"'`"
     return not _has_word(last + tail, before + "\n" + after)

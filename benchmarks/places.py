@@ -179,7 +179,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--places", type=int, default=300, metavar="N", help="of each kind and language")
-    parser.add_argument("--folder", type=Path, action="append", default=[], help="with files of other languages")
+    parser.add_argument(
+        "--folder", type=Path, action="append", default=[], help="with files of other languages"
+    )
     parser.add_argument("--model", metavar="MODEL", help="a folder or a name (default: the default model)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the places")
     parser.add_argument("--show", action="store_true", help="show every completion with a fault")

@@ -19,7 +19,17 @@ _CHAT: Final = re.compile(
     r"|The (?:completed|following|updated|corrected|missing|given|above) (?:code|function|line)"
     r"|(?:This|The) (?:code|function) (?:is|will|should|defines|completes|returns) "
 )
-_BEGINNINGS: Final = ("Sure", "Certainly", "Absolutely", "Of course", "Okay", "Great", "Here's ", "Here is ", "``")
+_BEGINNINGS: Final = (
+    "Sure",
+    "Certainly",
+    "Absolutely",
+    "Of course",
+    "Okay",
+    "Great",
+    "Here's ",
+    "Here is ",
+    "``",
+)
 _LONGEST: Final = max(map(len, _BEGINNINGS))
 
 

@@ -26,7 +26,18 @@ _BEGUN: Final = re.compile(rf"<[{_MARKS}](?:{_NAME}{{0,40}}|{_NAME}{{1,40}}[{_MA
 _LONGEST: Final = 44
 _TAGS: Final = frozenset({"</s>"})  # of HTML, too
 _MARKUP: Final = frozenset(
-    {"html", "xml", "vue", "svelte", "handlebars", "javascriptreact", "typescriptreact", "markdown", "php", "razor"}
+    {
+        "html",
+        "xml",
+        "vue",
+        "svelte",
+        "handlebars",
+        "javascriptreact",
+        "typescriptreact",
+        "markdown",
+        "php",
+        "razor",
+    }
 )
 
 

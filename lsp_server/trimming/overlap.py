@@ -12,7 +12,7 @@ from typing import Final
 
 from lsp_server.trimming.cursor_context import CursorContext
 from lsp_server.trimming.seam import fitted
-from lsp_server.trimming.syntax import unmatched_closers
+from lsp_server.trimming.syntax import unmatched_count
 
 _CLOSING: Final = ")]}"
 _PUNCTUATION: Final = ",;:"
@@ -103,7 +103,7 @@ def _repeated_in_text(body: str, cursor: CursorContext) -> int:
     if cursor.state.inside is None or not cursor.auto_closed:
         return 0
     following = cursor.rest.strip()
-    surplus = _unmatched(cursor.before + body + following) - _unmatched(cursor.before + following)
+    surplus = unmatched_count(cursor.before + body + following) - unmatched_count(cursor.before + following)
     ended = cursor.syntax.mask(body, cursor.state.inside).ended
     shortest = 1 if ended is None else len(body) - ended + len(cursor.state.inside.mark)
     for length in range(len(following), shortest - 1, -1):
@@ -111,11 +111,6 @@ def _repeated_in_text(body: str, cursor: CursorContext) -> int:
         if body.endswith(tail) and sum(map(tail.count, _CLOSING)) <= surplus:
             return length
     return 0
-
-
-def _unmatched(text: str) -> int:
-    """How many closing brackets in `text` have no opener."""
-    return sum(1 for _ in unmatched_closers(text))
 
 
 def _has_on_first_line(text: str, left: str) -> bool:

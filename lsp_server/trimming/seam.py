@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from lsp_server.trimming.cursor_context import CursorContext
+from lsp_server.trimming.syntax import unmatched_count
 
 _MAX_SHARED: Final = 200  # characters
 _MIN_SHARED_WITHIN_WORD: Final = 4  # fewer may be the end of a word that is only similar
@@ -61,14 +62,14 @@ def _shared_words(body: str, rest: str) -> int:
     apart = len(own) < len(body) or len(following) < len(rest)
     for length in range(min(len(body), len(rest), _MAX_SHARED), 0, -1):
         part = rest[:length]
-        if body.endswith(part) and _is_whole(part, rest) and (_has_word(part) or part in _DOUBLED_MARKS):
-            if _starts_word(body, length):
-                return length
+        counts = part in _DOUBLED_MARKS or _has_word(part)
+        if body.endswith(part) and counts and _is_whole(part, rest) and _starts_word(body, length):
+            return length
     for length in range(min(len(own), len(following), _MAX_SHARED) * apart, 0, -1):
         part = following[:length]
-        if own.endswith(part) and _is_whole(part, following) and _starts_word(own, length):
-            if _has_word(part) and not part.isdigit():
-                return len(body) - len(own) + length
+        counts = _has_word(part) and not part.isdigit()
+        if own.endswith(part) and counts and _is_whole(part, following) and _starts_word(own, length):
+            return len(body) - len(own) + length
     return 0
 
 
@@ -79,6 +80,8 @@ def _fits(text: str, cursor: CursorContext) -> bool:
     before, rest = cursor.before, cursor.rest
     state = cursor.syntax.scan(text, cursor.state).state
     if state.opened or (cursor.state.inside is None and state.inside is not None):
+        return False
+    if cursor.state.inside is not None and _closes_more(text, cursor):
         return False
     if rest[0] in "([{" and text[0] == rest[0] and _ends_with_word(before):
         return False  # another call, before the one that is there
@@ -94,13 +97,19 @@ def _fits(text: str, cursor: CursorContext) -> bool:
     return text[-1] not in _OPERAND_ENDS and (not _ends_with_word(text) or _is_known(text, cursor))
 
 
+def _closes_more(text: str, cursor: CursorContext) -> bool:
+    """In a string or comment, where brackets are not scanned: whether `text` closes what nothing opens."""
+    before, rest = cursor.before, cursor.rest
+    return unmatched_count(before + text + rest) > unmatched_count(before + rest)
+
+
 def _fits_within_word(text: str, tail: str, cursor: CursorContext) -> bool:
+    if len(tail) > 1 and text.startswith(tail):  # the word is whole, so it must begin again
+        head, last = _LAST_WORD.search(cursor.before), _LAST_WORD.search(text)
+        return last is not None and head is not None and last.start() > 0 and last[0] == head[0]
     if not _ends_with_word(text):
-        splits = text[-1] not in _OPERAND_ENDS
-        return splits and (not _FIRST_WORD.match(text) or cursor.has_word(tail))
-    if text.startswith(tail) and not _FIRST_WORD.match(text[len(tail) :]):
-        return _is_known(text, cursor) and len(_FIRST_WORD.findall(text)) > 1
-    if _FIRST_WORD.fullmatch(text) and not text.startswith(tail):
+        return text[-1] not in _OPERAND_ENDS and (not _has_word(text) or cursor.has_word(tail))
+    if _FIRST_WORD.fullmatch(text):
         ends_part = text[-1] == "_" or tail[0] == "_" or (tail[0].isupper() and text[-1].islower())
         return ends_part or _is_known(text, cursor)
     return _is_known(text, cursor)

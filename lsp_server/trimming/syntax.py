@@ -185,3 +185,8 @@ def unmatched_closers(masked: str) -> Iterator[re.Match[str]]:
             yield match
         elif CLOSERS[opened.pop()] != match[0]:
             return
+
+
+def unmatched_count(masked: str) -> int:
+    """How many closers in a masked text have no opener, up to the first mismatch."""
+    return sum(1 for _ in unmatched_closers(masked))

@@ -116,7 +116,9 @@ class Trim:
         if self._own_line is None:
             return self._show(self._whole("\n".join(self._lines), cut=broken_off))
         alone = self._own_line.decided
-        return self._show(complete_line(self._lines[0], self._cursor, self._regions()) if alone else Piece(""))
+        return self._show(
+            complete_line(self._lines[0], self._cursor, self._regions()) if alone else Piece("")
+        )
 
     def _best(self) -> Piece:
         """The complete part of what there is, if it is cut off here."""

@@ -29,7 +29,9 @@ def session(backend: Backend, text: str = "\n#\n", settings: Settings | None = N
 class Typist:
     """Somebody who edits a session's document at a cursor and asks for completions there."""
 
-    def __init__(self, backend: ScriptedBackend, text: str = "x = ", settings: Settings | None = None) -> None:
+    def __init__(
+        self, backend: ScriptedBackend, text: str = "x = ", settings: Settings | None = None
+    ) -> None:
         self.backend = backend
         self.session = session(backend, text, settings)
         self.cursor = self.session.document.position_at(len(text))
@@ -616,7 +618,12 @@ async def test_a_key_that_is_typed_through_takes_less_than_2_milliseconds() -> N
 
 @pytest.mark.parametrize(
     ("language", "text"),
-    [("python", ""), ("javascript", " \n\n"), ("plaintext", ""), ("git-commit", "\n# Please enter the message\n")],
+    [
+        ("python", ""),
+        ("javascript", " \n\n"),
+        ("plaintext", ""),
+        ("git-commit", "\n# Please enter the message\n"),
+    ],
 )
 async def test_a_blank_document_gets_nothing_unless_the_user_asks(language: str, text: str) -> None:
     backend = FakeBackend("# Copyright")

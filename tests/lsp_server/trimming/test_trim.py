@@ -158,11 +158,29 @@ CONTEXTS = [
         "f(\n    a,|)\n",
         "a|\n    a\n",
     ),
+    *("|foo(x)\n", "  |foo(x)\nreturn x\n", "a(|b, c)\n", "va|lue\n", "items.each |\n", "  if a|\n  end\n"),
 ]
 
-fragments = st.lists(st.sampled_from([*FRAGMENTS, "return x", "\r\n", "\ufffd"]), max_size=24)
+ODD = [
+    "return x",
+    "\r\n",
+    "\ufffd",
+    "foo(x)",
+    "lue",
+    "<|",
+    "cursor|>",
+    "</",
+    "s>",
+    "``",
+    "`",
+    "Sure",
+    "! ",
+    "do",
+    "end",
+]
+fragments = st.lists(st.sampled_from([*FRAGMENTS, *ODD]), max_size=24)
 contexts = st.sampled_from(CONTEXTS)
-languages = st.sampled_from(["", "python", "javascript"])
+languages = st.sampled_from(["", "python", "javascript", "ruby"])
 
 
 @given(contexts, fragments, languages, st.booleans(), st.booleans())
@@ -226,5 +244,8 @@ def test_what_is_shown_is_how_the_models_text_begins_but_for_indentation(
 
 @given(contexts, fragments, languages)
 def test_what_was_trimmed_is_trimmed(context: str, pieces: list[str], language: str) -> None:
-    once = trim("".join(pieces), *at(context), language=language)
-    assert trim(once, *at(context), language=language).rstrip() == once.rstrip()
+    prefix, suffix = at(context)
+    once = trim("".join(pieces), prefix, suffix, language=language)
+    again = trim(once, prefix, suffix, language=language)
+    joined = once[-1:].isalnum() and suffix[:1].isalnum()  # the model wrote the whole word, now it does not
+    assert again.rstrip() == once.rstrip() or (joined and not again)
