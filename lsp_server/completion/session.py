@@ -131,9 +131,9 @@ class Session:
         """The suggestions at `position`, or None where a newer request has taken this one's place.
 
         A `selection` in the editor's pop-up counts as accepted. A user who has `invoked` the completion gets
-        several candidates; nobody else gets any in a blank document. `show` is called with the first one each time it has grown, as the answer so far.
-        Whoever sees it grow is answered when it is whole, everybody else once the latency budget is spent and
-        a piece of it is whole.
+        several candidates; nobody else gets any in a blank document. `show` is called with the first one each
+        time it has grown, as the answer so far. Whoever sees it grow is answered when it is whole, everybody
+        else once the latency budget is spent and a piece of it is whole.
 
         Raises:
             BackendError: the model cannot be used.

@@ -83,4 +83,4 @@ def _openers(text: str) -> list[int]:
 
 def _may_begin(tail: str) -> bool:
     """Whether `tail` may be the beginning of a spelling."""
-    return _BEGUN.fullmatch(tail) is not None or any(one.startswith(tail) for one in _FIXED)
+    return _BEGUN.fullmatch(tail) is not None or any(one.startswith(tail) for one in (*_FIXED, "<fim_"))
