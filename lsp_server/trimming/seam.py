@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from lsp_server.trimming.cursor_context import CursorContext
-from lsp_server.trimming.syntax import unmatched_count
+from lsp_server.trimming.syntax import CLOSERS
 
 _MAX_SHARED: Final = 200  # characters
 _MIN_SHARED_WITHIN_WORD: Final = 4  # fewer may be the end of a word that is only similar
@@ -19,6 +19,7 @@ _SEPARATORS: Final = " \t,."
 _DOUBLED_MARKS: Final = frozenset(",;.=:([{")
 _BETWEEN_PHRASES: Final = " \t,.;:()[]{}\"'`"
 _OPERAND_ENDS: Final = frozenset(")]}\"'`")
+_CLOSING: Final = frozenset(")]}")
 _STATEMENT_ENDS: Final = frozenset(";:{}")
 _FIRST_WORD: Final = re.compile(r"\w+")
 _LAST_WORD: Final = re.compile(r"\w+\Z")
@@ -81,7 +82,7 @@ def _fits(text: str, cursor: CursorContext) -> bool:
     state = cursor.syntax.scan(text, cursor.state).state
     if state.opened or (cursor.state.inside is None and state.inside is not None):
         return False
-    if cursor.state.inside is not None and _closes_more(text, cursor):
+    if not _CLOSING.isdisjoint(text) and _closes_more(text, cursor):
         return False
     if rest[0] in "([{" and text[0] == rest[0] and _ends_with_word(before):
         return False  # another call, before the one that is there
@@ -98,9 +99,25 @@ def _fits(text: str, cursor: CursorContext) -> bool:
 
 
 def _closes_more(text: str, cursor: CursorContext) -> bool:
-    """In a string or comment, where brackets are not scanned: whether `text` closes what nothing opens."""
-    before, rest = cursor.before, cursor.rest
-    return unmatched_count(before + text + rest) > unmatched_count(before + rest)
+    """Whether more brackets of the line have no opener with `text` in it.
+
+    Brackets are not scanned in strings and comments, and wrongly where the lexer takes code for one.
+    """
+    return _stray_closers(cursor.before + text + cursor.rest) > _stray_closers(cursor.before + cursor.rest)
+
+
+def _stray_closers(line: str) -> int:
+    """How many closing brackets have no opening one of their kind before them."""
+    stray = 0
+    for opener, closer in CLOSERS.items():
+        depth = 0
+        for character in line:
+            if character == opener:
+                depth += 1
+            elif character == closer:
+                stray += depth == 0
+                depth = max(0, depth - 1)
+    return stray
 
 
 def _fits_within_word(text: str, tail: str, cursor: CursorContext) -> bool:

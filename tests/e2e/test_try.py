@@ -86,14 +86,15 @@ def test_esc_dismisses_and_ctrl_space_asks_for_several(terminal: Terminal) -> No
 
 
 def test_completions_are_switched_off_and_on_by_a_key(terminal: Terminal) -> None:
-    terminal.shows_ghost("def area(width, height):\nreturn width * height")
+    terminal.type("d")
+    terminal.shows_ghost("ef area(width, height):\nreturn width * height")
     terminal.keys("F2")
     terminal.shows("off (F2: on)")
     terminal.shows_ghost("")
     terminal.keys("F2")
     terminal.shows("knowing is ready")
-    terminal.type("d")
-    terminal.shows_ghost("ef area(width, height):\nreturn width * height")
+    terminal.type("e")
+    terminal.shows_ghost("f area(width, height):\nreturn width * height")
 
 
 def test_enter_indents_undo_takes_back_and_pasted_text_is_left_as_it_is(

@@ -31,6 +31,8 @@ REPORTS = {
     "a longer rest of a word": ("char *file▮name;\nchar *name;\n", "names;", "c", None),
     "a number of a table": ("0xffff▮ff, 0xff,", "ffff, 0xffff, 0x", "c", None),
     "the whole word again": ("x = val▮ue\n", "ue + val", "python", "x = value + value\n"),
+    "brackets in a raw string": ("f(`▮word`)", " a) {", "go", None),
+    "a bracket of a text like code": ("x = /\\(/;\ng(this.▮path());", "parent);", "javascript", None),
     "a bracket in a string": ("f('(e.g. ▮or b) c')\n", "this) and", "python", None),
     "a private name": ("def f(kwargs=_sen▮tinel):\n    pass\n", "tinel", "python", None),
     "a part of a word": ("x = get▮Value()", "DefaultValue()", "javascript", "x = getDefaultValue()"),
