@@ -36,7 +36,7 @@ def fitted(text: str, cursor: CursorContext) -> str:
         text = text.rstrip()[:-shared]
     if cursor.rest[0].isspace() or cursor.rest[0] in ")]}":
         text = text.rstrip()
-    return text if joined or _fits(text, cursor) else ""
+    return text if _fits(text, cursor, joined=joined) else ""
 
 
 def shares_end(text: str, cursor: CursorContext) -> bool:
@@ -74,8 +74,8 @@ def _shared_words(body: str, rest: str) -> int:
     return 0
 
 
-def _fits(text: str, cursor: CursorContext) -> bool:
-    """Whether the rest of the line can follow `text`."""
+def _fits(text: str, cursor: CursorContext, *, joined: bool) -> bool:
+    """Whether the rest of the line can follow `text`; `joined` if the model wrote it so."""
     if not text.strip():
         return False
     before, rest = cursor.before, cursor.rest
@@ -94,7 +94,9 @@ def _fits(text: str, cursor: CursorContext) -> bool:
         return True
     tail = _tail(cursor)
     if tail:
-        return _fits_within_word(text, tail, cursor)
+        return _fits_within_word(text, tail, cursor, joined=joined)
+    if joined:
+        return True
     return text[-1] not in _OPERAND_ENDS and (not _ends_with_word(text) or _is_known(text, cursor))
 
 
@@ -120,10 +122,12 @@ def _stray_closers(line: str) -> int:
     return stray
 
 
-def _fits_within_word(text: str, tail: str, cursor: CursorContext) -> bool:
+def _fits_within_word(text: str, tail: str, cursor: CursorContext, *, joined: bool) -> bool:
     if len(tail) > 1 and text.startswith(tail):  # the word is whole, so it must begin again
         head, last = _LAST_WORD.search(cursor.before), _LAST_WORD.search(text)
         return last is not None and head is not None and last.start() > 0 and last[0] == head[0]
+    if joined:
+        return True
     if not _ends_with_word(text):
         return text[-1] not in _OPERAND_ENDS and (not _has_word(text) or cursor.has_word(tail))
     if _FIRST_WORD.fullmatch(text):

@@ -29,6 +29,7 @@ REPORTS = {
     "the rest of a word and a line": ("total += val▮ue * 2\n", "ue * 2", "python", "total += value * 2\n"),
     "another rest of a word": ("total += val▮ue * 2\n", "ue + other", "python", "total += value * 2\n"),
     "a longer rest of a word": ("char *file▮name;\nchar *name;\n", "names;", "c", None),
+    "a number of a table, whole": ("0xffff▮ff, 0xff,", "ffff, 0xffff, 0xff", "c", None),
     "a number of a table": ("0xffff▮ff, 0xff,", "ffff, 0xffff, 0x", "c", None),
     "the whole word again": ("x = val▮ue\n", "ue + val", "python", "x = value + value\n"),
     "brackets in a raw string": ("f(`▮word`)", " a) {", "go", None),
