@@ -1,8 +1,8 @@
 """Chooses the prompt for a request: its layout, and how much context fits the deadline.
 
 Without a deadline a request gets as much context as fits its token budget, unless that takes long and a
-smaller context is in the cache. With one, it gets as much as can be computed in time for a first line as
-well. Context sizes are powers of two, so that the next key finds the same prompt in the cache. The engine
+smaller context is begun in the cache. With one, it gets as much as can be computed in time for a first line
+as well. Context sizes are powers of two, so that the next key finds the same prompt in the cache. The engine
 computes the full context in the background.
 """
 
@@ -25,7 +25,10 @@ FIRST_LINE_TOKENS = 16
 
 PATIENCE_SECONDS = 0.5
 """A request without a deadline, which mostly continues one that had a deadline, waits this long for the full
-context to be computed. If that takes longer, it goes on in the context of before."""
+context to be computed. If that takes longer, it goes on in the context that was begun."""
+
+MIN_BEGUN_TOKENS = 4
+"""Cached tokens of a context that was begun; sentinels alone are fewer."""
 
 CHUNK_SECONDS = 0.03
 """Duration of a prefill chunk. A closed stream frees the model this soon, well within 50 ms."""
@@ -71,7 +74,7 @@ class Planner:
         may_shrink = budget > MIN_CONTEXT_TOKENS and self._slots.limit > 1
         if may_shrink and not self._fits(choice, PATIENCE_SECONDS if seconds is None else seconds):
             smaller = self._smaller_context(request, budget, PATIENCE_SECONDS if seconds is None else seconds)
-            if seconds is not None or smaller.cached > smaller.uncached:
+            if seconds is not None or smaller.cached >= MIN_BEGUN_TOKENS:
                 choice = smaller
         return Plan(choice, preferred)
 

@@ -88,13 +88,15 @@ def test_a_small_context_is_reused_until_the_full_one_is_computed() -> None:
     assert (budget(full), full.choice.uncached) == (BUDGET, 1)
 
 
-def test_without_a_deadline_a_long_context_is_not_waited_for_if_a_smaller_one_is_in_the_cache() -> None:
+def test_without_a_deadline_a_long_context_is_not_waited_for_if_a_smaller_one_was_begun() -> None:
     slow = LatencyModel()
     slow.calibrate(lambda rows, start: 3 * rows * MILLISECOND, 2048)
     subject = slots()
     planner = Planner(lay_out, subject, slow)
     assert budget(planner.plan(request(LENGTH), BUDGET, None)) == BUDGET
-    compute(subject, planner.plan(request(LENGTH), BUDGET, 500 * MILLISECOND))
+    begun = planner.plan(request(LENGTH), BUDGET, 500 * MILLISECOND)
+    with subject.acquire("a", begun.choice) as slot:
+        slot.cache.extend(begun.choice.prompt.tokens[:20])
     made = planner.plan(request(LENGTH + 5), BUDGET, None)
     assert (budget(made), made.full.tokens[0]) == (128, BUDGET)
     compute(subject, Plan(Choice(made.full), made.full))  # in the background
