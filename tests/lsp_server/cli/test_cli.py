@@ -13,8 +13,10 @@ import pytest
 
 from lsp_server import __version__
 from lsp_server.cli.arguments import Location, parse_address
-from lsp_server.cli.main import main
+from lsp_server.cli.main import main, parser
+from lsp_server.cli.options import chosen_model, chosen_settings
 from lsp_server.files import CommandError
+from lsp_server.settings import Settings
 from model_runtime.api import Backend, BackendError, ModelNotFound, ModelOptions
 from tests.lsp_server.fakes import FakeBackend
 
@@ -155,8 +157,16 @@ def test_the_model_that_is_named_is_opened(source: Path, backend: FakeBackend) -
         return backend
 
     location = f"{source}:1"
-    assert main(["complete", location, "--model", "/m", "--device=cpu", "--dtype=bf16"], open_backend) == 0
-    assert opened == [ModelOptions("/m", "cpu", "bf16")]
+    options = ["--model", "/m", "--device=cpu", "--dtype=bf16", "--quantize=int4", "--memory-mb=512"]
+    assert main(["complete", location, *options], open_backend) == 0
+    assert opened == [ModelOptions("/m", "cpu", "bf16", "int4", 512)]
+
+
+def test_a_server_is_started_with_the_options_that_were_given() -> None:
+    options = ["--model=/m", "--quantize=int4", "--memory-mb=512"]
+    passed_on = chosen_model(parser().parse_args(["try", *options]))
+    again = parser().parse_args(["serve", *passed_on])
+    assert chosen_settings(again) == Settings("/m", quantize="int4", memory_mb=512)
 
 
 def test_prefix_and_suffix_come_from_files_or_standard_input(
@@ -239,6 +249,8 @@ def test_a_place_that_is_none_is_said_so(
         (["complete", "--prefix-file", "-", "--suffix-file", "-"], "not both"),
         (["complete", "a.py:1", "--max-tokens", "many"], "--max-tokens"),
         (["complete", "a.py:1", "--device", "gpu"], "--device"),
+        (["serve", "--memory-mb", "63"], "'63' is not a whole number of megabytes, at least 64"),
+        (["doctor", "--memory-mb", "much"], "'much' is not a whole number of megabytes"),
         (["serve", "--tcp", "nowhere"], "--tcp 'nowhere' is not an address"),
         (["serve", "--stdio", "--tcp", "9257"], "--tcp: not allowed with argument --stdio"),
     ],

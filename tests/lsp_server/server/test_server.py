@@ -601,6 +601,16 @@ async def test_a_model_that_is_set_anew_takes_the_place_of_this_one() -> None:
     assert [options.model for options in both.backends.released] == ["/one", "/two"]
 
 
+async def test_a_changed_limit_of_memory_opens_the_model_again() -> None:
+    both = EditorAndServer(FakeBackend("a"))
+    async with both as editor:
+        await editor.start(initializationOptions={"model": "/one"})
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"memoryMb": 512}}})
+        await editor.error("no/such/method")
+    assert [options.memory_mb for options in both.backends.got] == [None, 512]
+    assert [options.memory_mb for options in both.backends.released] == [None, 512]
+
+
 async def test_a_model_that_is_set_anew_is_loaded_before_the_next_key() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
