@@ -19,8 +19,9 @@ from model_runtime.api import Device, Dtype, ModelOptions, Quantize
 class Settings:
     """The settings, as `_RULES` describes them.
 
-    `model` None is the default model, `memory_mb` None is chosen when it is loaded. `latency_budget_ms` counts
-    from when the model is loaded. `temperature` 0 is greedy decoding, which ignores `top_k` and `top_p`.
+    `model` None is the default model, `memory_mb` None is chosen when it is loaded. `latency_budget_ms`
+    counts from when the model is loaded. `temperature` 0 is greedy decoding, which ignores `top_k` and
+    `top_p`.
     """
 
     model: str | None = None

@@ -121,8 +121,24 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """The memory of an open model: bytes of the weights as they are held, and the most that KV caches take.
+
+    The latter is in bytes and in tokens, those of all caches together.
+    """
+
+    weight_bytes: int
+    cache_bytes: int
+    cache_tokens: int
+
+
+@dataclass(frozen=True)
 class ModelInfo:
-    """A description of an open model for people."""
+    """A description of an open model for people.
+
+    `engine` is what computes: "torch", or "native" and its kernels, such as "native (avx2)".
+    `native_problem` says in one line why a CPU has no native engine. `memory` is None where it is not known.
+    """
 
     name: str
     family: str
@@ -131,6 +147,9 @@ class ModelInfo:
     device: str
     dtype: str
     fill_in_the_middle: bool
+    engine: str = "torch"
+    native_problem: str | None = None
+    memory: MemoryUse | None = None
 
 
 @dataclass(frozen=True)

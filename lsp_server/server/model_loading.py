@@ -14,6 +14,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lsp_server.completion import SessionServices
+from lsp_server.model_facts import in_short
 from lsp_server.protocol import StrictProtocol
 from lsp_server.server.status import Status
 from model_runtime import list_models
@@ -129,7 +130,7 @@ class EditorModel:
             self._failed(error)
             return
         await asyncio.sleep(0)  # deliver the backend's last progress reports first
-        self._status.ready(info.name)
+        self._status.ready(info.name, in_short(info))
         message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
         params = types.LogMessageParams(types.MessageType.Info, message)
         self._protocol.notify(types.WINDOW_LOG_MESSAGE, params)

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ from lsp_server.cli.main import main, parser
 from lsp_server.cli.options import chosen_model, chosen_settings
 from lsp_server.files import CommandError
 from lsp_server.settings import Settings
-from model_runtime.api import Backend, BackendError, ModelNotFound, ModelOptions
-from tests.lsp_server.fakes import FakeBackend
+from model_runtime.api import Backend, BackendError, ModelInfo, ModelNotFound, ModelOptions
+from tests.lsp_server.fakes import INFO, FakeBackend
 
 Run = Callable[..., int]
 
@@ -320,6 +321,35 @@ def test_the_doctor_finds_a_healthy_set_up_healthy(run: Run, capsys: pytest.Capt
     subjects = {line.split()[1]: line.split()[0] for line in lines}
     assert {"python", "torch", "devices", "threads", "model", "completion"} <= subjects.keys()
     assert "fail" not in subjects.values()
+
+
+@pytest.mark.parametrize(("options", "limit"), [([], "not set"), (["--memory-mb=512"], "512")])
+def test_the_doctor_says_what_computes_and_how_much_memory_it_takes(
+    run: Run, capsys: pytest.CaptureFixture[str], options: list[str], limit: str
+) -> None:
+    run("doctor", *options)
+    lines = capsys.readouterr().out.splitlines()
+    assert "ok    engine       native (avx2)" in lines
+    use = f"40 MB of weights, KV cache up to 512 MB (65,536 tokens); memoryMb {limit}"
+    assert f"ok    memory       {use}" in lines
+
+
+@pytest.mark.parametrize(
+    ("info", "line"),
+    [
+        (
+            replace(INFO, engine="torch", native_problem="it was not built: install it again"),
+            "warn  engine       torch: it was not built: install it again",
+        ),
+        (replace(INFO, engine="torch"), "ok    engine       torch, for this quantize and dtype"),
+        (replace(INFO, engine="torch", device="cuda:0"), "ok    engine       torch"),
+    ],
+)
+def test_the_doctor_says_why_the_native_engine_does_not_compute(
+    capsys: pytest.CaptureFixture[str], info: ModelInfo, line: str
+) -> None:
+    main(["doctor"], lambda _: FakeBackend("x", info=info))
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_the_doctor_says_what_fails_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -633,7 +633,9 @@ async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
         told = await editor.seen("fimble/status", 4)
     assert [one["state"] for one in told] == ["loading", "ready", "generating", "ready"]
     assert (told[0]["share"], told[0]["message"]) == (0.5, "half")
-    assert told[-1] == {"state": "ready", "enabled": True, "model": "fake"}
+    detail = "native (avx2), int8: 40 MB, KV cache up to 512 MB"
+    assert told[-1] == {"state": "ready", "enabled": True, "model": "fake", "detail": detail}
+    assert told[-2]["detail"] == detail
 
 
 async def test_a_model_that_is_ready_is_not_told_to_be_loading() -> None:

@@ -111,6 +111,10 @@ local COMMANDS = {
     if not server:client_of(api.nvim_get_current_buf()) then
       words = words .. "; this buffer is not completed"
     end
+    local longer = ("%s; %s"):format(words, server.status.detail or "")
+    if server.status.detail and #longer < vim.v.echospace - #"fimble: " then
+      words = longer -- a second line would have to be dismissed
+    end
     api.nvim_echo({ { "fimble: " .. words } }, true, {})
   end,
   toggle = function(server)
