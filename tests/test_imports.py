@@ -41,7 +41,7 @@ MODEL_RUNTIME = """
     prompting     tokenization
     tokenization
     hardware      decoding native
-    models        folders
+    models        folders native
     checkpoints   decoding native
     native        decoding
     decoding
@@ -140,6 +140,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     ("module", "avoided"),
     [
         ("model_runtime.backend", (*HEAVY, LSP_TYPES)),
+        ("model_runtime.models", (*HEAVY, "numpy")),
         ("lsp_server.cli", (*HEAVY, LSP_TYPES)),
         ("lsp_server.server", (*HEAVY, "lsp_server.completion", "sqlite3")),
     ],

@@ -186,7 +186,7 @@ def model_setting(name: str) -> str | None:
 
 
 async def usable_models() -> list[str]:
-    """The names of the models that are on this machine and fit it."""
+    """The names of the models that are on this machine, and for which it has memory."""
     # In a thread, so that a slow disk does not block the event loop.
     entries = await asyncio.to_thread(list_models)
-    return [entry.name for entry in entries if entry.path is not None and entry.fits is not False]
+    return [entry.name for entry in entries if entry.path is not None and entry.obstacle != "memory"]

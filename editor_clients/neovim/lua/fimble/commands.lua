@@ -91,7 +91,7 @@ local function choose_model(server)
     local names = {} ---@type string[]
     for line in vim.gsplit(output, "\n", { trimempty = true }) do
       local model = vim.json.decode(line, { luanil = { object = true } })
-      if model.path and model.fits ~= false then
+      if model.path and model.obstacle ~= "memory" then
         names[#names + 1] = model.name
       end
     end
