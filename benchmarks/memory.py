@@ -169,8 +169,8 @@ def summary(samples: Sequence[Sample], weights: int) -> list[str]:
         "",
         f"{verdict}: {middle / 2**20:.0f} MB in the middle third, {last / 2**20:.0f} MB in the last "
         f"({100 * (last / middle - 1):+.1f} %)",
-        f"weights {weights / 2**20:.0f} MB; when ready {ready / 2**20:.0f} MB, {ready / weights:.1f} times as "
-        f"much; at most {most / 2**20:.0f} MB, {most / weights:.1f} times",
+        f"weights {weights / 2**20:.0f} MB; when ready {ready / 2**20:.0f} MB, "
+        f"{ready / weights:.1f} times as much; at most {most / 2**20:.0f} MB, {most / weights:.1f} times",
     ]
 
 
