@@ -169,7 +169,8 @@ def _read_grouped(
     for name in _reported(weights, progress):
         if not _is_matrix(weights, name):
             restored[name] = weights[name]
-            read[name] = weights[name].float().contiguous().numpy()
+            # A copy: a view would keep the whole file mapped.
+            read[name] = weights[name].to(torch.float32, copy=True).contiguous().numpy()
             continue
         rows = weights.grouped(name, bits)
         elements[rows.bits] += rows.values.size

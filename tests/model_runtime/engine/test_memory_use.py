@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,13 @@ def test_a_limit_that_is_smaller_than_the_caches_is_what_they_take(checkpoint_fo
     whole = memory(open_engine(checkpoint_folder, memory_mb=64, slots=2_000_000).info)
     assert whole.cache_bytes <= 64 << 20
     assert whole.cache_bytes > 60 << 20
+
+
+@pytest.mark.skipif(not NATIVE, reason="the native engine is not built")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says what is mapped")
+def test_a_file_whose_weights_were_copied_is_not_kept_in_memory(checkpoint_folder: Path) -> None:
+    maps = Path("/proc/self/maps")
+    before = maps.read_text(encoding="utf-8").count(str(checkpoint_folder))
+    engine = open_engine(checkpoint_folder)
+    assert isinstance(engine.decoder, NativeDecoder)
+    assert maps.read_text(encoding="utf-8").count(str(checkpoint_folder)) == before
