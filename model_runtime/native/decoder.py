@@ -72,7 +72,7 @@ class NativeDecoder:
         self.weight_bytes = sum(weight.nbytes for weight in weights.values())
         lookup = {"positions.weight"} if config.tied_head else {"positions.weight", "embedding.weight"}
         self.step_bytes = sum(weight.nbytes for name, weight in weights.items() if name not in lookup)
-        self._weights = dict(weights)  # the library refers to their memory
+        self.weights = dict(weights)  # the library refers to their memory
         self._library = library()
         opened = self._library.fimble_open(_config(config), _weights(config, weights), kernels.encode())
         assert opened, f"kernels {kernels!r} cannot run here, or the weights do not fit the configuration"
