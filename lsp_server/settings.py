@@ -133,8 +133,8 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "quantize": _one_of(
         Quantize,
         'weight quantization: `"none"`, `"int8"` or, on CPUs, `"int4"`; `"auto"` is int8 on CPUs with the '
-        "native engine unless `dtype` is set. int8 takes a quarter of the memory, int4 down to a sixth; what a "
-        "checkpoint has in fewer bits stays as it is",
+        "native engine unless `dtype` is set. int8 takes a quarter of the memory, int4 down to a sixth; "
+        "what a checkpoint has in fewer bits stays as it is",
     ),
     "memory_mb": _Rule(
         lambda value: value is None or (_is_count(value) and value >= LEAST_MEMORY_MB),
