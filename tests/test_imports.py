@@ -15,11 +15,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LSP_SERVER = """
-    cli         server bench terminal statistics completion client document files languages settings isolation
+    cli         server bench terminal statistics completion client document files languages settings \
+                isolation model_facts
     bench       client document files
     terminal    client completion protocol document files languages settings
     client      protocol isolation
-    server      protocol completion context statistics document settings
+    server      protocol completion context statistics document settings model_facts
     completion  protocol context statistics trimming document settings
     statistics
     protocol    document
@@ -27,6 +28,7 @@ LSP_SERVER = """
     trimming    languages
     files
     isolation
+    model_facts
     document
     languages
     settings
@@ -39,7 +41,7 @@ MODEL_RUNTIME = """
     prompting     tokenization
     tokenization
     hardware      decoding native
-    models        folders
+    models        folders native
     checkpoints   decoding native
     native        decoding
     decoding
@@ -138,6 +140,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     ("module", "avoided"),
     [
         ("model_runtime.backend", (*HEAVY, LSP_TYPES)),
+        ("model_runtime.models", (*HEAVY, "numpy")),
         ("lsp_server.cli", (*HEAVY, LSP_TYPES)),
         ("lsp_server.server", (*HEAVY, "lsp_server.completion", "sqlite3")),
     ],

@@ -192,6 +192,11 @@ def _try_copy(cache: CachedSequence, source: CachedSequence, length: int) -> boo
     return True
 
 
+def layer_token_bytes(config: DecoderConfig, dtype: torch.dtype) -> int:
+    """The bytes of a token's keys and values in one layer."""
+    return 2 * config.kv_heads * config.head_dim * dtype.itemsize
+
+
 def capacity_and_count(
     devices: Sequence[torch.device],
     config: DecoderConfig,
@@ -211,7 +216,7 @@ def capacity_and_count(
         max_tokens: the largest capacity.
         max_slots: the largest number of slots.
     """
-    token_bytes = 2 * config.kv_heads * config.head_dim * dtype.itemsize  # in each layer
+    token_bytes = layer_token_bytes(config, dtype)
     room = min(
         int(free(device) * (GPU_MEMORY_SHARE if device.type == "cuda" else MEMORY_SHARE))
         // (layers * token_bytes)
