@@ -120,7 +120,7 @@ def quantize_rows(weight: Floats, bits: Bits) -> GroupedRows:
         values = np.rint(groups * _inverse(scales)[..., None]).astype(np.int8)
         return GroupedRows(values.reshape(len(weight), -1)[:, :columns], scales, None, 8)
     low, high = groups.min(axis=2), groups.max(axis=2)
-    minima = low.astype(np.float16)
+    minima = -_rounded_up(-low)  # none is above the least value
     scales = _rounded_up((high - minima.astype(np.float32)) / 15)
     shifted = (groups - minima.astype(np.float32)[..., None]) * _inverse(scales)[..., None]
     values = np.clip(np.rint(shifted), 0, 15).astype(np.uint8)
