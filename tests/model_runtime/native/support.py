@@ -1,4 +1,4 @@
-"""What the native engine's tests have in common. Imports no torch: products are tested where there is none."""
+"""What the native engine's tests have in common. Imports no torch: products are tested without it, too."""
 
 from __future__ import annotations
 
