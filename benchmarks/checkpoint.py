@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,7 +22,8 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from benchmarks.gguf_export import export_gguf
+from benchmarks.gguf_export import TYPES, export_gguf, reencode_gguf
+from model_runtime import convert
 
 SENTINELS = ("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
 LAYERS, WIDTH, VOCABULARY, CONTEXT = 12, 512, 16_384, 2048
@@ -31,26 +32,53 @@ TOKENIZER_FILES = 300
 
 @dataclass(frozen=True)
 class Formats:
-    """The same weights in every format; None if the converter is not installed."""
+    """The same weights in every format.
 
+    Attributes:
+        name: of the model.
+        transformers: a folder.
+        ctranslate2: a folder, or None if the converter is not installed.
+        ggufs: files by the type of their matrices.
+        ours: what fimble opens for int8 and int4.
+    """
+
+    name: str
     transformers: Path
     ctranslate2: Path | None
-    gguf_q8: Path
-    gguf_f32: Path
+    ggufs: Mapping[str, Path]
+    ours: Mapping[str, Path]
 
 
 def prepare(work: Path, model: Path | None, seed: int) -> Formats:
-    """Write formats that are missing in `work`; `model` is a transformers folder of the GPTBigCode family."""
+    """Write formats that are missing in `work`; `model` is a GPTBigCode folder, or any GGUF file."""
     work.mkdir(parents=True, exist_ok=True)
+    if model is not None and model.suffix == ".gguf":
+        return _prepare_gguf(work, model)
     if model is None:
         model = work / f"gpt_bigcode-{LAYERS}x{WIDTH}-seed{seed}"
         if not (model / "tokenizer.json").is_file():
             make_checkpoint(model, seed)
-    files = {kind: work / f"{model.name}-{kind}.gguf" for kind in ("q8_0", "f32")}
+    files = {kind: work / f"{model.name}-{kind}.gguf" for kind in TYPES}
     for kind, path in files.items():
         if not path.is_file():
             export_gguf(model, path, kind)
-    return Formats(model, _ctranslate2(model, work), files["q8_0"], files["f32"])
+    return Formats(
+        model.name, model, _ctranslate2(model, work), files, dict.fromkeys(("int8", "int4"), model)
+    )
+
+
+def _prepare_gguf(work: Path, model: Path) -> Formats:
+    """A GGUF file whose matrices are Q4_1, as it is and in other types; all have the values of the file."""
+    folder = work / model.stem
+    if not folder.is_dir():
+        convert(str(model), folder, to="hf")
+    files = {kind: work / f"{model.stem}-{kind}.gguf" for kind in TYPES if kind != "q4_1"}
+    for kind, path in files.items():
+        if not path.is_file():
+            reencode_gguf(model, path, kind)
+    files["q4_1"] = model
+    ours = {"int8": files["q8_0"], "int4": model}
+    return Formats(model.stem, folder, _ctranslate2(folder, work), files, ours)
 
 
 def add_model_choice(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ llama.cpp's own converter recognizes tokenizers by their hash, and so none of ou
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,16 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from safetensors import safe_open
 
 ARCHITECTURE = "starcoder"
-TYPES = {"q8_0": GGMLQuantizationType.Q8_0, "f32": GGMLQuantizationType.F32}
-FILE_TYPES = {"q8_0": gguf.LlamaFileType.MOSTLY_Q8_0, "f32": gguf.LlamaFileType.ALL_F32}
+TYPES = {
+    "q8_0": GGMLQuantizationType.Q8_0,
+    "q4_1": GGMLQuantizationType.Q4_1,
+    "f32": GGMLQuantizationType.F32,
+}
+FILE_TYPES = {
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "q4_1": gguf.LlamaFileType.MOSTLY_Q4_1,
+    "f32": gguf.LlamaFileType.ALL_F32,
+}
 FIM = {
     "<fim_prefix>": "fim_pre",
     "<fim_suffix>": "fim_suf",
@@ -28,7 +37,7 @@ FIM = {
 def export_gguf(model: Path, path: Path, kind: str, *, splitting: str = "gpt-2") -> None:
     """Write the folder `model` as `path`.
 
-    Matrices are stored as `kind` (``q8_0`` or ``f32``); positions and vectors stay in fp32, as in files of
+    Matrices are stored as `kind`, one of `TYPES`; positions and vectors stay in fp32, as in files of
     llama.cpp's own converter. `splitting` is llama.cpp's name of the pre-tokenizer.
     """
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
@@ -48,6 +57,37 @@ def export_gguf(model: Path, path: Path, kind: str, *, splitting: str = "gpt-2")
             matrix = weight.ndim > 1 and name != "position_embd.weight"
             as_type = TYPES[kind] if matrix else GGMLQuantizationType.F32
             writer.add_tensor(name, gguf.quants.quantize(weight, as_type), raw_dtype=as_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    unfinished.replace(path)
+
+
+def reencode_gguf(
+    source: Path, path: Path, kind: str | None = None, sentinels: Mapping[str, int] | None = None
+) -> None:
+    """Write the GGUF file `source` as `path`.
+
+    Its quantised matrices become `kind`, one of `TYPES`, or stay as they are. `sentinels` are token ids for
+    some of `FIM`, in a file that has none.
+    """
+    reader = gguf.GGUFReader(source)
+    unfinished = path.with_suffix(".unfinished")
+    writer = GGUFWriter(unfinished, reader.fields["general.architecture"].contents())
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name in ("general.architecture", "general.file_type"):
+            continue
+        element = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=element)
+    for spelling, token in (sentinels or {}).items():
+        writer.add_uint32(f"tokenizer.ggml.{FIM[spelling]}_token_id", token)
+    for tensor in reader.tensors:
+        stored, data = tensor.tensor_type, tensor.data
+        if kind and stored not in (GGMLQuantizationType.F32, GGMLQuantizationType.F16):
+            stored = TYPES[kind]
+            data = gguf.quants.quantize(gguf.quants.dequantize(data, tensor.tensor_type), stored)
+        writer.add_tensor(tensor.name, data, raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

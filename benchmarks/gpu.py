@@ -2,6 +2,7 @@
 
     python -m benchmarks.gpu --out FILE.json       on a CUDA GPU of 48 GB or more
     python -m benchmarks.gpu --toy                 a test run on the CPU with toy sizes, in seconds
+    python -m benchmarks.gpu --toy --interpret     the same with the kernels, in Triton's interpreter: minutes
 
 Memory bandwidth is measured first, and the time of a token is compared with it. A section that fails is
 reported in a line, and the others still run; one that would end after `--minutes` is skipped.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from benchmarks.gpu_models import (
     PERIOD,
     SHAPES,
     Kind,
+    Size,
     Speed,
     open_ours,
     open_theirs,
@@ -71,31 +75,39 @@ class Line:
 
 @dataclass
 class Machine:
-    """The device: a real GPU, or a CPU with toy sizes."""
+    """The device: a real GPU, or a CPU with small sizes."""
 
     device: torch.device
-    toy: bool
+    size: Size
     bandwidth: float = 0.0  # bytes in a second
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.float32 if self.toy else torch.float16
+    dtype = torch.float16
 
     @property
     def prompt(self) -> int:
-        return 64 if self.toy else 512
+        return {"real": 512, "toy": 64, "interpreted": 36}[self.size]
+
+    @property
+    def runs(self) -> int:
+        return 1 if self.size == "interpreted" else 3
 
     @property
     def count(self) -> int:
-        return 16 if self.toy else 128
+        return {"real": 128, "toy": 16, "interpreted": 2}[self.size]
 
     def target(self, section: str, what: str) -> float | None:
-        return None if self.toy else TARGETS.get((section, what))
+        return TARGETS.get((section, what)) if self.size == "real" else None
+
+    @property
+    def kernels(self) -> bool:
+        """Whether Triton's kernels run."""
+        return self.size == "interpreted" or (self.size == "real" and find_spec("triton") is not None)
 
     @property
     def accelerated(self) -> Acceleration | None:
         """Everything the GPU supports; on a CPU, a graph is replayed by running the step again."""
-        return Acceleration(capture=lambda run: run) if self.toy else None
+        if self.size == "real":
+            return None
+        return Acceleration(frozenset({"cpu"} if self.kernels else ()), capture=lambda run: run)
 
 
 Section = Callable[[Machine], Iterator[Line]]
@@ -105,14 +117,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, help="write the results there, as JSON")
     parser.add_argument("--toy", action="store_true", help="toy sizes on the CPU")
+    parser.add_argument("--interpret", action="store_true", help="with --toy: the kernels too, interpreted")
     parser.add_argument("--minutes", type=float, default=8.5, help="time limit of the whole run")
     parser.add_argument("--only", default="", help="sections whose names contain this")
     options = parser.parse_args(arguments)
     console = Console(width=110)
-    if not options.toy and not torch.cuda.is_available():
-        console.print("there is no CUDA GPU here: use --toy for a test run")
+    if reason := _impossible(options.toy, options.interpret):
+        console.print(reason)
         return 2
-    machine = Machine(torch.device("cpu") if options.toy else torch.device("cuda", 0), options.toy)
+    machine = Machine(torch.device("cpu") if options.toy else torch.device("cuda", 0), _size(options))
+    if machine.size == "interpreted":
+        os.environ["TRITON_INTERPRET"] = "1"  # Triton looks when it is imported, which nothing has done yet
     lines, begun = list[Line](), time.monotonic()
     for name, seconds, section in sections():
         if options.only not in name and section is not bandwidth:
@@ -126,6 +141,21 @@ def main(arguments: list[str] | None = None) -> int:
             options.out.write_text(json.dumps(record(machine, lines), indent=1), encoding="utf-8")
     console.print(table(lines))
     return 0
+
+
+def _size(options: argparse.Namespace) -> Size:
+    return "interpreted" if options.interpret else "toy" if options.toy else "real"
+
+
+def _impossible(toy: bool, interpret: bool) -> str | None:
+    """Why there is nothing to measure, if so."""
+    if not toy and not torch.cuda.is_available():
+        return "there is no CUDA GPU here: use --toy for a test run"
+    if interpret and not toy:
+        return "kernels are interpreted on the CPU: use --interpret with --toy"
+    if interpret and find_spec("triton") is None:
+        return "Triton is not installed: pip install triton"
+    return None
 
 
 def sections() -> Iterator[tuple[str, float, Section]]:
@@ -164,7 +194,7 @@ def left_out(machine: Machine) -> Iterator[Line]:
 def bandwidth(machine: Machine) -> Iterator[Line]:
     """The higher bandwidth of copying, which reads and writes, and of reading alone."""
     timer = Timer(machine.device)
-    source = torch.randn(2**20 if machine.toy else 2**31, device=machine.device)
+    source = torch.randn(2**31 if machine.size == "real" else 2**20, device=machine.device)
     target = torch.empty_like(source)
 
     def copy() -> None:
@@ -183,17 +213,18 @@ def ours(name: str, *, int8: bool) -> Section:
     title = f"{name} {'int8' if int8 else 'fp16'}"
 
     def run(machine: Machine) -> Iterator[Line]:
-        facts, device = shape(name, machine.toy), machine.device
+        facts, device = shape(name, machine.size), machine.device
         decoder = open_ours(facts, machine.dtype, device, "int8" if int8 else "float", machine.accelerated)
         prompt = [index % PERIOD for index in range(machine.prompt)]
-        plain = speed(decoder, prompt, machine.count)
+        plain = speed(decoder, prompt, machine.count, machine.runs)
         yield from _lines(title, machine, decoder, plain)
         long = [index % PERIOD for index in range(min(4 * machine.prompt, decoder.config.context_length - 8))]
-        yield Line(title, f"prefill of {len(long)}", 1e3 * speed(decoder, long, 2).first, "ms")
+        yield Line(title, f"prefill of {len(long)}", 1e3 * speed(decoder, long, 2, machine.runs).first, "ms")
         drafted = speed(
             decoder,
             prompt,
             machine.count,
+            machine.runs,
             lambda: NgramDrafter(prompt, cost=lambda width: 1 + 0.02 * width),
         )
         same = drafted.tokens == plain.tokens
@@ -222,7 +253,7 @@ def theirs(name: str) -> Section:
     title = f"{name} transformers"
 
     def run(machine: Machine) -> Iterator[Line]:
-        model = open_theirs(shape(name, machine.toy), machine.dtype, machine.device)
+        model = open_theirs(shape(name, machine.size), machine.dtype, machine.device)
         prompt = [index % PERIOD for index in range(machine.prompt)]
         yield Line(title, f"{machine.count} tokens", theirs_speed(model, prompt, machine.count), "s")
 
@@ -234,7 +265,7 @@ def equality(machine: Machine) -> Iterator[Line]:
     from tests.model_runtime.factory import TINY, make_model, write_checkpoint
 
     tokens = torch.randint(5, 384, (40,), generator=torch.Generator().manual_seed(0)).tolist()
-    for family in ("codegen", "gpt_bigcode") if machine.toy else TINY:
+    for family in TINY if machine.size == "real" else ("codegen", "gpt_bigcode"):
         with tempfile.TemporaryDirectory() as folder:
             write_checkpoint(Path(folder), ascii_only=False, family=family)
             decoder = load(Path(folder), device=machine.device, dtype=torch.float32).decoder
@@ -245,7 +276,7 @@ def equality(machine: Machine) -> Iterator[Line]:
                 "equality", f"{family}, fp32", 100.0 * (found == expected.tolist()), "%", "greedy tokens"
             )
     for int8 in (False, True):
-        facts = {**shape("CodeGen-16B", machine.toy), "n_layer": 2}
+        facts = {**shape("CodeGen-16B", machine.size), "n_layer": 2}
         kind: Kind = "int8" if int8 else "float"
         fast = open_ours(facts, machine.dtype, machine.device, kind, machine.accelerated)
         slow = open_ours(facts, machine.dtype, machine.device, kind, Acceleration())
@@ -266,13 +297,15 @@ def _difference(fast: Decoder, slow: Decoder) -> float:
 
 
 def products(machine: Machine) -> Iterator[Line]:
-    for what, rate, error in product_lines(machine.device, machine.dtype, machine.toy):
+    for what, rate, error in product_lines(machine.device, machine.dtype, machine.size, machine.kernels):
         share = 100 * rate / machine.bandwidth
         yield Line("products", what, share, "% of bandwidth", f"{rate / 1e9:.0f} GB/s, off by {error:.1e}")
 
 
 def sizes(machine: Machine) -> Iterator[Line]:
-    for what, rate in size_lines(machine.device, machine.dtype, machine.toy):
+    if not machine.kernels:
+        return
+    for what, rate in size_lines(machine.device, machine.dtype, machine.size):
         yield Line("sizes", what, 100 * rate / machine.bandwidth, "% of bandwidth")
 
 

@@ -47,8 +47,13 @@ SHAPES: dict[str, Facts] = {
     "StarCoder-1B": {**_BIGCODE, "n_embd": 2048, "n_layer": 24, "n_head": 16, "n_inner": 8192},
 }  # fmt: skip
 
-TOY: Facts = {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512}
-"""Sizes of a test run on a CPU."""
+Size = Literal["real", "toy", "interpreted"]
+"""Of a benchmark on a GPU, of a test run on a CPU, and of one with kernels in Triton's interpreter."""
+
+SMALL: dict[Size, Facts] = {
+    "toy": {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512},
+    "interpreted": {"n_embd": 16, "n_layer": 1, "n_head": 4, "vocab_size": 33},
+}
 
 PIECE = 512
 """Tokens in a prefill chunk."""
@@ -57,13 +62,15 @@ PERIOD = 32
 """Our CodeGen-shaped models count to this, over and over: the most repetitive text."""
 
 
-def shape(name: str, toy: bool) -> Facts:
-    """A model's config.json, or a toy-sized one of its family."""
+def shape(name: str, size: Size) -> Facts:
+    """A model's config.json, or a small one of its family."""
     facts = SHAPES[name]
-    if not toy:
+    if size == "real":
         return facts
-    inner = {"n_inner": None if facts["n_inner"] is None else 256}
-    return {**facts, **TOY, **inner, **({"rotary_dim": 8} if "rotary_dim" in facts else {})}
+    small = SMALL[size]
+    inner = {"n_inner": None if facts["n_inner"] is None else 4 * small["n_embd"]}
+    turned = {"rotary_dim": small["n_embd"] // small["n_head"] // 2} if "rotary_dim" in facts else {}
+    return {**facts, **small, **inner, **turned}
 
 
 def decoder_config(facts: Facts) -> DecoderConfig:
@@ -135,12 +142,16 @@ def synchronize(device: torch.device) -> None:
 
 
 def speed(
-    decoder: Decoder, prompt: Sequence[int], count: int, drafter: Callable[[], Drafter] | None = None
+    decoder: Decoder,
+    prompt: Sequence[int],
+    count: int,
+    runs: int,
+    drafter: Callable[[], Drafter] | None = None,
 ) -> Speed:
-    """Greedy decoding: the median of three runs, after one that compiles and records graphs."""
+    """Greedy decoding: the median of so many runs, after one that compiles and records graphs."""
     cache = decoder.new_cache(min(decoder.config.context_length, len(prompt) + count))
-    runs = []
-    for _ in range(4):
+    found = []
+    for _ in range(1 + runs):
         cache.rewind(0)
         synchronize(decoder.device)
         drafts, begun = drafter() if drafter else None, time.perf_counter()
@@ -151,8 +162,8 @@ def speed(
             if token is not None:
                 times.append(time.perf_counter() - begun)
                 tokens.append(token)
-        runs.append(Speed(times[-1], times[0], (times[-1] - times[0]) / (count - 1), tokens))
-    return sorted(runs[1:], key=lambda run: run.total)[1]
+        found.append(Speed(times[-1], times[0], (times[-1] - times[0]) / (count - 1), tokens))
+    return sorted(found[1:], key=lambda run: run.total)[runs // 2]
 
 
 def theirs_speed(model: Any, prompt: Sequence[int], count: int) -> float:

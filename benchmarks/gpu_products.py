@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from typing import Any
 from unittest import mock
 
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
+from benchmarks.gpu_models import Size
 from model_runtime.decoding import Int8Weight, quantize
 from model_runtime.decoding.graphs import CudaCapture
 
@@ -28,6 +28,9 @@ MATRICES = {
     "1B down": (2048, 8192),
 }
 """(out, in) of CodeGen-16B's and StarCoderBase-1B's matrices."""
+
+SHRUNK: dict[Size, int] = {"real": 1, "toy": 128, "interpreted": 1024}
+"""What their sides are divided by."""
 
 ROTATED = 400 * 2**20
 """Bytes of weights that are read before the first is used again: more than any cache holds."""
@@ -70,11 +73,13 @@ def _event() -> Any:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
-def product_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[tuple[str, float, float]]:
+def product_lines(
+    device: torch.device, dtype: torch.dtype, size: Size, kernels: bool
+) -> Iterator[tuple[str, float, float]]:
     """Description, bytes of weights a second and relative error of each product at each number of rows."""
     timer = Timer(device)
-    for name, size in MATRICES.items():
-        for kind, weights in _weights(size, device, dtype, toy):
+    for name in MATRICES:
+        for kind, weights in _weights(name, device, dtype, size, kernels):
             products = [_product(kind, weight) for weight in weights]
             for rows in (1, 2, 4, 8, 16):
                 x = torch.randn(rows, weights[0].shape[1], device=device).to(dtype)
@@ -83,16 +88,14 @@ def product_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterat
                 yield f"{name}, {kind}, {rows} rows", _rate(timer, products, weights[0], x), error
 
 
-def size_lines(device: torch.device, dtype: torch.dtype, toy: bool) -> Iterator[tuple[str, float]]:
+def size_lines(device: torch.device, dtype: torch.dtype, size: Size) -> Iterator[tuple[str, float]]:
     """Bytes of weights a second with other block sizes of the kernels."""
-    if not _has_triton():
-        return
     from model_runtime.decoding import triton_projections as kernels
 
     timer = Timer(device)
     for name in ("16B up", "16B down", "1B up"):
-        for kind, weights in _weights(MATRICES[name], device, dtype, toy):
-            if not kind.startswith("Triton"):
+        for kind, weights in _weights(name, device, dtype, size, kernels=True):
+            if kind == "torch":
                 continue
             products = [_product(kind, weight) for weight in weights]
             rows = torch.randn(4, weights[0].shape[1], device=device).to(dtype)
@@ -117,19 +120,15 @@ def _rate(timer: Timer, products: Sequence[Product], weight: Weight, x: Tensor) 
 
 
 def _weights(
-    size: tuple[int, int], device: torch.device, dtype: torch.dtype, toy: bool
+    name: str, device: torch.device, dtype: torch.dtype, size: Size, kernels: bool
 ) -> Iterator[tuple[str, list[Weight]]]:
-    outs, ins = (side // 128 for side in size) if toy else size
-    number = 2 if toy else max(2, ROTATED // (outs * ins * dtype.itemsize))
+    outs, ins = (side // SHRUNK[size] for side in MATRICES[name])
+    number = max(2, ROTATED // (outs * ins * dtype.itemsize)) if size == "real" else 2
     floats = [torch.randn(outs, ins, device=device).to(dtype) / ins**0.5 for _ in range(number)]
     yield "torch", list(floats)
-    if _has_triton():
+    if kernels:
         yield "Triton", list(floats)
         yield "Triton int8", [quantize(weight) for weight in [*floats, *floats]]
-
-
-def _has_triton() -> bool:
-    return torch.cuda.is_available() and find_spec("triton") is not None
 
 
 def _product(kind: str, weight: Weight) -> Product:

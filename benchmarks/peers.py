@@ -1,7 +1,7 @@
 """Compares fimble with other runtimes in one run: prefill, decoding, and prefill after three more characters.
 
     python -m benchmarks.peers --llama-server path/to/llama-server    measure, and write a file to results/
-    python -m benchmarks.peers --docs                                 write the newest table to docs/speed.md
+    python -m benchmarks.peers --docs                                 write the newest tables to docs/speed.md
 
 All have the same weights and prompts. Each runtime is a process of its own, and all but one are suspended.
 Rounds are interleaved, so that changes of the machine's speed affect all runtimes; each measurement is
@@ -11,7 +11,6 @@ preceded by a warm-up, and the processor time that other programs use is recorde
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import statistics
 import subprocess
@@ -31,8 +30,10 @@ import psutil
 from benchmarks import llama_server
 from benchmarks.checkpoint import Formats, prepare, standard_library
 from benchmarks.processes import ROOT, LlamaPeer, Peer, RuntimePeer, awake
-from benchmarks.results import PAGE, Measured, Results, markdown, newest, refreshed
+from benchmarks.results import PAGE, Measured, Results, all_tables, markdown, newest, refreshed
 from lsp_server.bench.machine import load, this_machine
+from model_runtime.checkpoints.loading import family_and_config, open_checkpoint
+from model_runtime.decoding import weight_shapes
 
 Open = Callable[[int], Peer]
 """Starts a peer with a number of threads."""
@@ -75,7 +76,7 @@ def main() -> int:
         command=f"python -m benchmarks.peers {shlex.join(public(sys.argv[1:]))}".strip(),
         machine=asdict(machine),
         versions=_versions(arguments.llama_server),
-        model=_described(formats.transformers, arguments.seed if arguments.model is None else None),
+        model=_described(formats, arguments.seed if arguments.model is None else None),
         protocol={
             "rounds": arguments.rounds,
             "prompt_tokens": arguments.prompt_tokens,
@@ -102,7 +103,10 @@ def _parser() -> argparse.ArgumentParser:
         "--llama-server", type=Path, metavar="PATH", help="llama.cpp's server; without: skipped"
     )
     parser.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="a GPTBigCode folder (default: random weights)"
+        "--model",
+        type=Path,
+        metavar="MODEL",
+        help="a GPTBigCode folder, or a GGUF file with Q4_1 (default: random weights)",
     )
     parser.add_argument(
         "--work",
@@ -127,19 +131,21 @@ def _peers(formats: Formats, server: Path | None) -> tuple[dict[str, Open], dict
     """The available peers by name, and why others are not available."""
     opens: dict[str, Open] = {}
     skipped = {}
-    for name, runtime in (("fimble int8", "fimble-int8"), ("fimble fp32", "fimble-fp32")):
-        opens[name] = partial(RuntimePeer, runtime, formats.transformers)
+    for bits, model in formats.ours.items():
+        opens[f"fimble {bits}"] = partial(RuntimePeer, f"fimble-{bits}", model)
+    opens["fimble fp32"] = partial(RuntimePeer, "fimble-fp32", formats.transformers)
     opens["transformers fp32"] = partial(RuntimePeer, "transformers", formats.transformers)
     if formats.ctranslate2 is None:
         skipped["CTranslate2 int8"] = "skipped: pip install ctranslate2"
     else:
         opens["CTranslate2 int8"] = partial(RuntimePeer, "ctranslate2", formats.ctranslate2)
     if server is None:
-        skipped["llama.cpp Q8_0"] = "skipped: give --llama-server"
+        skipped["llama.cpp"] = "skipped: give --llama-server"
     elif not server.is_file():
-        skipped["llama.cpp Q8_0"] = "skipped: there is no such --llama-server"
+        skipped["llama.cpp"] = "skipped: there is no such --llama-server"
     else:
-        opens["llama.cpp Q8_0"] = partial(LlamaPeer, server, formats.gguf_q8)
+        for kind in ("q8_0", "q4_1"):
+            opens[f"llama.cpp {kind.upper()}"] = partial(LlamaPeer, server, formats.ggufs[kind])
     return opens, skipped
 
 
@@ -193,13 +199,23 @@ def _add(times: dict[str, list[float]], peer: Peer, prompt: Prompt, count: int) 
     times["token_ms"].append(1000 * generated.rest / (count - 1))
     if typed is not None:
         times["typed_ms"].append(1000 * typed)
+    if passes := peer.passes(prompt.tokens):
+        times["four_rows"].append(passes["four"] / passes["one"])
+        times["bandwidth_share"].append(passes["step_bytes"] / passes["one"] / passes["bandwidth"])
 
 
 def _median(name: str, threads: int, found: dict[str, list[float]]) -> Measured:
     medians = {measure: statistics.median(values) for measure, values in found.items()}
     rounded = {measure: [round(value, 3) for value in values] for measure, values in found.items()}
     return Measured(
-        name, threads, medians["prefill_ms"], medians["token_ms"], medians.get("typed_ms"), rounded
+        name,
+        threads,
+        medians["prefill_ms"],
+        medians["token_ms"],
+        medians.get("typed_ms"),
+        medians.get("four_rows"),
+        medians.get("bandwidth_share"),
+        rounded,
     )
 
 
@@ -214,7 +230,7 @@ def _agreement(formats: Formats, server: Path | None, prompt: Prompt) -> dict[st
         "fimble fp32": partial(RuntimePeer, "fimble-fp32", formats.transformers),
     }
     if server is not None and server.is_file():
-        opens["llama.cpp F32"] = partial(LlamaPeer, server, formats.gguf_f32)
+        opens["llama.cpp F32"] = partial(LlamaPeer, server, formats.ggufs["f32"])
     found: dict[str, list[int]] = {}
     for name, start in opens.items():
         peer = start(1)
@@ -245,17 +261,17 @@ def _versions(server: Path | None) -> dict[str, str]:
     return found
 
 
-def _described(model: Path, seed: int | None) -> dict[str, object]:
+def _described(formats: Formats, seed: int | None) -> dict[str, object]:
     """A description of the model for the results."""
-    from safetensors import safe_open
-
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    with safe_open(model / "model.safetensors", framework="numpy") as tensors:
-        names = [name for name in tensors.keys() if name != "lm_head.weight"]  # noqa: SIM118 - no mapping
-        parameters = sum(prod(tensors.get_slice(name).get_shape()) for name in names)
-    shape = f"GPTBigCode, {config['n_layer']} × {config['n_embd']}, vocabulary of {config['vocab_size']:,}"
-    weights = "a checkpoint's" if seed is None else f"random, seed {seed}"
-    return {"name": model.name, "shape": shape, "parameters": parameters, "weights": weights}
+    checkpoint = open_checkpoint(formats.transformers)
+    family, config = family_and_config(checkpoint)
+    shape = f"{family.model_type}, {config.layers} × {config.width}, vocabulary of {config.vocab_size:,}"
+    return {
+        "name": formats.name,
+        "shape": shape,
+        "parameters": sum(map(prod, weight_shapes(config).values())),
+        "weights": "a checkpoint's" if seed is None else f"random, seed {seed}",
+    }
 
 
 def _commit() -> str:
@@ -280,13 +296,13 @@ def public(words: Sequence[str]) -> list[str]:
 
 
 def _refresh() -> int:
-    path = newest()
-    if path is None:
+    found = newest()
+    if not found:
         _say("there is no result yet: measure first")
         return 2
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(refreshed(page, markdown(Results.read(path))), encoding="utf-8")
-    _say(f"docs/speed.md shows {path.name}")
+    PAGE.write_text(refreshed(page, all_tables(found)), encoding="utf-8")
+    _say(f"docs/speed.md shows {', '.join(each.model['name'] for each in found)}")
     return 0
 
 

@@ -42,6 +42,10 @@ class Peer(Protocol):
         """A prompt from nothing, and the `count` tokens after it."""
         ...
 
+    def passes(self, tokens: Sequence[int]) -> dict[str, float]:
+        """The fields of `runtimes.Passes`; none for a runtime that makes no passes of a given width."""
+        ...
+
     def typed(self, before: Sequence[int], after: Sequence[int]) -> float | None:
         """With `before` computed: the seconds until the token after `after`; None where it keeps nothing."""
         ...
@@ -82,6 +86,9 @@ class RuntimePeer:
 
     def generate(self, tokens: Sequence[int], count: int) -> Generated:
         return Generated(**self._ask({"ask": "generate", "tokens": list(tokens), "count": count}))
+
+    def passes(self, tokens: Sequence[int]) -> dict[str, float]:
+        return self._ask({"ask": "passes", "tokens": list(tokens)})
 
     def typed(self, before: Sequence[int], after: Sequence[int]) -> float | None:
         found = self._ask({"ask": "typed", "before": list(before), "after": list(after)})
@@ -128,6 +135,9 @@ class LlamaPeer:
     def generate(self, tokens: Sequence[int], count: int) -> Generated:
         answer = self._complete(tokens, count, cache=False)
         return Generated(*_seconds(answer), answer["tokens"])
+
+    def passes(self, tokens: Sequence[int]) -> dict[str, float]:
+        return {}
 
     def typed(self, before: Sequence[int], after: Sequence[int]) -> float | None:
         self._complete(before, 1, cache=True)

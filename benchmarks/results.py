@@ -1,12 +1,12 @@
 """The results of `peers` as JSON files, and as the table in docs/speed.md.
 
-docs/speed.md has the newest file's table between two markers; a test fails if it is outdated.
+docs/speed.md has the table of each model's newest file between two markers; a test fails if it is outdated.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ class Measured:
     """A runtime with a number of threads: medians over rounds, in milliseconds.
 
     `prefill_ms` is a prompt with the first token, `token_ms` each further one, `typed_ms` the first token
-    after three more characters, reusing the KV cache; None if the runtime keeps none. `rounds` has all
-    rounds.
+    after three more characters, reusing the KV cache; None if the runtime keeps none. `four_rows` is the time
+    of a pass of 4 rows relative to one of a single row, `bandwidth_share` how much of the memory bandwidth
+    that one uses; None for other runtimes than ours. `rounds` has all rounds.
     """
 
     name: str
@@ -30,14 +31,17 @@ class Measured:
     prefill_ms: float
     token_ms: float
     typed_ms: float | None
+    four_rows: float | None
+    bandwidth_share: float | None
     rounds: Mapping[str, list[float]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target: to be `times` as fast as a peer in one of the measures."""
+    """A target: one of ours is to be `times` as fast as a peer in one of the measures."""
 
     measure: str  # a field of Measured
+    ours: str
     peer: str
     times: float
 
@@ -46,12 +50,17 @@ NOISY_PERCENT = 10
 """Processor use of other programs above which results are unreliable."""
 
 TARGETS = (
-    Target("prefill_ms", "llama.cpp Q8_0", 1.5),
-    Target("prefill_ms", "CTranslate2 int8", 1.0),
-    Target("token_ms", "transformers fp32", 2.5),
-    Target("token_ms", "CTranslate2 int8", 1.6),
+    Target("prefill_ms", "fimble int8", "llama.cpp Q8_0", 2.0),
+    Target("prefill_ms", "fimble int4", "llama.cpp Q4_1", 2.0),
+    Target("token_ms", "fimble int8", "llama.cpp Q8_0", 1.11),
+    Target("token_ms", "fimble int4", "llama.cpp Q4_1", 1.11),
+    Target("prefill_ms", "fimble int8", "CTranslate2 int8", 1.0),
+    Target("token_ms", "fimble int8", "CTranslate2 int8", 1.6),
 )
-OURS = ("fimble int8", "fimble fp32")
+MAX_FOUR_ROWS, MIN_BANDWIDTH_SHARE = 1.4, 0.6
+"""Targets for `Measured.four_rows` and `bandwidth_share`."""
+
+OURS = ("fimble int8", "fimble int4", "fimble fp32")
 """Peers are compared with the first of these that was measured."""
 
 _WORDS = {"prefill_ms": "prefill", "token_ms": "a token", "typed_ms": "3 characters"}
@@ -88,14 +97,21 @@ class Results:
         return cls(**{**found, "measured": tuple(Measured(**each) for each in found["measured"])})
 
 
-def newest(folder: Path = FOLDER) -> Path | None:
-    """The file of the latest run: names begin with the date."""
-    return max(folder.glob("peers-*.json"), default=None, key=lambda path: path.name)
+def newest(folder: Path = FOLDER) -> list[Results]:
+    """The latest run of each model, the smallest model first."""
+    paths = sorted(folder.glob("peers-*.json"), key=lambda path: path.name)  # which begins with the date
+    latest = {results.model["name"]: results for results in map(Results.read, paths)}
+    return sorted(latest.values(), key=lambda results: int(results.model["parameters"]))
 
 
 def markdown(results: Results) -> str:
     """The tables, and the conditions of the measurement."""
     return "\n".join(_markdown(results)) + "\n"
+
+
+def all_tables(found: Iterable[Results]) -> str:
+    """The tables of several models, each with a heading."""
+    return "\n".join(f"### {results.model['name']}\n{markdown(results)}" for results in found)
 
 
 def refreshed(page: str, table: str) -> str:
@@ -113,9 +129,8 @@ def refreshed(page: str, table: str) -> str:
 
 def speedups(results: Results, target: Target) -> Iterator[tuple[int, float]]:
     """By number of threads: how many times as fast as the target's peer we are."""
-    ours = _ours(results)
     for threads in _threads(results):
-        mine = _value(results, ours, threads, target.measure)
+        mine = _value(results, target.ours, threads, target.measure)
         theirs = _value(results, target.peer, threads, target.measure)
         if mine is not None and theirs is not None:
             yield threads, theirs / mine
@@ -142,7 +157,20 @@ def _markdown(results: Results) -> Iterator[str]:
         found = dict(speedups(results, target))
         if found:
             cells = [_verdict(found.get(count), target) for count in threads]
-            yield f"| {_WORDS[target.measure]} ≥ {target.times:g}× {target.peer} | {' | '.join(cells)} |"
+            what = f"{target.ours}: {_WORDS[target.measure]} ≥ {target.times:g}× {target.peer}"
+            yield f"| {what} | {' | '.join(cells)} |"
+    for name in OURS:
+        rows = [_value(results, name, count, "four_rows") for count in threads]
+        shares = [_value(results, name, count, "bandwidth_share") for count in threads]
+        if any(rows):
+            cells = ["–" if rate is None else _worded(f"{rate:.2f}×", rate <= MAX_FOUR_ROWS) for rate in rows]
+            yield f"| {name}: 4 rows ≤ {MAX_FOUR_ROWS:g}× the time of 1 | {' | '.join(cells)} |"
+        if any(shares):
+            cells = [
+                "–" if share is None else _worded(f"{share:.0%}", share >= MIN_BANDWIDTH_SHARE)
+                for share in shares
+            ]
+            yield f"| {name}: ≥ {MIN_BANDWIDTH_SHARE:.0%} of the memory bandwidth | {' | '.join(cells)} |"
     yield ""
     yield from _conditions(results)
 
@@ -169,7 +197,11 @@ def _conditions(results: Results) -> Iterator[str]:
 def _verdict(times: float | None, target: Target) -> str:
     if times is None:
         return "–"
-    return f"{times:.2f}× {'hit' if times >= target.times else 'missed'}"
+    return _worded(f"{times:.2f}×", times >= target.times)
+
+
+def _worded(figure: str, hit: bool) -> str:
+    return f"{figure} {'hit' if hit else 'missed'}"
 
 
 def _cell(results: Results, name: str, measure: str) -> str:

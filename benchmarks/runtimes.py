@@ -12,15 +12,21 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 from model_runtime.api import ModelOptions, Quantize
 from model_runtime.backend.openmp import limit_openmp_spinning
+from model_runtime.hardware import cores
 
 PIECE = 128
 """Tokens in a prefill chunk of ours; for an editor, chunks are sized to take 40 ms."""
+
+PASSES = 21
+"""Passes of the same number of rows."""
 
 Call = Callable[[], None]
 
@@ -35,12 +41,26 @@ class Runtime(Protocol):
         """
         ...
 
+    def passes(self, tokens: Sequence[int]) -> Passes | None:
+        """Passes of a few rows after `tokens`; None if the runtime has no such thing."""
+        ...
+
     def typed(self, before: Sequence[int], after: Sequence[int]) -> Callable[[], list[int]] | None:
         """Compute `before`; returns a function that computes the token after `after`, reusing the KV cache.
 
         None if the runtime does not keep the KV cache between prompts.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Seconds of a pass of 1 and of 4 rows, medians; the bytes that it reads, and memory's bytes a second."""
+
+    one: float
+    four: float
+    step_bytes: int
+    bandwidth: float
 
 
 class Ours:
@@ -55,7 +75,7 @@ class Ours:
         from model_runtime.engine.engine import Engine
         from model_runtime.engine.measuring import TunedDecoder
 
-        options = ModelOptions(model=str(model), device="cpu", dtype="fp32", quantize=quantize)
+        options = ModelOptions(model=str(model), device="cpu", quantize=quantize)
         self._decoder = TunedDecoder(Engine(options, lambda share, what: None))
         self._cache = self._decoder.decoder.new_cache(min(4096, self._decoder.decoder.config.context_length))
         self._generate = generate
@@ -67,6 +87,27 @@ class Ours:
     def typed(self, before: Sequence[int], after: Sequence[int]) -> Callable[[], list[int]] | None:
         self.generate(before, 1, _nothing)
         return lambda: self._continue(after, 1, _nothing)
+
+    def passes(self, tokens: Sequence[int]) -> Passes | None:
+        import torch
+
+        from model_runtime.engine.measuring import read_bandwidth
+
+        def seconds(rows: int) -> float:
+            self._cache.rewind(len(tokens))
+            begun = time.perf_counter()
+            self._decoder.forward([0] * rows, self._cache, "all")
+            return time.perf_counter() - begun
+
+        self.generate(tokens, 1, _nothing)
+        self._cache.rewind(0)
+        self._decoder.forward(tokens, self._cache)
+        one, four = (median(seconds(rows) for _ in range(PASSES)) for rows in (1, 4))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(cores())
+        bandwidth = read_bandwidth(torch.device("cpu"), rounds=3)
+        torch.set_num_threads(threads)
+        return Passes(one, four, self._decoder.decoder.step_bytes, bandwidth)
 
     def _continue(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:
         made = self._generate(
@@ -100,6 +141,9 @@ class Transformers:
         self._new_cache = transformers.DynamicCache
         load = transformers.AutoModelForCausalLM.from_pretrained
         self._model: Any = load(model, dtype=torch.float32, attn_implementation="eager")
+
+    def passes(self, tokens: Sequence[int]) -> Passes | None:
+        return None
 
     def generate(self, tokens: Sequence[int], count: int, first: Call, cache: Any = None) -> list[int]:
         ids = self._torch.tensor([list(tokens)])
@@ -152,6 +196,9 @@ class CTranslate2:
             str(model), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
         )
 
+    def passes(self, tokens: Sequence[int]) -> Passes | None:
+        return None
+
     def generate(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:
         def listen(step: Any) -> bool:
             if step.step == 0:
@@ -174,6 +221,7 @@ class CTranslate2:
 
 RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
     "fimble-int8": lambda model, threads: Ours(model, quantize="int8"),
+    "fimble-int4": lambda model, threads: Ours(model, quantize="int4"),
     "fimble-fp32": lambda model, threads: Ours(model, quantize="none"),
     "transformers": Transformers,
     "ctranslate2": CTranslate2,
@@ -189,6 +237,9 @@ def answer(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
             request["tokens"], request["count"], lambda: times.append(time.perf_counter())
         )
         return {"first": times[0] - begun, "rest": time.perf_counter() - times[0], "tokens": tokens}
+    if request["ask"] == "passes":
+        passes = runtime.passes(request["tokens"])
+        return {} if passes is None else asdict(passes)
     complete = runtime.typed(request["before"], request["after"])
     if complete is None:
         return {"seconds": None, "tokens": []}

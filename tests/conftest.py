@@ -16,8 +16,17 @@ def pytest_configure() -> None:
     """Settle what must be so before torch is imported, and make no test depend on the machine's speed."""
     # Models this small lose by a second thread, most of all on busy cores. Child processes inherit it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Without a GPU, Triton's kernels run in its interpreter. Triton looks once, when somebody imports it.
+    if not has_gpu():
+        os.environ.setdefault("TRITON_INTERPRET", "1")
     settings.register_profile("fimble", deadline=None)
     settings.load_profile("fimble")
+
+
+def has_gpu() -> bool:
+    import torch  # only now: the number of threads is settled
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,9 @@ TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 
 POSITIONS = "positions.weight"
 
+ENDS = ("embedding.weight", "head.weight")
+"""In 4 bits they would cost more of the quality than their size is worth."""
+
 BITS: Mapping[MatrixFormat, Bits] = {"int8": 8, "int4": 4}
 
 QuantizedFormat = Literal["int8", "int4"]
@@ -169,9 +172,9 @@ def _read_grouped(
     for name in _reported(weights, progress):
         if not _is_matrix(weights, name):
             restored[name] = weights[name]
-            read[name] = weights[name].float().contiguous().numpy()
+            read[name] = weights[name].float().numpy().copy()  # not a view that keeps a file mapped
             continue
-        rows = weights.grouped(name, bits)
+        rows = weights.grouped(name, 8 if name in ENDS else bits)
         elements[rows.bits] += rows.values.size
         if native:
             read[name] = pack(rows)

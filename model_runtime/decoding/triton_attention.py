@@ -9,7 +9,7 @@ are rows of one product. Keys after a token's position are never read.
 # Triton compiles the kernels, so Python's rules do not apply: constants are upper-case by Triton's
 # convention.
 # ruff: noqa: N803
-# mypy: disable-error-code="import-not-found, untyped-decorator, no-untyped-def"
+# mypy: disable-error-code="untyped-decorator, no-untyped-def"
 
 from __future__ import annotations
 

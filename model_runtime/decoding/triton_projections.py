@@ -12,7 +12,7 @@ some 3 MB are in flight, as a memory of 4 TB/s needs. `benchmarks/gpu.py` measur
 # Triton compiles the kernels, so Python's rules do not apply: constants are upper-case by Triton's
 # convention.
 # ruff: noqa: N803, RET505, SIM300
-# mypy: disable-error-code="import-not-found, untyped-decorator, no-untyped-def"
+# mypy: disable-error-code="untyped-decorator, no-untyped-def"
 
 from __future__ import annotations
 

@@ -26,6 +26,9 @@ ALIGNMENT = 64
 LEVELS = 32512
 """The integer that the largest activation of a group becomes."""
 
+REFITS = 2
+"""How often scales and minima of 4 bits are fitted to the values."""
+
 
 @dataclass(frozen=True)
 class GroupedRows:
@@ -119,12 +122,28 @@ def quantize_rows(weight: Floats, bits: Bits) -> GroupedRows:
         scales = _rounded_up(np.abs(groups).max(axis=2) / 127)
         values = np.rint(groups * _inverse(scales)[..., None]).astype(np.int8)
         return GroupedRows(values.reshape(len(weight), -1)[:, :columns], scales, None, 8)
-    low, high = groups.min(axis=2), groups.max(axis=2)
-    minima = -_rounded_up(-low)  # none is above the least value
-    scales = _rounded_up((high - minima.astype(np.float32)) / 15)
+    minima, scales = _fitted_lines(groups)
     shifted = (groups - minima.astype(np.float32)[..., None]) * _inverse(scales)[..., None]
     values = np.clip(np.rint(shifted), 0, 15).astype(np.uint8)
     return GroupedRows(values.reshape(len(weight), -1)[:, :columns], scales, minima, 4)
+
+
+def _fitted_lines(groups: Floats) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Minima and scales of 16 levels for groups of values, (rows, groups, 32).
+
+    They begin with the range of the values; then levels and line are fitted to each other by least squares.
+    """
+    minima, scales = groups.min(axis=2), (groups.max(axis=2) - groups.min(axis=2)) / 15
+    means = groups.mean(axis=2)
+    for _ in range(REFITS):
+        inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
+        levels = np.clip(np.rint((groups - minima[..., None]) * inverse[..., None]), 0, 15)
+        level_means = levels.mean(axis=2)
+        levels -= level_means[..., None]
+        spread = np.square(levels).sum(axis=2)
+        scales = np.divide((levels * groups).sum(axis=2), spread, out=scales, where=spread > 0)
+        minima = means - scales * level_means
+    return minima.astype(np.float16), scales.astype(np.float16)
 
 
 def with_row_scales(values: NDArray[np.int8], scales: Floats) -> GroupedRows:

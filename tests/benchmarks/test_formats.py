@@ -9,7 +9,7 @@ import gguf
 import pytest
 import torch
 
-from benchmarks.gguf_export import export_gguf
+from benchmarks.gguf_export import export_gguf, reencode_gguf
 from benchmarks.runtimes import RUNTIMES, answer
 from model_runtime.checkpoints import load
 from tests.model_runtime.factory import write_checkpoint
@@ -69,8 +69,31 @@ def test_a_runtime_that_keeps_nothing_says_so() -> None:
         def generate(self, tokens: object, count: int, first: object) -> list[int]:
             return []
 
+        def passes(self, tokens: object) -> None:
+            return None
+
         def typed(self, before: object, after: object) -> None:
             return None
 
     found = answer(Forgetful(), {"ask": "typed", "before": [1], "after": [1, 2]})
     assert found == {"seconds": None, "tokens": []}
+    assert answer(Forgetful(), {"ask": "passes", "tokens": [1]}) == {}
+
+
+def test_passes_of_ours_are_timed_beside_the_memory_that_they_read(folder: Path) -> None:
+    found = answer(RUNTIMES["fimble-int8"](folder, 1), {"ask": "passes", "tokens": PROMPT})
+    assert min(found["one"], found["four"]) > 0
+    assert found["step_bytes"] / found["one"] < found["bandwidth"]
+
+
+@pytest.mark.parametrize("kind", ["q8_0", "f32"])
+def test_a_gguf_file_in_another_type_has_the_same_model(folder: Path, tmp_path: Path, kind: str) -> None:
+    export_gguf(folder, tmp_path / "model.gguf", "q4_1")
+    reencode_gguf(tmp_path / "model.gguf", tmp_path / "other.gguf", kind)
+    logits = []
+    for name in ("model.gguf", "other.gguf"):
+        decoder = load(tmp_path / name, device=CPU, dtype=torch.float32).decoder
+        logits.append(decoder.forward(PROMPT, decoder.new_cache()))
+    assert (logits[1] - logits[0]).norm() <= (0.02 if kind == "q8_0" else 0) * logits[0].norm()
+    types = {tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "other.gguf").tensors}
+    assert types == {"F32"} | {kind.upper()}

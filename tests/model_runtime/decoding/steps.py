@@ -99,12 +99,19 @@ def cpu_cost(rows: int) -> float:
     return 1.0 if rows <= 4 else 1.0 + (rows - 4) * 0.09
 
 
-def dequantized(weights: Mapping[str, Weight], dtype: torch.dtype = torch.float32) -> dict[str, Weight]:
+def plain(weights: Mapping[str, Weight], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """The same weights, none of them in int8."""
-    return {
-        name: weight.dequantized(dtype) if isinstance(weight, Int8Weight) else weight
-        for name, weight in weights.items()
-    }
+    found = dict[str, Tensor]()
+    for name, weight in weights.items():
+        weight = weight.dequantized(dtype) if isinstance(weight, Int8Weight) else weight
+        assert isinstance(weight, Tensor), "only an Int8Weight can be dequantised"
+        found[name] = weight
+    return found
+
+
+def dequantized(weights: Mapping[str, Weight], dtype: torch.dtype = torch.float32) -> dict[str, Weight]:
+    """The same, as a decoder takes them."""
+    return {**plain(weights, dtype)}
 
 
 def taken_through(

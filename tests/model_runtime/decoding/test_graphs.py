@@ -1,6 +1,6 @@
 """CUDA graphs: whatever is recorded, padded, rewound or cut off, logits equal those of eager steps.
 
-Without a GPU nothing is recorded: a replay runs the step again, on the tensors that a graph would find.
+Without a GPU a graph is a tape: what torch did, with the tensors that it did it to.
 """
 
 from __future__ import annotations
@@ -26,25 +26,9 @@ from tests.model_runtime.decoding.steps import (
     random_weights,
     taken_through,
 )
+from tests.model_runtime.decoding.tape import Recorder
 
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-
-
-class Recorder:
-    """Records nothing, and counts."""
-
-    def __init__(self) -> None:
-        self.recorded = 0
-        self.replayed = 0
-
-    def __call__(self, run: Callable[[], None]) -> Callable[[], None]:
-        self.recorded += 1
-
-        def replay() -> None:
-            self.replayed += 1
-            run()
-
-        return replay
 
 
 def pair(config: DecoderConfig, recorder: Callable[..., Callable[[], None]]) -> tuple[Decoder, Decoder]:
@@ -63,8 +47,8 @@ def test_recorded_steps_give_the_logits_of_eager_ones(config: DecoderConfig) -> 
     eager, recorded = pair(config, recorder)
     found = taken_through(recorded, recorded.new_cache())
     assert_near(found, taken_through(eager, eager.new_cache()))
-    assert recorder.replayed == 8, "all steps but the first, which is too long"
-    assert recorder.recorded == 4, "one for each width"
+    assert len(recorder.replayed) == 8, "all steps but the first, which is too long"
+    assert len(recorder.tapes) == 4, "one for each width"
 
 
 @configs
@@ -78,7 +62,7 @@ def test_recorded_steps_equal_eager_ones_in_every_bucket_and_across_its_end(
     pieces = [(tokens, 0), ([5], 0), ([6, 7, 8], 0), ([9], 0), ([1, 2, 3, 4, 5], 0), ([6], 0)]
     found = taken_through(recorded, recorded.new_cache(), pieces)
     assert_near(found, taken_through(eager, eager.new_cache(), pieces))
-    assert recorder.replayed == 5
+    assert len(recorder.replayed) == 5
 
 
 def test_a_cache_is_used_to_its_last_place() -> None:
@@ -87,7 +71,7 @@ def test_a_cache_is_used_to_its_last_place() -> None:
     pieces = [([1, 2, 3, 4, 5], 0), ([6, 7, 8], 0), ([9, 10, 11], 1), ([12], 0), ([13], 0)]
     found = taken_through(recorded, recorded.new_cache(12), pieces)
     assert_near(found, taken_through(eager, eager.new_cache(12), pieces))
-    assert recorder.replayed == 5, "five and three tokens have room to be filled up"
+    assert len(recorder.replayed) == 5, "five and three tokens have room to be filled up"
 
 
 def test_what_cannot_be_padded_within_the_cache_is_computed_eagerly() -> None:
@@ -96,7 +80,7 @@ def test_what_cannot_be_padded_within_the_cache_is_computed_eagerly() -> None:
     pieces = [([1, 2, 3, 4], 0), ([5, 6, 7], 0)]
     found = taken_through(recorded, recorded.new_cache(7), pieces)
     assert_near(found, taken_through(eager, eager.new_cache(7), pieces))
-    assert recorder.replayed == 1
+    assert len(recorder.replayed) == 1
 
 
 def test_stale_cache_contents_do_not_matter() -> None:
@@ -125,7 +109,7 @@ def test_every_cache_has_graphs_of_its_own_and_takes_them_along() -> None:
         expected = eager.forward(tokens, plain)
         for cache in (one, other):
             torch.testing.assert_close(recorded.forward(tokens, cache), expected, atol=2e-5, rtol=1e-4)
-    assert recorder.recorded == 2
+    assert len(recorder.tapes) == 2
 
 
 def test_a_cache_that_is_dropped_takes_its_graphs_along() -> None:

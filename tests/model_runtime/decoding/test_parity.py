@@ -84,15 +84,20 @@ def tokens_of(decoder: AnyDecoder, sample: Callable[[Tensor], int]) -> list[int 
 
 
 @torch.inference_mode()
-def test_logits_in_bf16_are_near_the_exact_ones_of_a_bf16_checkpoint(case: Case) -> None:
-    decoder = case.decoder(torch.bfloat16)
-    rounded = {name: tensor.bfloat16().float() for name, tensor in case.model.named_parameters()}
+@pytest.mark.parametrize(
+    ("half", "most"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)], ids=["fp16", "bf16"]
+)
+def test_logits_in_half_precision_are_near_the_exact_ones_of_such_a_checkpoint(
+    case: Case, half: torch.dtype, most: float
+) -> None:
+    decoder = case.decoder(half)
+    rounded = {name: tensor.to(half).float() for name, tensor in case.model.named_parameters()}
     exact = torch.func.functional_call(case.model, rounded, (torch.tensor([prompt()]),)).logits[0]
-    assert decoder.dtype == torch.bfloat16
+    assert decoder.dtype == half
     for size in (LENGTH, 16, 1):
         ours = in_pieces(decoder, prompt(), size).float()
         error = (ours - exact).norm() / exact.norm()
-        assert error < 2e-2, f"the logits are off by {error:.1%} of their root mean square"
+        assert error < most, f"the logits are off by {error:.1%} of their root mean square"
 
 
 @torch.inference_mode()

@@ -11,11 +11,12 @@ from statistics import median
 import pytest
 
 from model_runtime.api import Chunk, CompletionRequest, Dtype, ModelOptions, OutOfMemory, Quantize, Usage
-from model_runtime.decoding import Sampler, generate
+from model_runtime.decoding import Acceleration, Sampler, generate
 from model_runtime.engine.engine import DELIVERY_SECONDS, Engine, EngineOptions
 from model_runtime.hardware.threads import ThreadTuner
 from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
+from tests.model_runtime.decoding.tape import Recorder
 from tests.model_runtime.engine.typing_session import typing_session
 from tests.model_runtime.factory import write_checkpoint
 from tests.model_runtime.watching import watch
@@ -70,6 +71,7 @@ def engine(checkpoint_folder: Path, dtype: Dtype) -> Engine:
         ("tiny", "none", "fp16"),
         ("tiny", "none", "bf16"),
         ("tiny", "int8", "fp32"),
+        ("tiny", "int8", "fp16"),
         ("tiny", "int8", "bf16"),
         ("default", "none", "fp32"),
         ("default", "int8", "fp32"),
@@ -92,6 +94,26 @@ def test_at_every_key_the_answer_is_that_of_an_empty_cache_for_the_same_prompt(
         assert text == expected or watched.is_rounding(usage)
         while engine.work_in_background():
             pass
+
+
+def test_with_graphs_answers_are_those_of_an_engine_without(
+    checkpoint_folder: Path, dtype: Dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots copied, rewound and drafted into: no graph may read what was there when it was recorded."""
+    eager = open_engine(checkpoint_folder, dtype, replace(FULL, heal=False))
+    recorder = Recorder()
+    monkeypatch.setattr(
+        "model_runtime.decoding.decoder.acceleration", lambda devices, of: Acceleration(capture=recorder)
+    )
+    engine = open_engine(checkpoint_folder, dtype, replace(FULL, heal=False))
+    watched = watch(engine)
+    for at, request in enumerate(typing_session(12, replace(REQUEST, max_tokens=8))):
+        request = replace(request, session="ab"[at % 2])
+        text, usage = answer(engine, request)
+        assert text == answer(eager, request)[0] or watched.is_rounding(usage)
+        while engine.work_in_background():
+            pass
+    assert len(recorder.replayed) > len(recorder.tapes) > 0
 
 
 def test_a_key_costs_a_few_tokens() -> None:

@@ -69,25 +69,39 @@ def test_rows_that_were_packed_are_a_copy() -> None:
     assert np.array_equal(packed.dequantized(), before)
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+scales = st.sampled_from([1e-6, 1e-3, 1.0, 100.0])
+
+
 @settings(max_examples=40)
-@given(
-    shape=shapes,
-    seed=seeds,
-    scale=st.sampled_from([1e-6, 1e-3, 1.0, 100.0]),
-    shift=st.sampled_from([0.0, 1.0, -1.0, 30.0]),
-)
-def test_a_quantised_value_is_within_half_a_step(
-    bits: Bits, shape: tuple[int, int], seed: int, scale: float, shift: float
-) -> None:
-    weight = np.random.default_rng(seed).normal(shift * scale, scale, shape).astype(np.float32)
-    rows = quantize_rows(weight, bits)
+@given(shape=shapes, seed=seeds, scale=scales)
+def test_a_value_in_8_bits_is_within_half_a_step(shape: tuple[int, int], seed: int, scale: float) -> None:
+    weight = np.random.default_rng(seed).normal(0, scale, shape).astype(np.float32)
+    rows, most = quantize_rows(weight, 8), np.abs(weight).max()
     steps = np.repeat(rows.scales.astype(np.float32), GROUP, axis=1)[:, : shape[1]]
-    most = np.abs(weight).max()  # fp32 rounds what is restored
     assert (np.abs(rows.dequantized() - weight) <= 0.5001 * steps + 1e-6 * most).all()
     # And steps are no larger than they have to be: scales in fp16 are off by a part in a thousand.
-    levels = {8: 2 * np.abs(weight).max() / 254, 4: (max(weight.max(), 0) - min(weight.min(), 0)) / 15}[bits]
-    assert steps.max() <= levels * 1.002 + 2**-10 * most / 15 + 2**-24
+    assert steps.max() <= most / 127 * 1.002 + 2**-24
+
+
+@settings(max_examples=40)
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 4)),
+    seed=seeds,
+    scale=scales,
+    shift=st.sampled_from([0.0, 1.0, -1.0, 30.0]),
+)
+def test_4_bits_are_no_worse_than_16_levels_from_the_least_to_the_greatest_value(
+    shape: tuple[int, int], seed: int, scale: float, shift: float
+) -> None:
+    groups = np.random.default_rng(seed).normal(shift * scale, scale, (*shape, GROUP)).astype(np.float32)
+    low = groups.min(axis=2, keepdims=True)
+    steps = (groups.max(axis=2, keepdims=True) - low) / 15
+    by_range = np.abs(low + steps * np.rint((groups - low) / steps) - groups)
+    weight = groups.reshape(shape[0], -1)
+    found = np.abs(quantize_rows(weight, 4).dequantized() - weight)
+    half_precision = 2**-11 * np.abs(weight).max() + 8 * 2**-24  # of minima, and of 15 scales
+    assert np.sqrt(np.square(found).mean()) <= np.sqrt(np.square(by_range).mean()) + half_precision
+    assert found.max() <= 1.5 * steps.max() + half_precision
 
 
 @pytest.mark.parametrize("bits", [8, 4])

@@ -18,7 +18,7 @@ from model_runtime.checkpoints import load
 from model_runtime.checkpoints.gguf.files import GgufFile
 from model_runtime.checkpoints.gguf.grouped import READERS, grouped_rows
 from model_runtime.checkpoints.gguf.tensors import QUANTISED
-from model_runtime.checkpoints.loading import family_and_config
+from model_runtime.checkpoints.loading import ENDS, family_and_config
 from model_runtime.checkpoints.weights import Weights
 from model_runtime.decoding import Decoder, weight_shapes
 from model_runtime.native import GROUP, Bits, NativeDecoder, pack
@@ -140,7 +140,7 @@ def restored(path: Path, bits: Bits) -> Decoder:
     file = GgufFile(path)
     weights = Weights(file, *family_and_config(file), dtype=torch.float32)
     floats = {
-        name: torch.from_numpy(weights.grouped(name, bits).dequantized())
+        name: torch.from_numpy(weights.grouped(name, 8 if name in ENDS else bits).dequantized())
         if len(shape) == 2 and name != "positions.weight"
         else weights[name]
         for name, shape in weight_shapes(weights.config).items()

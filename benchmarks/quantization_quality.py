@@ -1,6 +1,6 @@
-"""The loss of quality by int8: the same model in fp32 and in int8, on the same code.
+"""The loss of quality by quantisation: the same model in fp32, in int8 and in 4 bits, on the same code.
 
-    python -m benchmarks.int8_quality --folder FOLDER [--model MODEL] [--windows 300] [--lines 500]
+    python -m benchmarks.quantization_quality --folder FOLDER [--model MODEL] [--windows 300] [--lines 500]
 
 FOLDER has the `heldout.jsonl` that `python -m recipes.default_model corpus` writes: files of packages that
 the default model was not trained on. Without `--folder`, the text is Python's standard library.
@@ -10,8 +10,7 @@ tokens, so that the difference is far more certain than either loss. And exact m
 lines, completed greedily between the file's real text through the same interface as by an editor; p is the
 probability of so uneven a split of the lines that only one gets right, if both were equally good.
 
-For a checkpoint stored in int8 the loss of quality is that of rounding activations; for one in floating
-point, of rounding weights too.
+A checkpoint that is stored in as few bits, or fewer, stays as it is: then there is little left to lose.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ import json
 import math
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from statistics import mean, stdev
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
@@ -36,6 +36,7 @@ from rich.table import Table
 
 from benchmarks.healing import chance
 from model_runtime import Backend, BackendError, ModelOptions, open_backend
+from model_runtime.api import Quantize
 from model_runtime.checkpoints import load
 from model_runtime.decoding import MatrixFormat
 from model_runtime.evaluation import (
@@ -59,14 +60,17 @@ MAX_TOKENS = 48
 
 LINES: tuple[Kind, ...] = ("whole line", "rest of line")
 
+FORMATS: tuple[Literal["int8", "int4"], ...] = ("int8", "int4")
+
 
 @dataclass(frozen=True)
 class Loss:
     """Nats a token; `difference` is relative to fp32's, and `error` its standard error over windows."""
 
+    format: Quantize
     tokens: int
     fp32: float
-    int8: float
+    quantized: float
     difference: float
     error: float
 
@@ -75,11 +79,12 @@ class Loss:
 class Lines:
     """How many of `lines` are right with both, and how many only with one."""
 
+    format: Quantize
     kind: Kind
     lines: int
     both: int
     fp32: int
-    int8: int
+    quantized: int
 
 
 def files_of(folder: Path | None) -> list[SourceFile]:
@@ -120,7 +125,7 @@ def loss_of(decoder: AnyDecoder, window: list[int]) -> float:
     return float(F.cross_entropy(logits.float(), torch.tensor(window[1:])))
 
 
-def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> Loss:
+def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> list[Loss]:
     def opened(matrices: MatrixFormat) -> AnyDecoder:
         return load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices).decoder
 
@@ -128,19 +133,25 @@ def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> 
     length = min(model.decoder.config.context_length, MAX_WINDOW)
     tokenizer = Tokenizer(model.tokenizer, model.tokenizer_settings)
     windows = list(windows_of(files, tokenizer, length, count, seed))
-    decoders = (model.decoder, opened("int8"))
-    pairs = [
+    decoders = (model.decoder, *map(opened, FORMATS))
+    losses = [
         [loss_of(decoder, window) for decoder in decoders]
         for window in track(windows, description="loss", transient=True)
     ]
-    exact, rounded = (mean(losses) for losses in zip(*pairs, strict=True))
-    differences = [ours - theirs for theirs, ours in pairs]
+    exact, *others = zip(*losses, strict=True)
+    tokens = sum(map(len, windows)) - len(windows)
+    return [_compared(name, tokens, exact, other) for name, other in zip(FORMATS, others, strict=True)]
+
+
+def _compared(name: Quantize, tokens: int, exact: Sequence[float], quantized: Sequence[float]) -> Loss:
+    differences = [ours - theirs for theirs, ours in zip(exact, quantized, strict=True)]
     return Loss(
-        tokens=sum(map(len, windows)) - len(windows),
-        fp32=exact,
-        int8=rounded,
-        difference=mean(differences) / exact,
-        error=stdev(differences) / math.sqrt(len(differences)) / exact,
+        format=name,
+        tokens=tokens,
+        fp32=mean(exact),
+        quantized=mean(quantized),
+        difference=mean(differences) / mean(exact),
+        error=stdev(differences) / math.sqrt(len(differences)) / mean(exact),
     )
 
 
@@ -154,7 +165,7 @@ async def is_exact(backend: Backend, task: LineTask) -> bool:
     return text.split("\n")[0].rstrip() == task.answer.rstrip()
 
 
-async def measure_lines(model: str | None, tasks: list[LineTask]) -> Lines:
+async def measure_lines(model: str | None, tasks: list[LineTask]) -> list[Lines]:
     async def met(options: ModelOptions) -> list[bool]:
         backend = open_backend(options)
         try:
@@ -162,30 +173,36 @@ async def measure_lines(model: str | None, tasks: list[LineTask]) -> Lines:
         finally:
             await backend.close()
 
-    exact = await met(ModelOptions(model, device="cpu", dtype="fp32"))
-    rounded = await met(ModelOptions(model, device="cpu", quantize="int8"))
-    pairs = list(zip(exact, rounded, strict=True))
-    return Lines(
-        kind=tasks[0].kind,
-        lines=len(tasks),
-        both=pairs.count((True, True)),
-        fp32=pairs.count((True, False)),
-        int8=pairs.count((False, True)),
-    )
+    exact = await met(ModelOptions(model, device="cpu", quantize="none"))
+    found = []
+    for name in FORMATS:
+        pairs = list(zip(exact, await met(ModelOptions(model, device="cpu", quantize=name)), strict=True))
+        found.append(
+            Lines(
+                format=name,
+                kind=tasks[0].kind,
+                lines=len(tasks),
+                both=pairs.count((True, True)),
+                fp32=pairs.count((True, False)),
+                quantized=pairs.count((False, True)),
+            )
+        )
+    return found
 
 
-def table_of(loss: Loss, lines: list[Lines]) -> Table:
-    table = Table("", "fp32", "int8", "difference", box=None)
-    table.add_row(
-        *(f"loss, nats, {loss.tokens:,} tokens", f"{loss.fp32:.4f}", f"{loss.int8:.4f}"),
-        f"{loss.difference:+.2%} ± {loss.error:.2%}",
-    )
-    for found in lines:
-        exact, rounded = found.both + found.fp32, found.both + found.int8
+def table_of(losses: list[Loss], lines: list[Lines]) -> Table:
+    table = Table("", "", "fp32", "quantised", "difference", box=None)
+    for loss in losses:
         table.add_row(
-            *(f"{found.kind}, exact, of {found.lines:,}", f"{exact / found.lines:.1%}"),
-            f"{rounded / found.lines:.1%}",
-            f"+{found.int8} −{found.fp32}, p {chance(found.fp32, found.int8):.2f}",
+            *(loss.format, f"loss, nats, {loss.tokens:,} tokens"),
+            *(f"{loss.fp32:.4f}", f"{loss.quantized:.4f}", f"{loss.difference:+.2%} ± {loss.error:.2%}"),
+        )
+    for found in lines:
+        exact, rounded = found.both + found.fp32, found.both + found.quantized
+        table.add_row(
+            *(found.format, f"{found.kind}, exact, of {found.lines:,}"),
+            *(f"{exact / found.lines:.1%}", f"{rounded / found.lines:.1%}"),
+            f"+{found.quantized} −{found.fp32}, p {chance(found.fp32, found.quantized):.2f}",
         )
     return table
 
@@ -204,15 +221,18 @@ def main() -> int:
         path = resolve(options.model)
         loss = measure_loss(path, files, options.windows, options.seed)
         lines = [
-            asyncio.run(measure_lines(options.model, tasks_of(files, kind, options.lines, options.seed)))
+            found
             for kind in (LINES if options.lines else ())
+            for found in asyncio.run(
+                measure_lines(options.model, tasks_of(files, kind, options.lines, options.seed))
+            )
         ]
     except (FileNotFoundError, BackendError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"int8_quality: {error}", markup=False)
+        Console(stderr=True, soft_wrap=True).print(f"quantization_quality: {error}", markup=False)
         return 2
     Console().print(table_of(loss, lines))
     if options.json:
-        figures = {"loss": asdict(loss), "lines": [asdict(each) for each in lines]}
+        figures = {"loss": [asdict(each) for each in loss], "lines": [asdict(each) for each in lines]}
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 0
 
