@@ -119,6 +119,8 @@ class NativeDecoder:
         status = self._library.fimble_forward(
             self._handle, ids, count, start, blocks, cache.block_count, every, output.ctypes.data
         )
+        if status != 0:
+            cache.rewind(start)  # gives the new blocks back
         if status == -2:
             raise OutOfMemory("there is not enough memory: use a smaller model")
         assert status == 0, f"{count} tokens at {start} are out of range"
