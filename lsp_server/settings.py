@@ -43,14 +43,19 @@ class Settings:
         return ModelOptions(self.model, self.device, self.dtype, self.quantize, self.memory_mb)
 
 
+SECTION: Final = "fimble"
+"""The section of an editor's configuration."""
+
 LEAST_MEMORY_MB: Final = 64
 """The smallest `memory_mb`."""
 
 
 def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[str]]:
     """`defaults` overridden by an editor's `options`, and one line for each mistake in them."""
-    if options is None:
+    if options is None or options in ([], "", False):  # empty tables of Lua and Vim script become lists
         return defaults, []
+    if isinstance(options, Mapping) and isinstance(options.get(SECTION), Mapping | list):
+        return read_settings(options[SECTION], defaults)
     if not isinstance(options, Mapping):
         return defaults, [f"the settings are {_shown(options)}, but must be an object"]
     known = {_camel(name): name for name in _RULES}

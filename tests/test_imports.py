@@ -23,8 +23,8 @@ LSP_SERVER = """
     server      protocol completion context statistics document settings model_facts
     completion  protocol context statistics trimming document settings
     statistics
-    protocol    document
-    context     document languages
+    protocol    document uris
+    context     document languages uris
     trimming    languages
     files
     isolation
@@ -32,6 +32,7 @@ LSP_SERVER = """
     document
     languages
     settings
+    uris
 """
 MODEL_RUNTIME = """
     backend       models engine

@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from lsp_server.context.definitions import defined_name, definition_length, words
 from lsp_server.context.exclusions import is_excluded
 from lsp_server.context.ring import CHUNK_LINES, EXCERPT_LINES, Chunk, Excerpt, Ring
 from lsp_server.document import Document, Position, Range
 from lsp_server.languages import family_of, language_of
+from lsp_server.uris import path_of
 from model_runtime.api import Snippet
 
 MOVED_LINES: Final = 32
@@ -158,7 +158,7 @@ class Context:
     """
 
     def __init__(self, roots: Sequence[str] = ()) -> None:
-        self._roots = tuple(_path(root).rstrip("/") + "/" for root in roots)
+        self._roots = tuple(path_of(root).rstrip("/") + "/" for root in roots)
         self._open: dict[str, _Open] = {}  # the most recently used one is last
         self._ring = Ring()
         self._choice: _Choice | None = None
@@ -293,7 +293,7 @@ class Context:
 
     def _shown_path(self, uri: str) -> str:
         """A document's path relative to its workspace folder, or its last three parts."""
-        path = _path(uri)
+        path = path_of(uri)
         for root in self._roots:
             if path.startswith(root):
                 return path[len(root) :]
@@ -327,9 +327,5 @@ def _family(document: Document) -> str:
     """The language family of a document; code is shown within a family only."""
     if document.language:
         return family_of(document.language)
-    path = _path(document.uri)
+    path = path_of(document.uri)
     return family_of(language_of(path)) or PurePosixPath(path).suffix.lower()
-
-
-def _path(uri: str) -> str:
-    return unquote(urlsplit(uri).path)

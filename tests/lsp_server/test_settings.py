@@ -26,8 +26,15 @@ def test_another_limit_of_memory_is_another_way_to_open_the_model() -> None:
     assert read_settings({"memoryMb": None}, settings)[0] == Settings(model="/m")
 
 
-def test_no_options_are_the_defaults() -> None:
-    assert read_settings(None, Settings(top_k=4)) == (Settings(top_k=4), [])
+@pytest.mark.parametrize("options", [None, [], "", False, {"fimble": []}, {"fimble": {}}])
+def test_no_options_are_the_defaults_however_an_editor_spells_them(options: object) -> None:
+    assert read_settings(options, Settings(top_k=4)) == (Settings(top_k=4), [])
+
+
+def test_the_options_may_be_the_whole_section() -> None:
+    options = {"fimble": {"topK": 7, "topP": "?"}}
+    settings, mistakes = read_settings(options, Settings())
+    assert (settings, len(mistakes)) == (Settings(top_k=7), 1)
 
 
 @pytest.mark.parametrize(
