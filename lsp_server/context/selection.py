@@ -143,12 +143,17 @@ class _Open:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The snippets for a cursor at `line` of the document `uri`; `sources` are their documents' URIs."""
+    """The snippets for a cursor at `line` of the document `uri`, made of excerpts."""
 
     uri: str
     line: int
     snippets: tuple[Snippet, ...]
-    sources: frozenset[str]
+    excerpts: tuple[Excerpt, ...]
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The URIs of the excerpts' documents."""
+        return frozenset(excerpt.uri for excerpt in self.excerpts)
 
 
 class Context:
@@ -183,6 +188,11 @@ class Context:
         if opened is None:
             return
         before, after = opened.count, document.line_count
+        if self._choice is not None and document.uri in self._choice.sources:
+            text = document.text
+            own = (excerpt for excerpt in self._choice.excerpts if excerpt.uri == document.uri)
+            if not all(excerpt.is_in(text) for excerpt in own):
+                self._choice = None
         if where is None:
             opened.replaced()
             self._visit(opened, min(opened.cursor, after - 1))
@@ -223,12 +233,12 @@ class Context:
         choice = self._choice
         if choice is None or choice.uri != document.uri or abs(line - choice.line) > BLOCK_LINES:
             old = choice.snippets if choice is not None and choice.uri == document.uri else ()
-            excerpts = self._choose(document, line)
+            excerpts = tuple(self._choose(document, line))
             new = tuple(Snippet(excerpt.path, excerpt.text) for excerpt in excerpts)
-            if old and set(new) <= set(old):  # the old ones are in the KV cache
-                choice = _Choice(document.uri, line, old, choice.sources if choice else frozenset())
+            if choice is not None and old and set(new) <= set(old):  # the old ones are in the KV cache
+                choice = _Choice(document.uri, line, old, choice.excerpts)
             else:
-                choice = _Choice(document.uri, line, new, frozenset(excerpt.uri for excerpt in excerpts))
+                choice = _Choice(document.uri, line, new, excerpts)
             self._choice = choice
         return choice.snippets
 
@@ -278,9 +288,10 @@ class Context:
         """Excerpts in related languages, newest first, each with a bonus to its score."""
         family = _family(document)
         related = {uri: one for uri, one in reversed(self._open.items()) if one.family == family}
+        texts = {chunk.uri: related[chunk.uri].document.text for chunk in self._ring if chunk.uri in related}
         for chunk in self._ring:
-            if chunk.uri in related:
-                yield from ((excerpt, 0.0) for excerpt in chunk.excerpts)
+            text = texts.get(chunk.uri, "")
+            yield from ((excerpt, 0.0) for excerpt in chunk.excerpts if excerpt.is_in(text))
         related.pop(document.uri, None)
         others = list(related.values())
         for one in others:
