@@ -16,6 +16,21 @@ from model_runtime.api import Device, Dtype, ModelOptions, Quantize
 
 
 @dataclass(frozen=True)
+class LanguageSwitches:
+    """Which languages get completions: pairs of an editor's name of a language, and whether it does.
+
+    `*` stands for all languages that are not named.
+    """
+
+    switches: tuple[tuple[str, bool], ...] = ()
+
+    def allow(self, language: str) -> bool:
+        """Whether documents in a language get completions."""
+        found = dict(self.switches)
+        return found.get(language, found.get("*", True))
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings, as `_RULES` describes them.
 
@@ -35,6 +50,7 @@ class Settings:
     top_k: int = 0
     top_p: float = 1.0
     multiline: bool = True
+    languages: LanguageSwitches = LanguageSwitches()
     metrics: bool = True
 
     @property
@@ -66,7 +82,7 @@ def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[s
         if rule is None:
             mistakes.append(f"there is no setting `{key}`{_hint(key, list(known))}")
         elif rule.accepts(value):
-            values[known[key]] = value
+            values[known[key]] = rule.read(value)
         else:
             mistakes.append(f"the setting `{key}` is {_shown(value)}, but must be {rule.words}")
     return replace(defaults, **values), mistakes
@@ -83,19 +99,23 @@ def settings_schema() -> dict[str, dict[str, object]]:
     The settings pages of editor clients and the documentation are made from it.
     """
     return {
-        _camel(name): {**rule.schema, "default": getattr(Settings, name), "description": rule.description}
+        _camel(name): {"default": getattr(Settings, name), **rule.schema, "description": rule.description}
         for name, rule in _RULES.items()
     }
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """How a value is checked, what it must be in words and as a JSON schema, and the description."""
+    """How a value is checked, what it must be in words and as a JSON schema, and the description.
+
+    `read` turns a value that is accepted into that of `Settings`.
+    """
 
     accepts: Callable[[Any], bool]
     words: str
     schema: Mapping[str, object]
     description: str
+    read: Callable[[Any], Any] = lambda value: value
 
 
 def _one_of(kind: Any, description: str) -> _Rule:
@@ -180,6 +200,17 @@ _RULES: Final[Mapping[str, _Rule]] = {
         "sample from the most likely tokens with this total probability; 1 is off",
     ),
     "multiline": _switch("whether completions may have several lines"),
+    "languages": _Rule(
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(isinstance(key, str) and isinstance(on, bool) for key, on in value.items())
+        ),
+        'an object of languages and true or false, such as {"markdown": false}',
+        {"type": "object", "additionalProperties": {"type": "boolean"}, "default": {}},
+        "the languages that get completions, by the editor's names for them: "
+        '`{"markdown": false}` is all but one, `{"*": false, "python": true}` that one alone',
+        lambda value: LanguageSwitches(tuple(value.items())),
+    ),
     "metrics": _switch(
         "whether to count completions for `fimble stats`; counts stay on this machine and hold neither code "
         "nor file names"

@@ -31,6 +31,16 @@ def test_no_options_are_the_defaults_however_an_editor_spells_them(options: obje
     assert read_settings(options, Settings(top_k=4)) == (Settings(top_k=4), [])
 
 
+def test_languages_are_switched_one_by_one_or_all_but_some() -> None:
+    settings, mistakes = read_settings({"languages": {"markdown": False}}, Settings())
+    assert mistakes == []
+    assert [settings.languages.allow(name) for name in ("markdown", "python", "")] == [False, True, True]
+    settings, _ = read_settings({"languages": {"*": False, "python": True}}, Settings())
+    assert [settings.languages.allow(name) for name in ("markdown", "python", "")] == [False, True, False]
+    settings, mistakes = read_settings({"languages": {"python": "no"}}, Settings())
+    assert (settings, len(mistakes)) == (Settings(), 1)
+
+
 def test_the_options_may_be_the_whole_section() -> None:
     options = {"fimble": {"topK": 7, "topP": "?"}}
     settings, mistakes = read_settings(options, Settings())
@@ -83,14 +93,8 @@ def test_settings_that_are_no_object_are_a_mistake() -> None:
 
 
 def test_every_setting_accepts_its_own_default() -> None:
-    words = {
-        "memory_mb": "memoryMb",
-        "max_tokens": "maxTokens",
-        "latency_budget_ms": "latencyBudgetMs",
-        "top_k": "topK",
-        "top_p": "topP",
-    }
-    defaults = {words.get(field.name, field.name): field.default for field in fields(Settings)}
+    defaults = {name: schema["default"] for name, schema in settings_schema().items()}
+    assert len(defaults) == len(fields(Settings))
     assert read_settings(defaults, Settings()) == (Settings(), [])
 
 
@@ -110,7 +114,7 @@ def test_an_editor_s_settings_page_can_be_made_of_what_we_say_of_each_setting() 
 @pytest.mark.parametrize("name", setting_names())
 def test_a_value_that_the_schema_turns_down_is_turned_down_by_the_server_too(name: str) -> None:
     schema = settings_schema()[name]
-    wrong: list[object] = [{}, *(["neither"] if "enum" in schema else [])]
+    wrong: list[object] = [{"neither": 3}, *(["neither"] if "enum" in schema else [])]
     for limit, step in {"minimum": -1, "exclusiveMinimum": 0, "maximum": 1}.items():
         if limit in schema:
             wrong.append(schema[limit] + step)  # type: ignore[operator]

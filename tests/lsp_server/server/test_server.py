@@ -80,6 +80,16 @@ async def test_a_completion_is_one_item_at_the_cursor() -> None:
     assert item["command"]["command"] == "fimble.accept"
 
 
+async def test_a_language_that_is_switched_off_gets_nothing_until_it_is_switched_on() -> None:
+    async with EditorAndServer(FakeBackend("a + b")) as editor:
+        await editor.start(initializationOptions={"languages": {"python": False}})
+        editor.open("return \n")
+        assert (await editor.request(INLINE, at(0, 7)))["items"] == []
+        settings = {"settings": {"fimble": {"languages": {"markdown": False}}}}
+        editor.notify("workspace/didChangeConfiguration", settings)
+        assert (await editor.request(INLINE, at(0, 7)))["items"]
+
+
 async def test_an_item_replaces_the_word_being_typed_where_nothing_follows_it() -> None:
     async with EditorAndServer(FakeBackend("urn x")) as editor:
         await editor.start(capabilities={"general": {"positionEncodings": ["utf-16"]}})
