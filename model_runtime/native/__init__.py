@@ -2,7 +2,7 @@
 
 from model_runtime.native.blocks import BlockPool
 from model_runtime.native.cache import NativeCache
-from model_runtime.native.decoder import AnyDecoder, NativeDecoder, NativeWeight
+from model_runtime.native.decoder import NativeDecoder, NativeWeight
 from model_runtime.native.library import GROUP, kernels, native_problem
 from model_runtime.native.matrices import (
     Bits,
@@ -16,7 +16,6 @@ from model_runtime.native.matrices import (
 
 __all__ = [
     "GROUP",
-    "AnyDecoder",
     "Bits",
     "BlockPool",
     "GroupedMatrix",
