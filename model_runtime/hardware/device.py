@@ -22,7 +22,7 @@ CUDA_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 """Part of NVIDIA's driver: without it, torch finds no GPU of theirs."""
 
 AMD_DRIVER = Path("/dev/kfd")
-"""What ROCm, and so torch, reaches AMD's GPUs through; torch is made for it on Linux alone."""
+"""What ROCm, and so torch, reaches AMD's GPUs through, except on Windows."""
 
 
 def resolve_device(asked: Device) -> str:
@@ -52,10 +52,27 @@ def may_have_gpu() -> bool:
     """Whether there may be a GPU that torch can use, which only torch can tell for sure."""
     if sys.platform == "darwin":
         return True
+    build = _torch_build()
+    if build in (None, "cpu"):
+        return False
+    return "rocm" in build or AMD_DRIVER.exists() or _has_cuda_driver()
+
+
+def _torch_build() -> str | None:
+    """What torch was built for, such as "cu130", if its version says so; None if it is not installed."""
+    from importlib import metadata  # imported here, since it is slow
+
+    try:
+        return metadata.version("torch").partition("+")[2]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _has_cuda_driver() -> bool:
     try:
         ctypes.CDLL(CUDA_DRIVER)
     except OSError:
-        return AMD_DRIVER.exists()
+        return False
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -81,13 +82,34 @@ def test_torch_is_needed_for_floats_and_other_devices(
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac always has a GPU")
-def test_without_a_driver_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("version", "driver", "expected"),
+    [
+        ("2.9.0", False, False),
+        ("2.9.0", True, True),
+        ("2.9.0+cu130", True, True),
+        ("2.9.0+cpu", True, False),
+        ("2.9.0+rocm6.4", False, True),
+    ],
+)
+def test_a_gpu_takes_a_driver_and_a_torch_that_was_built_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, driver: bool, expected: bool
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
     monkeypatch.setattr("model_runtime.hardware.device.CUDA_DRIVER", "libnothing.so.1")
     monkeypatch.setattr("model_runtime.hardware.device.AMD_DRIVER", tmp_path / "kfd")
-    assert not may_have_gpu()
-    assert resolve_device("auto") == "cpu"
-    (tmp_path / "kfd").touch()
-    assert may_have_gpu()
+    if driver:
+        (tmp_path / "kfd").touch()
+    assert may_have_gpu() == expected
+    assert expected or resolve_device("auto") == "cpu"
+
+
+def test_without_torch_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert may_have_gpu() == (sys.platform == "darwin")
 
 
 def test_a_gpu_that_torch_knows_of_is_never_overlooked() -> None:
