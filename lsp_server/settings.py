@@ -19,14 +19,16 @@ from model_runtime.api import Device, Dtype, ModelOptions, Quantize
 class Settings:
     """The settings, as `_RULES` describes them.
 
-    `model` None is the default model. `latency_budget_ms` counts from when the model is loaded. `temperature`
-    0 is greedy decoding, which ignores `top_k` and `top_p`.
+    `model` None is the default model, `memory_mb` None is chosen when it is loaded. `latency_budget_ms`
+    counts from when the model is loaded. `temperature` 0 is greedy decoding, which ignores `top_k` and
+    `top_p`.
     """
 
     model: str | None = None
     device: Device = "auto"
     dtype: Dtype = "auto"
     quantize: Quantize = "auto"
+    memory_mb: int | None = None
     max_tokens: int = 64
     latency_budget_ms: float | None = 150
     temperature: float = 0.0
@@ -38,13 +40,22 @@ class Settings:
     @property
     def model_options(self) -> ModelOptions:
         """Which model to open, and where it runs."""
-        return ModelOptions(self.model, self.device, self.dtype, self.quantize)
+        return ModelOptions(self.model, self.device, self.dtype, self.quantize, self.memory_mb)
+
+
+SECTION: Final = "fimble"
+"""The section of an editor's configuration."""
+
+LEAST_MEMORY_MB: Final = 64
+"""The smallest `memory_mb`."""
 
 
 def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[str]]:
     """`defaults` overridden by an editor's `options`, and one line for each mistake in them."""
-    if options is None:
+    if options is None or options in ([], "", False):  # empty tables of Lua and Vim script become lists
         return defaults, []
+    if isinstance(options, Mapping) and isinstance(options.get(SECTION), Mapping | list):
+        return read_settings(options[SECTION], defaults)
     if not isinstance(options, Mapping):
         return defaults, [f"the settings are {_shown(options)}, but must be an object"]
     known = {_camel(name): name for name in _RULES}
@@ -126,8 +137,16 @@ _RULES: Final[Mapping[str, _Rule]] = {
     ),
     "quantize": _one_of(
         Quantize,
-        'weight quantization: `"none"` or `"int8"`; `"auto"` is int8 on x86 CPUs unless `dtype` is set. int8 '
-        "takes a quarter of the memory and is faster for all but tiny models",
+        'weight quantization: `"none"`, `"int8"` or, on CPUs, `"int4"`; `"auto"` is int8 on CPUs with the '
+        "native engine unless `dtype` is set. int8 takes a quarter of the memory, int4 down to a sixth; "
+        "what a checkpoint has in fewer bits stays as it is",
+    ),
+    "memory_mb": _Rule(
+        lambda value: value is None or (_is_count(value) and value >= LEAST_MEMORY_MB),
+        f"a whole number of megabytes, at least {LEAST_MEMORY_MB}, or null for a quarter of the free memory",
+        {"type": ["integer", "null"], "minimum": LEAST_MEMORY_MB},
+        "the most memory, in MB, that the native engine takes for what it has computed of open files (the KV "
+        "cache), besides the weights; `null` is a quarter of what is free when the model is loaded",
     ),
     "max_tokens": _Rule(
         lambda value: _is_count(value) and value > 0,

@@ -17,6 +17,7 @@ from model_runtime.api import (
     CompletionRequest,
     CorruptCheckpoint,
     LoadProgress,
+    MemoryUse,
     ModelInfo,
     ModelOptions,
     OutOfMemory,
@@ -33,7 +34,14 @@ from model_runtime.decoding import (
 )
 from model_runtime.engine.last_completions import LastCompletions
 from model_runtime.engine.planning import CHUNK_SECONDS, Plan, Planner
-from model_runtime.engine.slots import MEMORY_SHARE, Choice, Slots, capacity_and_count, pooled_capacity
+from model_runtime.engine.slots import (
+    MEMORY_SHARE,
+    Choice,
+    Slots,
+    capacity_and_count,
+    layer_token_bytes,
+    pooled_capacity,
+)
 from model_runtime.engine.timed_decoder import Clock, DeadlineReached, TimedDecoder
 from model_runtime.hardware import (
     MIN_PREFILL_ROWS,
@@ -49,7 +57,7 @@ from model_runtime.hardware import (
     resolve_matrix_format,
 )
 from model_runtime.models import DEFAULT_NAME, resolve
-from model_runtime.native import NativeDecoder
+from model_runtime.native import NativeDecoder, native_problem
 from model_runtime.prompting import Healer, Prompt, Sentinels, find_sentinels, lay_out
 from model_runtime.tokenization import IncrementalDecoder, Tokenizer
 
@@ -158,6 +166,9 @@ class Engine:
             device=devices_name(list(map(str, self.decoder.devices))),
             dtype=model.quantized or dtype,
             fill_in_the_middle=self._sentinels is not None,
+            engine=f"native ({self.decoder.kernels})" if isinstance(self.decoder, NativeDecoder) else "torch",
+            native_problem=native_problem() if device == "cpu" else None,
+            memory=self._memory_use(),
         )
 
     @property
@@ -180,6 +191,16 @@ class Engine:
             max_tokens=CACHE_TOKENS,
             max_slots=self._options.slots,
         )
+
+    def _memory_use(self) -> MemoryUse:
+        decoder, tokens = self.decoder, self._slots.limit * self._capacity
+        if isinstance(decoder, NativeDecoder):
+            tokens = min(tokens, decoder.pool.tokens)
+            return MemoryUse(decoder.weight_bytes, decoder.pool.bytes_for(tokens), tokens)
+        cache_bytes = (
+            tokens * decoder.config.layers * layer_token_bytes(decoder.config, decoder.dtype.itemsize)
+        )
+        return MemoryUse(decoder.weight_bytes, cache_bytes, tokens)
 
     def complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
         """Answer a request step by step.

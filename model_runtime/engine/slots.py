@@ -190,6 +190,11 @@ def _try_copy(cache: CachedSequence, source: CachedSequence, length: int) -> boo
     return True
 
 
+def layer_token_bytes(config: DecoderConfig, number_bytes: int) -> int:
+    """The bytes of a token's keys and values in one layer."""
+    return 2 * config.kv_heads * config.head_dim * number_bytes
+
+
 def capacity_and_count(
     devices: Sequence[str],
     config: DecoderConfig,
@@ -209,7 +214,7 @@ def capacity_and_count(
         max_tokens: the largest capacity.
         max_slots: the largest number of slots.
     """
-    token_bytes = 2 * config.kv_heads * config.head_dim * number_bytes  # in each layer
+    token_bytes = layer_token_bytes(config, number_bytes)
     room = min(
         int(free(device) * (GPU_MEMORY_SHARE if device.startswith("cuda") else MEMORY_SHARE))
         // (layers * token_bytes)

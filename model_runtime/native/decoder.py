@@ -19,6 +19,7 @@ from model_runtime.native.library import (
     WeightsStruct,
     library,
 )
+from model_runtime.native.library import kernels as fastest_kernels
 from model_runtime.native.matrices import Floats, GroupedMatrix
 
 NativeWeight = GroupedMatrix | Floats
@@ -64,12 +65,14 @@ class NativeDecoder:
         self.config = config
         self.devices = ["cpu"] * config.layers
         self.parameters = sum(_count(weight) for weight in weights.values())
+        self.weight_bytes = sum(weight.nbytes for weight in weights.values())
         lookup = {"positions.weight"} if config.tied_head else {"positions.weight", "embedding.weight"}
         self.step_bytes = sum(weight.nbytes for name, weight in weights.items() if name not in lookup)
         self.weights = dict(weights)  # the library refers to their memory
         self._library = library()
         opened = self._library.fimble_open(_config(config), _weights(config, weights), kernels.encode())
         assert opened, f"kernels {kernels!r} cannot run here, or the weights do not fit the configuration"
+        self.kernels = kernels or fastest_kernels()[0]
         self._handle: int | None = opened
         self.pool = BlockPool(self._library.fimble_block_bytes(opened), NO_LIMIT)
 
@@ -107,6 +110,8 @@ class NativeDecoder:
         status = self._library.fimble_forward(
             self._handle, ids, count, start, blocks, cache.block_count, every, output.ctypes.data
         )
+        if status != 0:
+            cache.rewind(start)  # gives the new blocks back
         if status == -2:
             raise OutOfMemory("there is not enough memory: use a smaller model")
         assert status == 0, f"{count} tokens at {start} are out of range"

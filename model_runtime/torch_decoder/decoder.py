@@ -83,6 +83,7 @@ class Decoder:
         assert found == weight_shapes(config), "the loader provides exactly these weights"
         self.config = config
         self.parameters = sum(tensor.numel() for tensor in weights.values())
+        self.weight_bytes = sum(tensor.nbytes for tensor in weights.values())
         self.step_bytes = sum(weights[name].nbytes for name in weights if _read_whole(config, name))
         self.dtype = _tensor(weights, "final_norm.weight").dtype
         self._embedding = weights["embedding.weight"]

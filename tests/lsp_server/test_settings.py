@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from lsp_server.settings import Settings, read_settings, setting_names, settings_schema
+from model_runtime.api import ModelOptions
 
 
 def test_what_an_editor_sets_takes_the_place_of_the_defaults() -> None:
@@ -18,8 +19,22 @@ def test_what_an_editor_sets_takes_the_place_of_the_defaults() -> None:
     assert mistakes == []
 
 
-def test_no_options_are_the_defaults() -> None:
-    assert read_settings(None, Settings(top_k=4)) == (Settings(top_k=4), [])
+def test_another_limit_of_memory_is_another_way_to_open_the_model() -> None:
+    settings, mistakes = read_settings({"memoryMb": 64}, Settings(model="/m"))
+    assert (settings.model_options, mistakes) == (ModelOptions("/m", memory_mb=64), [])
+    assert settings.model_options != Settings(model="/m").model_options
+    assert read_settings({"memoryMb": None}, settings)[0] == Settings(model="/m")
+
+
+@pytest.mark.parametrize("options", [None, [], "", False, {"fimble": []}, {"fimble": {}}])
+def test_no_options_are_the_defaults_however_an_editor_spells_them(options: object) -> None:
+    assert read_settings(options, Settings(top_k=4)) == (Settings(top_k=4), [])
+
+
+def test_the_options_may_be_the_whole_section() -> None:
+    options = {"fimble": {"topK": 7, "topP": "?"}}
+    settings, mistakes = read_settings(options, Settings())
+    assert (settings, len(mistakes)) == (Settings(top_k=7), 1)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +57,10 @@ def test_an_unknown_setting_that_is_like_none_names_all_there_are() -> None:
         ("maxTokens", 0, "a whole number, at least 1"),
         ("maxTokens", True, "a whole number, at least 1"),
         ("maxTokens", "9", "a whole number, at least 1"),
+        ("memoryMb", 63, "a whole number of megabytes, at least 64, or null"),
+        ("memoryMb", True, "a whole number of megabytes, at least 64, or null"),
+        ("memoryMb", 512.5, "a whole number of megabytes, at least 64, or null"),
+        ("quantize", "int5", 'one of "auto", "none", "int8", "int4"'),
         ("latencyBudgetMs", 0, "a number of milliseconds above 0"),
         ("temperature", -1, "a number, at least 0"),
         ("topK", 1.5, "a whole number, at least 0"),
@@ -65,6 +84,7 @@ def test_settings_that_are_no_object_are_a_mistake() -> None:
 
 def test_every_setting_accepts_its_own_default() -> None:
     words = {
+        "memory_mb": "memoryMb",
         "max_tokens": "maxTokens",
         "latency_budget_ms": "latencyBudgetMs",
         "top_k": "topK",

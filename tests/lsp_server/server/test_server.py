@@ -601,6 +601,16 @@ async def test_a_model_that_is_set_anew_takes_the_place_of_this_one() -> None:
     assert [options.model for options in both.backends.released] == ["/one", "/two"]
 
 
+async def test_a_changed_limit_of_memory_opens_the_model_again() -> None:
+    both = EditorAndServer(FakeBackend("a"))
+    async with both as editor:
+        await editor.start(initializationOptions={"model": "/one"})
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"memoryMb": 512}}})
+        await editor.error("no/such/method")
+    assert [options.memory_mb for options in both.backends.got] == [None, 512]
+    assert [options.memory_mb for options in both.backends.released] == [None, 512]
+
+
 async def test_a_model_that_is_set_anew_is_loaded_before_the_next_key() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
@@ -623,7 +633,9 @@ async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
         told = await editor.seen("fimble/status", 4)
     assert [one["state"] for one in told] == ["loading", "ready", "generating", "ready"]
     assert (told[0]["share"], told[0]["message"]) == (0.5, "half")
-    assert told[-1] == {"state": "ready", "enabled": True, "model": "fake"}
+    detail = "native (avx2), int8: 40 MB, KV cache up to 512 MB"
+    assert told[-1] == {"state": "ready", "enabled": True, "model": "fake", "detail": detail}
+    assert told[-2]["detail"] == detail
 
 
 async def test_a_model_that_is_ready_is_not_told_to_be_loading() -> None:
