@@ -1,4 +1,4 @@
-"""Rooms have one door, imports point one way, and the language server starts without torch."""
+"""Rooms have one door, imports point one way, and torch is imported only by what needs it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ MODEL_RUNTIME = """
     tokenization
     hardware      decoding native
     models        folders native
-    checkpoints   decoding native
+    checkpoints   decoding native torch_decoder
     native        decoding
+    torch_decoder decoding
     decoding
     folders
     api
@@ -141,6 +142,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     ("module", "avoided"),
     [
         ("model_runtime.backend", (*HEAVY, LSP_TYPES)),
+        ("model_runtime.engine", (*HEAVY, "accelerate")),
         ("model_runtime.models", (*HEAVY, "numpy")),
         ("lsp_server.cli", (*HEAVY, LSP_TYPES)),
         ("lsp_server.server", (*HEAVY, "lsp_server.completion", "sqlite3")),

@@ -38,8 +38,8 @@ CACHE_SHARE = 1 / 3
 """Elements of the KV cache in proportion to the parameters, where the shape is not known: what 4,096 tokens
 take at most in the known models of a billion parameters and more."""
 
-PROCESS_BYTES = 300 * 10**6
-"""What the server takes without a model."""
+PROCESS_BYTES: Mapping[Kind, int] = {"native": 150 * 10**6, "torch": 300 * 10**6, "gpu": 300 * 10**6}
+"""What the server takes without a model, with torch where that computes."""
 
 MAX_TOKEN_MS = 100.0
 """A model with slower tokens is not called fitting: a short line would take a second."""
@@ -103,7 +103,7 @@ def fit(shape: Shape, machine: Machine) -> Fit:
     weights = _weight_bytes(shape, machine.kind)
     if weights is None:
         return Fit(None, None, None)
-    needs = int(PROCESS_BYTES + weights + _cache_bytes(shape, weights, machine.kind))
+    needs = int(PROCESS_BYTES[machine.kind] + weights + _cache_bytes(shape, weights, machine.kind))
     speed = machine.bytes_per_second
     token_ms = None if speed is None else 1000 * weights / speed
     if needs > machine.free:

@@ -1,6 +1,6 @@
 """The native CPU engine: a decoder of quantised weights, computed by a library of ours in C++.
 
-Torch is imported with what needs it, not to find out whether there is a library.
+numpy is imported with what needs it, not to find out whether there is a library.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from model_runtime.native.library import GROUP, kernels, native_problem
 if TYPE_CHECKING:
     from model_runtime.native.blocks import BlockPool
     from model_runtime.native.cache import NativeCache
-    from model_runtime.native.decoder import AnyDecoder, NativeDecoder, NativeWeight
+    from model_runtime.native.decoder import NativeDecoder, NativeWeight
     from model_runtime.native.matrices import (
         Bits,
         GroupedMatrix,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GROUP",
-    "AnyDecoder",
     "Bits",
     "BlockPool",
     "GroupedMatrix",

@@ -32,7 +32,7 @@ SMALL = Shape(1_000_000_000, cache_values=2 * 24 * 128)
 def test_a_model_needs_its_weights_a_full_cache_and_the_process(
     kind: Kind, weights: float, value_bytes: int
 ) -> None:
-    needs = int(PROCESS_BYTES + weights + 2 * 24 * 128 * 4096 * value_bytes)
+    needs = int(PROCESS_BYTES[kind] + weights + 2 * 24 * 128 * 4096 * value_bytes)
     assert fit(SMALL, Machine(kind, needs, None)).obstacle is None
     found = fit(SMALL, Machine(kind, needs - 1, None))
     assert (found.needs, found.obstacle) == (needs, "memory")
@@ -40,12 +40,15 @@ def test_a_model_needs_its_weights_a_full_cache_and_the_process(
 
 def test_a_short_context_needs_a_small_cache() -> None:
     short = Shape(1_000_000, cache_values=1_000_000, context=100)
-    assert fit(short, Machine("native", GB, None)).needs == PROCESS_BYTES + 1_062_500 + 2 * 100 * 1_000_000
+    assert (
+        fit(short, Machine("native", GB, None)).needs
+        == PROCESS_BYTES["native"] + 1_062_500 + 2 * 100 * 1_000_000
+    )
 
 
 def test_a_gguf_file_is_taken_as_it_is_where_the_native_engine_computes() -> None:
     file = Shape(None, gguf_bytes=4 * GB, cache_values=0)
-    assert fit(file, Machine("native", 8 * GB, 80 * GB)).needs == PROCESS_BYTES + 4 * GB
+    assert fit(file, Machine("native", 8 * GB, 80 * GB)).needs == PROCESS_BYTES["native"] + 4 * GB
     assert fit(file, Machine("torch", 8 * GB, 80 * GB)).needs is None
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from model_runtime.decoding import Decoder, DecoderConfig, Rotary, weight_shapes
+from model_runtime.checkpoints import AnyDecoder
+from model_runtime.decoding import DecoderConfig, Logits, Rotary, as_logits, weight_shapes
 from model_runtime.native import (
-    AnyDecoder,
     Bits,
     GroupedMatrix,
     NativeDecoder,
@@ -20,6 +19,7 @@ from model_runtime.native import (
     pack,
     quantize_rows,
 )
+from model_runtime.torch_decoder import Decoder
 
 SMALL = DecoderConfig(
     vocab_size=100,
@@ -86,16 +86,16 @@ def some_tokens(config: DecoderConfig, count: int, seed: int = 0) -> list[int]:
     return tokens
 
 
-def all_logits(decoder: AnyDecoder, tokens: Sequence[int], widths: Sequence[int] = ()) -> Tensor:
+def all_logits(decoder: AnyDecoder, tokens: Sequence[int], widths: Sequence[int] = ()) -> Logits:
     """(tokens, vocab), computed so many tokens at a time, in turns; all at once by default."""
     cache, found, turn = decoder.new_cache(), [], 0
     while cache.length < len(tokens):
         width = widths[turn % len(widths)] if widths else len(tokens)
-        found.append(decoder.forward(tokens[cache.length : cache.length + width], cache, "all"))
+        found.append(as_logits(decoder.forward(tokens[cache.length : cache.length + width], cache, "all")))
         turn += 1
-    return torch.cat(found)
+    return np.concatenate(found)
 
 
-def error(found: Tensor, expected: Tensor) -> float:
+def error(found: Logits, expected: Logits) -> float:
     """The root mean square of the difference, relative to what is expected."""
-    return float((found - expected).norm() / expected.norm())
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))

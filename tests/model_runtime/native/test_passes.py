@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_runtime.api import OutOfMemory
-from model_runtime.decoding import Rotary
+from model_runtime.decoding import Logits, Rotary
 from model_runtime.native import NativeCache, NativeDecoder
 from model_runtime.native.library import library
 from tests.model_runtime.native.decoders import all_logits, open_small, some_tokens
@@ -41,7 +40,7 @@ def tokens(decoder: NativeDecoder) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def one_by_one(decoder: NativeDecoder, tokens: list[int]) -> torch.Tensor:
+def one_by_one(decoder: NativeDecoder, tokens: list[int]) -> Logits:
     return all_logits(decoder, tokens, [1])
 
 
@@ -50,44 +49,44 @@ def one_by_one(decoder: NativeDecoder, tokens: list[int]) -> torch.Tensor:
 def test_logits_do_not_depend_on_chunks_or_threads(
     decoder: NativeDecoder,
     tokens: list[int],
-    one_by_one: torch.Tensor,
+    one_by_one: Logits,
     widths: list[int],
     threads: int,
 ) -> None:
     decoder.set_threads(threads)
-    assert torch.equal(all_logits(decoder, tokens, widths), one_by_one)
+    assert np.array_equal(all_logits(decoder, tokens, widths), one_by_one)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_the_last_logits_are_the_last_of_all(
-    decoder: NativeDecoder, tokens: list[int], one_by_one: torch.Tensor, threads: int
+    decoder: NativeDecoder, tokens: list[int], one_by_one: Logits, threads: int
 ) -> None:
     decoder.set_threads(threads)
     for length in (1, 2, 5, 128, 129, 300):
         found = decoder.forward(tokens[:length], decoder.new_cache())
-        assert torch.equal(found, one_by_one[length - 1])
+        assert np.array_equal(found, one_by_one[length - 1])
 
 
 def test_the_number_of_threads_may_change_between_passes(
-    decoder: NativeDecoder, tokens: list[int], one_by_one: torch.Tensor
+    decoder: NativeDecoder, tokens: list[int], one_by_one: Logits
 ) -> None:
     cache = decoder.new_cache()
     for index, token in enumerate(tokens[:120]):
         decoder.set_threads((1, 3, 2, 5, 1, 4, 0, -1)[index % 8])
-        assert torch.equal(decoder.forward([token], cache), one_by_one[index])
+        assert np.array_equal(decoder.forward([token], cache), one_by_one[index])
 
 
 @settings(max_examples=15)
 @given(steps=st.lists(st.tuples(st.integers(0, 200), st.integers(1, 80)), min_size=1, max_size=6))
 def test_what_was_rewound_leaves_no_trace(
-    decoder: NativeDecoder, tokens: list[int], one_by_one: torch.Tensor, steps: list[tuple[int, int]]
+    decoder: NativeDecoder, tokens: list[int], one_by_one: Logits, steps: list[tuple[int, int]]
 ) -> None:
     cache, others = decoder.new_cache(), some_tokens(decoder.config, 300, seed=9)
     for kept, width in steps:
         kept = min(kept, cache.length)
         cache.rewind(kept)
         found = decoder.forward(tokens[kept : kept + width], cache, "all")
-        assert torch.equal(found, one_by_one[kept : kept + width])
+        assert np.array_equal(found, one_by_one[kept : kept + width])
         decoder.forward(others[:40], cache)
         cache.rewind(kept + width)
 
@@ -95,7 +94,7 @@ def test_what_was_rewound_leaves_no_trace(
 @settings(max_examples=15)
 @given(length=st.integers(0, 200), before=st.integers(0, 200))
 def test_a_copy_goes_on_like_its_original_and_apart_from_it(
-    decoder: NativeDecoder, tokens: list[int], one_by_one: torch.Tensor, length: int, before: int
+    decoder: NativeDecoder, tokens: list[int], one_by_one: Logits, length: int, before: int
 ) -> None:
     original, copy = decoder.new_cache(), decoder.new_cache(260)
     decoder.forward(tokens[:200], original)
@@ -105,21 +104,21 @@ def test_a_copy_goes_on_like_its_original_and_apart_from_it(
     assert copy.tokens == tuple(tokens[:length])
     decoder.forward(some_tokens(decoder.config, 50, seed=6), copy)
     found = decoder.forward(tokens[200:230], original, "all")
-    assert torch.equal(found, one_by_one[200:230])
+    assert np.array_equal(found, one_by_one[200:230])
     copy.rewind(length)
     found = decoder.forward(tokens[length : length + 30], copy, "all")
-    assert torch.equal(found, one_by_one[length : length + 30])
+    assert np.array_equal(found, one_by_one[length : length + 30])
 
 
 @pytest.mark.parametrize("capacity", [1, 63, 64, 65, 128, 150, 320])
 def test_a_cache_can_be_filled_to_its_capacity_and_no_further(
-    decoder: NativeDecoder, tokens: list[int], one_by_one: torch.Tensor, capacity: int
+    decoder: NativeDecoder, tokens: list[int], one_by_one: Logits, capacity: int
 ) -> None:
     cache = decoder.new_cache(capacity)
     if capacity > 1:
         decoder.forward(tokens[: capacity - 1], cache)
     last = decoder.forward(tokens[capacity - 1 : capacity], cache)
-    assert torch.equal(last, one_by_one[capacity - 1])
+    assert np.array_equal(last, one_by_one[capacity - 1])
     with pytest.raises(AssertionError, match="do not fit"):
         decoder.forward([1], cache)
     assert cache.length == capacity
@@ -162,12 +161,12 @@ def test_decoders_in_several_threads_of_python_give_what_each_gives_alone() -> N
     tokens = some_tokens(decoders[0].config, 150)
     alone = [all_logits(decoder, tokens) for decoder in decoders]
 
-    def often(decoder: NativeDecoder) -> list[torch.Tensor]:
+    def often(decoder: NativeDecoder) -> list[Logits]:
         return [all_logits(decoder, tokens, [width]) for width in (150, 7, 64, 1)]
 
     with ThreadPoolExecutor(len(decoders)) as pool:
         for expected, found in zip(alone, pool.map(often, decoders), strict=True):
-            assert all(torch.equal(logits, expected) for logits in found)
+            assert all(np.array_equal(logits, expected) for logits in found)
 
 
 @pytest.mark.skipif(not TASKS.is_dir(), reason="only Linux lists a process's threads")
@@ -205,5 +204,5 @@ def test_a_pass_without_memory_leaves_everything_as_it_was() -> None:
     assert copy_of(cache) == before
     assert cache.length == 2
     again = open_small(width=8, layers=1, heads=1, kv_heads=1, rotary=Rotary(12, 1e4), mlp_width=150_000)
-    assert torch.equal(decoder.forward(tokens[2:], cache), again.forward(tokens, again.new_cache()))
-    assert torch.equal(first, again.forward(tokens[:2], again.new_cache()))
+    assert np.array_equal(decoder.forward(tokens[2:], cache), again.forward(tokens, again.new_cache()))
+    assert np.array_equal(first, again.forward(tokens[:2], again.new_cache()))

@@ -18,10 +18,12 @@ from model_runtime.checkpoints import load
 from model_runtime.checkpoints.gguf.files import GgufFile
 from model_runtime.checkpoints.gguf.grouped import READERS, grouped_rows
 from model_runtime.checkpoints.gguf.tensors import QUANTISED
-from model_runtime.checkpoints.loading import ENDS, family_and_config
+from model_runtime.checkpoints.loading import family_and_config
+from model_runtime.checkpoints.reading import ENDS
 from model_runtime.checkpoints.weights import Weights
-from model_runtime.decoding import Decoder, weight_shapes
+from model_runtime.decoding import weight_shapes
 from model_runtime.native import GROUP, Bits, NativeDecoder, pack
+from model_runtime.torch_decoder import Decoder
 from tests.model_runtime.checkpoints.gguf.gguf_writing import (
     F32,
     add_metadata,
@@ -138,11 +140,11 @@ def small_blocks(kind: Kind, rows: int, width: int) -> Any:
 def restored(path: Path, bits: Bits) -> Decoder:
     """Torch's decoder of the weights that a file's groups stand for."""
     file = GgufFile(path)
-    weights = Weights(file, *family_and_config(file), dtype=torch.float32)
+    weights = Weights(file, *family_and_config(file))
     floats = {
         name: torch.from_numpy(weights.grouped(name, 8 if name in ENDS else bits).dequantized())
         if len(shape) == 2 and name != "positions.weight"
-        else weights[name]
+        else torch.from_numpy(weights.floats(name))
         for name, shape in weight_shapes(weights.config).items()
     }
     return Decoder(weights.config, floats)
@@ -167,15 +169,13 @@ def test_a_file_of_any_types_gives_the_logits_of_its_restored_weights(
     tmp_path: Path, architecture: str, kinds: tuple[Kind, ...], bits: Bits
 ) -> None:
     path = write_mixed(tmp_path / "model.gguf", architecture, kinds)
-    decoder = load(
-        path, device=torch.device("cpu"), dtype=torch.float32, matrices="int8" if bits == 8 else "int4"
-    ).decoder
+    decoder = load(path, device="cpu", dtype="fp32", matrices="int8" if bits == 8 else "int4").decoder
     assert isinstance(decoder, NativeDecoder)
     tokens = some_tokens(decoder.config, 40)
     found = all_logits(decoder, tokens)
     assert error(found, all_logits(restored(path, bits), tokens)) < 1e-3
     if bits == 8 and not {F32, Kind.F16, *K_QUANTS} & set(kinds):  # no weight was rounded
-        exact = load(path, device=torch.device("cpu"), dtype=torch.float32).decoder
+        exact = load(path, device="cpu", dtype="fp32").decoder
         assert error(found, all_logits(exact, tokens)) < 1e-3
 
 
@@ -184,7 +184,7 @@ def test_a_file_of_any_types_gives_the_logits_of_its_restored_weights(
 @pytest.mark.parametrize("kind", FOUR_BITS)
 def test_a_file_of_4_bits_stays_in_4_bits(tmp_path: Path, kind: Kind, matrices: Any) -> None:
     path = write_mixed(tmp_path / "model.gguf", "llama", [kind])
-    model = load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices)
+    model = load(path, device="cpu", dtype="fp32", matrices=matrices)
     assert model.quantized == "int4"
     elements = model.decoder.parameters - 384 * 256  # the embedding is not multiplied with
     assert model.decoder.step_bytes < 0.64 * elements

@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from model_runtime.decoding.config import DecoderConfig
+from model_runtime.decoding import DecoderConfig
 
 TILE = 64
 """Keys processed at a time."""

@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 
-from model_runtime.decoding.attention import (
+from model_runtime.torch_decoder.attention import (
     MAX_FOLDED_TOKENS,
     GroupedAttention,
     causal_mask,
     unfused_attention,
 )
-from tests.model_runtime.decoding.steps import CODEGEN
+from tests.model_runtime.torch_decoder.steps import CODEGEN
 
 
 def draw(*shape: int, seed: int) -> torch.Tensor:

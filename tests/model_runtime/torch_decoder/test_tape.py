@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.model_runtime.decoding.tape import Recorder
+from tests.model_runtime.torch_decoder.tape import Recorder
 
 
 def test_a_replay_reads_and_writes_at_the_addresses_of_the_recording() -> None:

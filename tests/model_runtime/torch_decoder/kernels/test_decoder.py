@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from model_runtime.decoding import Acceleration, Decoder, DecoderConfig
-from model_runtime.decoding.acceleration import acceleration
-from model_runtime.decoding.graphs import Capture
-from tests.model_runtime.decoding.kernels.device import DEVICE, DTYPES
-from tests.model_runtime.decoding.steps import (
+from model_runtime.decoding import DecoderConfig
+from model_runtime.torch_decoder import Acceleration, Decoder
+from model_runtime.torch_decoder.acceleration import acceleration
+from model_runtime.torch_decoder.graphs import Capture
+from tests.model_runtime.torch_decoder.kernels.device import DEVICE, DTYPES
+from tests.model_runtime.torch_decoder.steps import (
     CONFIGS,
     GPT_BIGCODE,
     LLAMA,
@@ -89,8 +90,8 @@ def test_a_cpu_and_apples_gpus_use_no_kernels_although_triton_is_installed(
 def test_a_decoder_on_the_cpu_does_not_even_import_triton() -> None:
     code = """
 import sys
-from model_runtime.decoding import Decoder
-from tests.model_runtime.decoding.steps import CODEGEN, random_weights, taken_through
+from model_runtime.torch_decoder import Decoder
+from tests.model_runtime.torch_decoder.steps import CODEGEN, random_weights, taken_through
 decoder = Decoder(CODEGEN, random_weights(CODEGEN, int8=True))
 taken_through(decoder, decoder.new_cache())
 print("triton" in sys.modules)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from model_runtime.decoding.layers import Linear, Projection
-
-MatrixFormat = Literal["float", "stored", "int8", "int4"]
-"""The format of a decoder's matrices: the activations' dtype, the checkpoint's, or at most so many bits."""
+from model_runtime.torch_decoder.layers import Linear, Projection
 
 BLOCK_ELEMENTS = 1 << 18
 """Elements of a weight that are quantised at a time, so that intermediates stay in the CPU's cache."""

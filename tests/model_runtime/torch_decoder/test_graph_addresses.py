@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from model_runtime.api import Dtype
-from model_runtime.decoding import Acceleration, Cache, Decoder, DecoderConfig
-from model_runtime.hardware.device import DTYPES
-from tests.model_runtime.decoding.steps import CODEGEN, CONFIGS, GPT_BIGCODE, plain, random_weights
-from tests.model_runtime.decoding.tape import Recorder, address
+from model_runtime.decoding import DecoderConfig
+from model_runtime.torch_decoder import DTYPES, Acceleration, Cache, Decoder
+from tests.model_runtime.torch_decoder.steps import CODEGEN, CONFIGS, GPT_BIGCODE, plain, random_weights
+from tests.model_runtime.torch_decoder.tape import Recorder, address
 
 WIDTHS, KEYS = (1, 2, 4, 8), (256, 512, 640)
 """What graphs are recorded for; 640 tokens are these decoders' whole context."""

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from model_runtime.decoding.cache import Cache
+from model_runtime.torch_decoder.cache import Cache
 
 log = logging.getLogger(__name__)
 

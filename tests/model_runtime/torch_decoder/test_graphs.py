@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_runtime.decoding import Acceleration, Cache, Decoder, DecoderConfig
-from model_runtime.decoding.acceleration import works
-from model_runtime.decoding.graphs import CudaCapture
-from tests.model_runtime.decoding.steps import (
+from model_runtime.decoding import DecoderConfig
+from model_runtime.torch_decoder import Acceleration, Cache, Decoder
+from model_runtime.torch_decoder.acceleration import works
+from model_runtime.torch_decoder.graphs import CudaCapture
+from tests.model_runtime.torch_decoder.steps import (
     CODEGEN,
     CONFIGS,
     GPT_BIGCODE,
@@ -26,7 +27,7 @@ from tests.model_runtime.decoding.steps import (
     random_weights,
     taken_through,
 )
-from tests.model_runtime.decoding.tape import Recorder
+from tests.model_runtime.torch_decoder.tape import Recorder
 
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 

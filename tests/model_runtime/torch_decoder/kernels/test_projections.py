@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from model_runtime.decoding import Activation, Int8Weight, quantize
-from model_runtime.decoding.layers import activation
-from model_runtime.decoding.projections import Projections
-from tests.model_runtime.decoding.kernels.device import DEVICE, assert_near, draw
-from tests.model_runtime.decoding.steps import CODEGEN, LLAMA, plain, random_weights
+from model_runtime.decoding import Activation
+from model_runtime.torch_decoder import Int8Weight, quantize
+from model_runtime.torch_decoder.layers import activation
+from model_runtime.torch_decoder.projections import Projections
+from tests.model_runtime.torch_decoder.kernels.device import DEVICE, assert_near, draw
+from tests.model_runtime.torch_decoder.steps import CODEGEN, LLAMA, plain, random_weights
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -20,7 +21,7 @@ formats = pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 
 
 def product(*arguments: Any) -> Any:
-    from model_runtime.decoding.triton_projections import TritonProjection
+    from model_runtime.torch_decoder.triton_projections import TritonProjection
 
     return TritonProjection(*arguments)
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from model_runtime.decoding import Acceleration, Decoder, DecoderConfig, weight_shapes
-from tests.model_runtime.decoding.steps import LLAMA
+from model_runtime.decoding import DecoderConfig, weight_shapes
+from model_runtime.torch_decoder import Acceleration, Decoder
+from tests.model_runtime.torch_decoder.steps import LLAMA
 
 CONFIG = replace(LLAMA, context_length=64, layers=4)
 LEARNED = replace(

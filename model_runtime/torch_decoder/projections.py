@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.int8 import Int8Weight, int8_linear
-from model_runtime.decoding.layers import MLP, Linear, Projection, ResidualProjection, activation
+from model_runtime.decoding import DecoderConfig
+from model_runtime.torch_decoder.int8 import Int8Weight, int8_linear
+from model_runtime.torch_decoder.layers import MLP, Linear, Projection, ResidualProjection, activation
 
 if TYPE_CHECKING:
-    from model_runtime.decoding.triton_projections import TritonProjection
+    from model_runtime.torch_decoder.triton_projections import TritonProjection
 
 Weight = Tensor | Int8Weight
 """A weight; only matrices can be other than a tensor."""
@@ -73,7 +73,9 @@ class Projections:
 
 
 def _triton(weight: Weight, bias: Tensor | None, config: DecoderConfig | None = None) -> TritonProjection:
-    from model_runtime.decoding.triton_projections import TritonProjection  # not available on every platform
+    from model_runtime.torch_decoder.triton_projections import (
+        TritonProjection,  # not available on every platform
+    )
 
     return TritonProjection(weight, bias, config)
 

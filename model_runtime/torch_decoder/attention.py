@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from model_runtime.decoding.cache import LayerView
-from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.layers import Projection, ResidualProjection
-from model_runtime.decoding.positions import Rotate
+from model_runtime.decoding import DecoderConfig
+from model_runtime.torch_decoder.cache import LayerView
+from model_runtime.torch_decoder.layers import Projection, ResidualProjection
+from model_runtime.torch_decoder.positions import Rotate
 
 MAX_FOLDED_TOKENS = 16
 """With up to so many tokens the query heads of a key head become rows of one product, so that each key is

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from model_runtime.decoding.graphs import CudaCapture
-from tests.model_runtime.decoding.kernels.device import DEVICE, DTYPES
-from tests.model_runtime.decoding.tape import Recorder, perform
+from model_runtime.torch_decoder.graphs import CudaCapture
+from tests.model_runtime.torch_decoder.kernels.device import DEVICE, DTYPES
+from tests.model_runtime.torch_decoder.tape import Recorder, perform
 
 
 @pytest.fixture(params=list(DTYPES.values()), ids=list(DTYPES))

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 
-from model_runtime.decoding.layers import GeluTanh
+from model_runtime.torch_decoder.layers import GeluTanh
 
 
 def test_gelu_is_torchs_from_one_end_of_floats_to_the_other() -> None:

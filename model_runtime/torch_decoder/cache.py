@@ -12,8 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.sequence import CachedSequence
+from model_runtime.decoding import CachedSequence, DecoderConfig
 
 
 class LayerView(NamedTuple):

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from model_runtime.decoding import DecoderConfig, Rotary
-from model_runtime.decoding.attention import StaticStep
-from model_runtime.decoding.positions import RotaryPositions
-from tests.model_runtime.decoding.kernels.device import DEVICE, assert_near, draw
-from tests.model_runtime.decoding.steps import GPT_BIGCODE
+from model_runtime.torch_decoder.attention import StaticStep
+from model_runtime.torch_decoder.positions import RotaryPositions
+from tests.model_runtime.torch_decoder.kernels.device import DEVICE, assert_near, draw
+from tests.model_runtime.torch_decoder.steps import GPT_BIGCODE
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -26,7 +26,7 @@ def shape(heads: int, kv_heads: int, head_dim: int, rotary: int = 0) -> DecoderC
 
 def compare(config: DecoderConfig, length: int, dtype: torch.dtype) -> None:
     """A step of `length` tokens, its output and what it leaves in the cache, on kernels and exactly."""
-    from model_runtime.decoding.triton_attention import TritonStep
+    from model_runtime.torch_decoder.triton_attention import TritonStep
 
     positions = torch.arange(START, START + length, device=DEVICE)
     rows = draw(length, config.heads + 2 * config.kv_heads, config.head_dim).to(dtype)
@@ -65,7 +65,7 @@ def test_any_number_of_heads_equals_exact_attention(config: DecoderConfig, dtype
 def test_attention_over_many_parts_equals_exact_attention(
     heads: int, kv_heads: int, head_dim: int, keys: int
 ) -> None:
-    from model_runtime.decoding.triton_attention import TritonStep
+    from model_runtime.torch_decoder.triton_attention import TritonStep
 
     config = replace(shape(heads, kv_heads, head_dim), context_length=keys)
     rows = draw(4, heads + 2 * kv_heads, head_dim)
@@ -78,7 +78,7 @@ def test_attention_over_many_parts_equals_exact_attention(
 
 def test_scores_too_large_for_half_precision_give_no_nan(dtype: torch.dtype) -> None:
     """fp16 ends at 65504; in products of the matrix units nothing is that small a number."""
-    from model_runtime.decoding.triton_attention import TritonStep
+    from model_runtime.torch_decoder.triton_attention import TritonStep
 
     config, positions = shape(2, 1, 8), torch.tensor([3, 4], device=DEVICE)
     rows = 200 * draw(2, 4, 8).to(dtype)

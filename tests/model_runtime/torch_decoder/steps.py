@@ -8,16 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from model_runtime.decoding import (
-    Cache,
-    Decoder,
-    DecoderConfig,
-    Int8Weight,
-    Rotary,
-    Weight,
-    quantize,
-    weight_shapes,
-)
+from model_runtime.decoding import DecoderConfig, Rotary, weight_shapes
+from model_runtime.torch_decoder import Cache, Decoder, Int8Weight, Weight, quantize
 
 LLAMA = DecoderConfig(
     vocab_size=96,

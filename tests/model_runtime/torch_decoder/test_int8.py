@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_runtime.decoding import quantize
-from model_runtime.decoding.int8 import int8_linear, reference
+from model_runtime.torch_decoder import quantize
+from model_runtime.torch_decoder.int8 import int8_linear, reference
 
 FP32 = torch.float32
 

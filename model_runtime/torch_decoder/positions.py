@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model_runtime.decoding.config import Rotary
+from model_runtime.decoding import Rotary
 
 PositionIndex = slice | Tensor
 """The positions of a step's tokens: a slice, or a tensor, (length,), which a graph can read."""

@@ -22,9 +22,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.int8 import Int8Weight
-from model_runtime.decoding.layers import activation
+from model_runtime.decoding import DecoderConfig
+from model_runtime.torch_decoder.int8 import Int8Weight
+from model_runtime.torch_decoder.layers import activation
 
 MAX_ROWS_INT8, MAX_ROWS_FLOAT = 64, 16
 """The most rows that the kernels are used for; for torch an int8 weight has to be dequantised first."""

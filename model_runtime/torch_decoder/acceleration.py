@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 import torch
 
-from model_runtime.decoding.graphs import Capture, CudaCapture
+from model_runtime.torch_decoder.graphs import Capture, CudaCapture
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def works(attempt: Callable[[], bool]) -> bool:
 
 
 def _multiply(gpu: torch.device) -> bool:
-    from model_runtime.decoding.triton_projections import TritonProjection
+    from model_runtime.torch_decoder.triton_projections import TritonProjection
 
     ones = torch.ones(4, 16, dtype=torch.float16, device=gpu)
     return bool((TritonProjection(ones, None)(ones[:1]) == 16).all())

@@ -13,8 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from model_runtime.decoding.acceleration import Acceleration, acceleration
-from model_runtime.decoding.attention import (
+from model_runtime.decoding import CachedSequence, DecoderConfig, weight_shapes
+from model_runtime.torch_decoder.acceleration import Acceleration, acceleration
+from model_runtime.torch_decoder.attention import (
     Attend,
     Attention,
     EagerStep,
@@ -23,15 +24,12 @@ from model_runtime.decoding.attention import (
     Step,
     causal_mask,
 )
-from model_runtime.decoding.cache import Cache
-from model_runtime.decoding.config import DecoderConfig
-from model_runtime.decoding.graphs import ROW_BUCKETS, Graphs
-from model_runtime.decoding.int8 import Int8Weight
-from model_runtime.decoding.layers import MLP, Layer, LayerNorm, RMSNorm
-from model_runtime.decoding.positions import LearnedPositions, Positions, RotaryPositions
-from model_runtime.decoding.projections import Projections, Weight
-from model_runtime.decoding.sequence import CachedSequence
-from model_runtime.decoding.shapes import weight_shapes
+from model_runtime.torch_decoder.cache import Cache
+from model_runtime.torch_decoder.graphs import ROW_BUCKETS, Graphs
+from model_runtime.torch_decoder.int8 import Int8Weight
+from model_runtime.torch_decoder.layers import MLP, Layer, LayerNorm, RMSNorm
+from model_runtime.torch_decoder.positions import LearnedPositions, Positions, RotaryPositions
+from model_runtime.torch_decoder.projections import Projections, Weight
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class Decoder:
     def _static_step(self, positions: Positions, where: Tensor, layers: Sequence[Tensor], keys: int) -> Step:
         if not self._triton:
             return StaticStep(self.config, layers, positions.rotation(where), where, keys, self.dtype)
-        from model_runtime.decoding.triton_attention import TritonStep  # not available on every platform
+        from model_runtime.torch_decoder.triton_attention import TritonStep  # not available on every platform
 
         return TritonStep(self.config, layers, positions.tables, where, keys)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from model_runtime.decoding.config import Activation, DecoderConfig
+from model_runtime.decoding import Activation, DecoderConfig
 
 GELU_SLOPE, GELU_CUBE = 2 * math.sqrt(2 / math.pi), 0.044715
 """2z = GELU_SLOPE · (x + GELU_CUBE · x³)"""

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from model_runtime.checkpoints import load
-from model_runtime.decoding import Sampler, generate
-from model_runtime.native import AnyDecoder
-from tests.model_runtime.decoding.shapes import SHAPES
+from model_runtime.api import Dtype
+from model_runtime.decoding import Logits, Sampler, generate
+from model_runtime.torch_decoder import DTYPES, Decoder
 from tests.model_runtime.factory import make_model, train_tokenizer, write_checkpoint
+from tests.model_runtime.opening import open_torch
+from tests.model_runtime.torch_decoder.shapes import SHAPES
 
 LENGTH = 45
 STEPS = 64
@@ -29,8 +31,8 @@ class Case:
     model: Any
     folder: Path
 
-    def decoder(self, dtype: torch.dtype = torch.float32) -> AnyDecoder:
-        return load(self.folder, device=torch.device("cpu"), dtype=dtype).decoder
+    def decoder(self, dtype: Dtype = "fp32") -> Decoder:
+        return open_torch(self.folder, dtype)
 
 
 @pytest.fixture(scope="module", params=list(SHAPES.values()), ids=list(SHAPES))
@@ -45,7 +47,7 @@ def prompt(seed: int = 1) -> list[int]:
     return ids
 
 
-def in_pieces(decoder: AnyDecoder, tokens: list[int], size: int) -> Tensor:
+def in_pieces(decoder: Decoder, tokens: list[int], size: int) -> Tensor:
     cache = decoder.new_cache()
     pieces = [tokens[start : start + size] for start in range(0, len(tokens), size)]
     return torch.cat([decoder.forward(piece, cache, "all") for piece in pieces])
@@ -72,25 +74,24 @@ def test_greedy_tokens_that_may_not_repeat_equal_those_of_transformers(case: Cas
     output = case.model.generate(torch.tensor([prompt()]), **options)
     taken = prompt()
 
-    def take_best_new(logits: Tensor) -> int:
-        taken.append(int(logits.index_fill(0, torch.tensor(taken), float("-inf")).argmax()))
+    def take_best_new(logits: Logits) -> int:
+        logits[taken] = -np.inf
+        taken.append(int(logits.argmax()))
         return taken[-1]
 
     assert tokens_of(case.decoder(), take_best_new) == output[0, LENGTH:].tolist()
 
 
-def tokens_of(decoder: AnyDecoder, sample: Callable[[Tensor], int]) -> list[int | None]:
+def tokens_of(decoder: Decoder, sample: Callable[[Logits], int]) -> list[int | None]:
     return list(generate(decoder, decoder.new_cache(), prompt(), sample, max_tokens=STEPS, chunk=LENGTH))
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize(
-    ("half", "most"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)], ids=["fp16", "bf16"]
-)
+@pytest.mark.parametrize(("dtype", "most"), [("fp16", 2e-3), ("bf16", 2e-2)], ids=["fp16", "bf16"])
 def test_logits_in_half_precision_are_near_the_exact_ones_of_such_a_checkpoint(
-    case: Case, half: torch.dtype, most: float
+    case: Case, dtype: Dtype, most: float
 ) -> None:
-    decoder = case.decoder(half)
+    decoder, half = case.decoder(dtype), DTYPES[dtype]
     rounded = {name: tensor.to(half).float() for name, tensor in case.model.named_parameters()}
     exact = torch.func.functional_call(case.model, rounded, (torch.tensor([prompt()]),)).logits[0]
     assert decoder.dtype == half
@@ -111,7 +112,7 @@ def test_the_last_positions_logits_are_the_last_of_all(case: Case) -> None:
 @torch.inference_mode()
 def test_fp16_stays_near_full_precision(checkpoint_folder: Path) -> None:
     full = Case(None, checkpoint_folder).decoder()
-    half = Case(None, checkpoint_folder).decoder(torch.float16)
+    half = Case(None, checkpoint_folder).decoder("fp16")
     expected = full.forward(prompt(), full.new_cache())
     for size in (LENGTH, 1):
         last = in_pieces(half, prompt(), size)[-1].float()
