@@ -37,7 +37,7 @@ class Formats:
     Attributes:
         name: of the model.
         transformers: a folder.
-        ctranslate2: a folder, or None if the converter is not installed.
+        ctranslate2: a folder, or None for a GGUF file, or if the converter is not installed.
         ggufs: files by the type of their matrices.
         ours: what fimble opens for int8 and int4.
     """
@@ -78,7 +78,7 @@ def _prepare_gguf(work: Path, model: Path) -> Formats:
             reencode_gguf(model, path, kind)
     files["q4_1"] = model
     ours = {"int8": files["q8_0"], "int4": model}
-    return Formats(model.stem, folder, _ctranslate2(folder, work), files, ours)
+    return Formats(model.stem, folder, None, files, ours)
 
 
 def add_model_choice(parser: argparse.ArgumentParser) -> None:

@@ -44,7 +44,8 @@ from benchmarks.gpu_models import (
 )
 from benchmarks.gpu_products import Timer, product_lines, size_lines
 from model_runtime.checkpoints import load
-from model_runtime.decoding import Acceleration, Decoder, NgramDrafter, Sampler, generate
+from model_runtime.decoding import NgramDrafter, Sampler, generate
+from model_runtime.torch_decoder import Acceleration, Decoder
 
 TARGETS: dict[tuple[str, str], float] = {
     ("CodeGen-16B fp16", "128 tokens"): 1.15,
@@ -268,7 +269,7 @@ def equality(machine: Machine) -> Iterator[Line]:
     for family in TINY if machine.size == "real" else ("codegen", "gpt_bigcode"):
         with tempfile.TemporaryDirectory() as folder:
             write_checkpoint(Path(folder), ascii_only=False, family=family)
-            decoder = load(Path(folder), device=machine.device, dtype=torch.float32).decoder
+            decoder = load(Path(folder), device=str(machine.device), dtype="fp32").decoder
             theirs = make_model(family=family)
             expected = theirs.generate(torch.tensor([tokens]), max_new_tokens=48, do_sample=False)[0, 40:]
             found = list(generate(decoder, decoder.new_cache(), tokens, Sampler(), max_tokens=48))

@@ -14,17 +14,8 @@ import torch
 from torch import Tensor
 
 from model_runtime.checkpoints.families import family_of
-from model_runtime.decoding import (
-    Acceleration,
-    Decoder,
-    DecoderConfig,
-    Drafter,
-    Int8Weight,
-    Sampler,
-    generate,
-    quantize,
-    weight_shapes,
-)
+from model_runtime.decoding import DecoderConfig, Drafter, Sampler, generate, weight_shapes
+from model_runtime.torch_decoder import Acceleration, Decoder, Int8Weight, quantize
 
 Facts = Mapping[str, Any]
 Kind = Literal["float", "int8"]

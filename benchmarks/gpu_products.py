@@ -16,8 +16,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 from benchmarks.gpu_models import Size
-from model_runtime.decoding import Int8Weight, quantize
-from model_runtime.decoding.graphs import CudaCapture
+from model_runtime.torch_decoder import Int8Weight, quantize
+from model_runtime.torch_decoder.graphs import CudaCapture
 
 MATRICES = {
     "16B qkv": (18432, 6144),
@@ -90,7 +90,7 @@ def product_lines(
 
 def size_lines(device: torch.device, dtype: torch.dtype, size: Size) -> Iterator[tuple[str, float]]:
     """Bytes of weights a second with other block sizes of the kernels."""
-    from model_runtime.decoding import triton_projections as kernels
+    from model_runtime.torch_decoder import triton_projections as kernels
 
     timer = Timer(device)
     for name in ("16B up", "16B down", "1B up"):
@@ -135,7 +135,7 @@ def _product(kind: str, weight: Weight) -> Product:
     if kind == "torch":
         assert isinstance(weight, Tensor)
         return lambda x: F.linear(x, weight)
-    from model_runtime.decoding.triton_projections import TritonProjection
+    from model_runtime.torch_decoder.triton_projections import TritonProjection
 
     return TritonProjection(weight, None)
 

@@ -27,17 +27,15 @@ from typing import Literal, get_args
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
-import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import track  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from model_runtime import CompletionRequest  # noqa: E402
-from model_runtime.checkpoints import load  # noqa: E402
+from model_runtime.checkpoints import AnyDecoder, load  # noqa: E402
 from model_runtime.decoding import Sampler, generate  # noqa: E402
 from model_runtime.evaluation import LineTask, draw_line_tasks, find_gaps, read_source_files  # noqa: E402
 from model_runtime.models import resolve  # noqa: E402
-from model_runtime.native import AnyDecoder  # noqa: E402
 from model_runtime.prompting.fim import Sentinels, find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import lay_out  # noqa: E402
@@ -145,7 +143,7 @@ class Model:
 
 
 def open_model(name: str | None) -> Model:
-    loaded = load(resolve(name), device=torch.device("cpu"), dtype=torch.float32)
+    loaded = load(resolve(name), device="cpu", dtype="fp32")
     tokenizer = Tokenizer(loaded.tokenizer, loaded.tokenizer_settings)
     vocabulary = loaded.decoder.config.vocab_size
     sentinels = find_sentinels(tokenizer, vocabulary)

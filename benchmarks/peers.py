@@ -136,7 +136,7 @@ def _peers(formats: Formats, server: Path | None) -> tuple[dict[str, Open], dict
     opens["fimble fp32"] = partial(RuntimePeer, "fimble-fp32", formats.transformers)
     opens["transformers fp32"] = partial(RuntimePeer, "transformers", formats.transformers)
     if formats.ctranslate2 is None:
-        skipped["CTranslate2 int8"] = "skipped: pip install ctranslate2"
+        skipped["CTranslate2 int8"] = "skipped: not installed, or the model is a GGUF file"
     else:
         opens["CTranslate2 int8"] = partial(RuntimePeer, "ctranslate2", formats.ctranslate2)
     if server is None:

@@ -37,8 +37,8 @@ from rich.table import Table
 from benchmarks.healing import chance
 from model_runtime import Backend, BackendError, ModelOptions, open_backend
 from model_runtime.api import Quantize
-from model_runtime.checkpoints import load
-from model_runtime.decoding import MatrixFormat
+from model_runtime.checkpoints import AnyDecoder, load
+from model_runtime.decoding import MatrixFormat, as_logits
 from model_runtime.evaluation import (
     Kind,
     LineTask,
@@ -49,7 +49,6 @@ from model_runtime.evaluation import (
     read_source_files,
 )
 from model_runtime.models import resolve
-from model_runtime.native import AnyDecoder
 from model_runtime.tokenization.tokenizer import Tokenizer
 
 MAX_WINDOW = 1024
@@ -121,15 +120,15 @@ def windows_of(
 
 def loss_of(decoder: AnyDecoder, window: list[int]) -> float:
     """The mean over a window, in nats a token."""
-    logits = decoder.forward(window[:-1], decoder.new_cache(len(window)), "all")
-    return float(F.cross_entropy(logits.float(), torch.tensor(window[1:])))
+    logits = as_logits(decoder.forward(window[:-1], decoder.new_cache(len(window)), "all"))
+    return float(F.cross_entropy(torch.from_numpy(logits), torch.tensor(window[1:])))
 
 
 def measure_loss(path: Path, files: list[SourceFile], count: int, seed: int) -> list[Loss]:
     def opened(matrices: MatrixFormat) -> AnyDecoder:
-        return load(path, device=torch.device("cpu"), dtype=torch.float32, matrices=matrices).decoder
+        return load(path, device="cpu", dtype="fp32", matrices=matrices).decoder
 
-    model = load(path, device=torch.device("cpu"), dtype=torch.float32)
+    model = load(path, device="cpu", dtype="fp32")
     length = min(model.decoder.config.context_length, MAX_WINDOW)
     tokenizer = Tokenizer(model.tokenizer, model.tokenizer_settings)
     windows = list(windows_of(files, tokenizer, length, count, seed))

@@ -89,8 +89,6 @@ class Ours:
         return lambda: self._continue(after, 1, _nothing)
 
     def passes(self, tokens: Sequence[int]) -> Passes | None:
-        import torch
-
         from model_runtime.engine.measuring import read_bandwidth
 
         def seconds(rows: int) -> float:
@@ -103,10 +101,7 @@ class Ours:
         self._cache.rewind(0)
         self._decoder.forward(tokens, self._cache)
         one, four = (median(seconds(rows) for _ in range(PASSES)) for rows in (1, 4))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(cores())
-        bandwidth = read_bandwidth(torch.device("cpu"), rounds=3)
-        torch.set_num_threads(threads)
+        bandwidth = read_bandwidth("cpu", rounds=3, threads=cores())
         return Passes(one, four, self._decoder.decoder.step_bytes, bandwidth)
 
     def _continue(self, tokens: Sequence[int], count: int, first: Call) -> list[int]:

@@ -38,18 +38,23 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works from a checkout that is not installed, too
 
-import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import track  # noqa: E402
 from rich.table import Table  # noqa: E402
-from torch import Tensor  # noqa: E402
 
 from model_runtime import CompletionRequest  # noqa: E402
-from model_runtime.checkpoints import load  # noqa: E402
-from model_runtime.decoding import AcceptanceStats, CachedSequence, NgramDrafter, Sampler, generate  # noqa: E402
+from model_runtime.checkpoints import AnyDecoder, load  # noqa: E402
+from model_runtime.decoding import (  # noqa: E402
+    AcceptanceStats,
+    CachedSequence,
+    Logits,
+    NgramDrafter,
+    Sampler,
+    TensorLike,
+    generate,
+)
 from model_runtime.decoding.speculate import MAX_DRAFT_ROWS  # noqa: E402
 from model_runtime.models import resolve  # noqa: E402
-from model_runtime.native import AnyDecoder  # noqa: E402
 from model_runtime.prompting.fim import find_sentinels  # noqa: E402
 from model_runtime.prompting.healing import Healer  # noqa: E402
 from model_runtime.prompting.prompt import lay_out  # noqa: E402
@@ -110,7 +115,7 @@ class Counted:
 
     def forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
-    ) -> Tensor:
+    ) -> Logits | TensorLike:
         self.passes += 1
         return self._decoder.forward(tokens, cache, logits)
 
@@ -121,8 +126,8 @@ class Bench:
     def __init__(self, name: str | None, int8: bool) -> None:
         loaded = load(
             resolve(name),
-            device=torch.device("cpu"),
-            dtype=torch.float32,
+            device="cpu",
+            dtype="fp32",
             matrices="int8" if int8 else "float",
         )
         self.decoder = loaded.decoder
@@ -179,7 +184,7 @@ class Bench:
         text = IncrementalDecoder(self.tokenizer, skip=rolled_back)
         return "".join(map(text.feed, made[0]))
 
-    def _sampler(self, cursor: Cursor, rolled_back: str) -> tuple[Callable[[Tensor], int], int]:
+    def _sampler(self, cursor: Cursor, rolled_back: str) -> tuple[Callable[[Logits], int], int]:
         """The sampler, and the maximum number of tokens."""
         answer = self.tokenizer.encode(cursor.answer)[:MAX_TOKENS]
         if not answer:

@@ -23,7 +23,7 @@ from lsp_server.settings import settings_schema  # noqa: E402
 MANIFEST: Final = ROOT / "editor_clients" / "vscode" / "package.json"
 _SECTION: Final = "fimble"
 _EXTENSIONS_OWN: Final = ("command", "installArguments")
-_OF_THE_MACHINE: Final = ("model", "device", "dtype", "quantize")  # another one needs its own
+_OF_THE_MACHINE: Final = ("model", "device", "dtype", "quantize", "memoryMb")  # another one needs its own
 
 
 def manifest_with_settings(text: str) -> str:

@@ -95,6 +95,11 @@ class ChildServer(Connection):
         self._stderr = b""
         self._stderr_task = asyncio.get_running_loop().create_task(self._read_stderr())
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
     @classmethod
     async def start(cls, options: Sequence[str] = ()) -> ChildServer:
         """Start ``fimble serve`` with `options`.

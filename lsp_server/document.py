@@ -9,12 +9,20 @@ U+2028 and others, after which every later edit would land on the wrong line.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 PositionEncoding = Literal["utf-8", "utf-16", "utf-32"]
 
+_CODECS: Final[Mapping[PositionEncoding, str]] = {"utf-8": "utf-8", "utf-16": "utf-16-le"}
+_UNIT_BYTES: Final[Mapping[PositionEncoding, int]] = {"utf-8": 1, "utf-16": 2}
+
 _LINE_END: Final = re.compile(r"(\r\n|\n|\r)")
+
+
+_LONG_LINE: Final = 4096
+"""Characters of a line from which on columns are counted from the last one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -72,6 +80,7 @@ class Document:
         self.version = version
         self.encoding: PositionEncoding = encoding
         self._lines = split_lines(text)
+        self._mark = _Mark("", 0, 0)
 
     @property
     def text(self) -> str:
@@ -104,9 +113,15 @@ class Document:
             # A line feed after this carriage return would form one line end with it.
             first -= 1
             before = self._lines[first]
-        lines = split_lines(before + text + self._lines[last][last_column:])
-        if last + 1 < len(self._lines):
-            lines.pop()  # the last one is the next line, which is there already
+        rest = self._lines[last][last_column:]
+        if first_column and _LINE_END.search(text) is None:
+            lines = [before + text + rest]  # to split a line of megabytes takes long
+            if self._mark.line is self._lines[first]:
+                self._mark = self._mark.moved_to(lines[0], len(before), self.encoding)
+        else:
+            lines = split_lines(before + text + rest)
+            if last + 1 < len(self._lines):
+                lines.pop()  # the last one is the next line, which is there already
         self._lines[first : last + 1] = lines
         return self._position_from(first, len(before) + len(text))
 
@@ -179,8 +194,17 @@ class Document:
         """The line and the column in characters of `position`, clamped to the text."""
         if position.line >= len(self._lines):
             return len(self._lines) - 1, len(self._lines[-1])
-        line = self.line(position.line)
-        return position.line, column_at(line, position.character, self.encoding)
+        line = self._lines[position.line]
+        length = len(line) - _line_end_length(line)
+        if length < _LONG_LINE:
+            return position.line, column_at(line[:length], position.character, self.encoding)
+        if self._mark.line is not line:
+            self._mark = _Mark(line, 0, 0)
+        column = self._mark.column_at(position.character, self.encoding)
+        if column > length:
+            return position.line, length
+        self._mark = self._mark.moved_to(line, column, self.encoding)
+        return position.line, column
 
     def _position_from(self, number: int, offset: int) -> Position:
         """The position `offset` characters after the start of line `number`."""
@@ -191,14 +215,42 @@ class Document:
         return self._position(number, offset)
 
     def _position(self, number: int, column: int) -> Position:
-        return Position(number, code_units(self.line(number)[:column], self.encoding))
+        line = self._lines[number]
+        if self._mark.line is line:
+            self._mark = self._mark.moved_to(line, column, self.encoding)
+            return Position(number, self._mark.units)
+        return Position(number, code_units(line[:column], self.encoding))
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A column of a long line and the code units before it, from which others near it are counted."""
+
+    line: str
+    column: int
+    units: int
+
+    def moved_to(self, line: str, column: int, encoding: PositionEncoding) -> _Mark:
+        """A mark at another column of `line`, which equals this mark's line up to the farther one."""
+        if column >= self.column:
+            return _Mark(line, column, self.units + code_units(line[self.column : column], encoding))
+        return _Mark(line, column, self.units - code_units(self.line[column : self.column], encoding))
+
+    def column_at(self, units: int, encoding: PositionEncoding) -> int:
+        """The index of the character of the line that contains code unit `units`."""
+        if units >= self.units:
+            more = units - self.units
+            return self.column + column_at(self.line[self.column : self.column + more], more, encoding)
+        start = max(0, self.column - (self.units - units))  # a character takes one unit at least
+        piece = self.line[start : self.column]
+        return start + column_at(piece, units - self.units + code_units(piece, encoding), encoding)
 
 
 def code_units(text: str, encoding: PositionEncoding) -> int:
     """How many code units `text` takes."""
     if encoding == "utf-32" or text.isascii():
         return len(text)
-    return sum(_width(character, encoding) for character in text)
+    return len(_encoded(text, encoding)) // _UNIT_BYTES[encoding]
 
 
 def split_lines(text: str) -> list[str]:
@@ -208,27 +260,30 @@ def split_lines(text: str) -> list[str]:
 
 
 def _without_line_end(line: str) -> str:
-    if line.endswith("\r\n"):
-        return line[:-2]
-    return line[:-1] if line.endswith(("\n", "\r")) else line
+    length = _line_end_length(line)
+    return line[:-length] if length else line
+
+
+def _line_end_length(line: str) -> int:
+    return 2 if line.endswith("\r\n") else int(line.endswith(("\n", "\r")))
 
 
 def column_at(line: str, units: int, encoding: PositionEncoding) -> int:
     """The index of the character of `line` that contains code unit `units`."""
-    if encoding == "utf-32" or line.isascii():
-        return min(units, len(line))
-    for column, character in enumerate(line):
-        units -= _width(character, encoding)
-        if units < 0:
-            return column
-    return len(line)
+    start = line[:units]  # a character takes one unit at least
+    if encoding == "utf-32" or start.isascii():
+        return len(start)
+    data, end = _encoded(start, encoding), units * _UNIT_BYTES[encoding]
+    if end >= len(data):
+        return len(start)
+    if encoding == "utf-8":
+        while data[end] & 0xC0 == 0x80:
+            end -= 1
+    elif data[end + 1] & 0xFC == 0xDC and end and data[end - 1] & 0xFC == 0xD8:  # between two surrogates
+        end -= 2
+    return len(data[:end].decode(_CODECS[encoding], "surrogatepass"))
 
 
-def _width(character: str, encoding: PositionEncoding) -> int:
-    """How many code units `character` takes."""
-    code_point = ord(character)
-    if encoding == "utf-32":
-        return 1
-    if encoding == "utf-16":
-        return 1 + (code_point > 0xFFFF)
-    return 1 + (code_point > 0x7F) + (code_point > 0x7FF) + (code_point > 0xFFFF)
+def _encoded(text: str, encoding: PositionEncoding) -> bytes:
+    """In C, so that a line of megabytes costs milliseconds."""
+    return text.encode(_CODECS[encoding], "surrogatepass")

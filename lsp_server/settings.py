@@ -16,35 +16,62 @@ from model_runtime.api import Device, Dtype, ModelOptions, Quantize
 
 
 @dataclass(frozen=True)
+class LanguageSwitches:
+    """Which languages get completions: pairs of an editor's name of a language, and whether it does.
+
+    `*` stands for all languages that are not named.
+    """
+
+    switches: tuple[tuple[str, bool], ...] = ()
+
+    def allow(self, language: str) -> bool:
+        """Whether documents in a language get completions."""
+        found = dict(self.switches)
+        return found.get(language, found.get("*", True))
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings, as `_RULES` describes them.
 
-    `model` None is the default model. `latency_budget_ms` counts from when the model is loaded. `temperature`
-    0 is greedy decoding, which ignores `top_k` and `top_p`.
+    `model` None is the default model, `memory_mb` None is chosen when it is loaded. `latency_budget_ms`
+    counts from when the model is loaded. `temperature` 0 is greedy decoding, which ignores `top_k` and
+    `top_p`.
     """
 
     model: str | None = None
     device: Device = "auto"
     dtype: Dtype = "auto"
     quantize: Quantize = "auto"
+    memory_mb: int | None = None
     max_tokens: int = 64
     latency_budget_ms: float | None = 150
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     multiline: bool = True
+    languages: LanguageSwitches = LanguageSwitches()
     metrics: bool = True
 
     @property
     def model_options(self) -> ModelOptions:
         """Which model to open, and where it runs."""
-        return ModelOptions(self.model, self.device, self.dtype, self.quantize)
+        return ModelOptions(self.model, self.device, self.dtype, self.quantize, self.memory_mb)
+
+
+SECTION: Final = "fimble"
+"""The section of an editor's configuration."""
+
+LEAST_MEMORY_MB: Final = 64
+"""The smallest `memory_mb`."""
 
 
 def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[str]]:
     """`defaults` overridden by an editor's `options`, and one line for each mistake in them."""
-    if options is None:
+    if options is None or options in ([], "", False):  # empty tables of Lua and Vim script become lists
         return defaults, []
+    if isinstance(options, Mapping) and isinstance(options.get(SECTION), Mapping | list):
+        return read_settings(options[SECTION], defaults)
     if not isinstance(options, Mapping):
         return defaults, [f"the settings are {_shown(options)}, but must be an object"]
     known = {_camel(name): name for name in _RULES}
@@ -55,7 +82,7 @@ def read_settings(options: object, defaults: Settings) -> tuple[Settings, list[s
         if rule is None:
             mistakes.append(f"there is no setting `{key}`{_hint(key, list(known))}")
         elif rule.accepts(value):
-            values[known[key]] = value
+            values[known[key]] = rule.read(value)
         else:
             mistakes.append(f"the setting `{key}` is {_shown(value)}, but must be {rule.words}")
     return replace(defaults, **values), mistakes
@@ -72,19 +99,23 @@ def settings_schema() -> dict[str, dict[str, object]]:
     The settings pages of editor clients and the documentation are made from it.
     """
     return {
-        _camel(name): {**rule.schema, "default": getattr(Settings, name), "description": rule.description}
+        _camel(name): {"default": getattr(Settings, name), **rule.schema, "description": rule.description}
         for name, rule in _RULES.items()
     }
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """How a value is checked, what it must be in words and as a JSON schema, and the description."""
+    """How a value is checked, what it must be in words and as a JSON schema, and the description.
+
+    `read` turns a value that is accepted into that of `Settings`.
+    """
 
     accepts: Callable[[Any], bool]
     words: str
     schema: Mapping[str, object]
     description: str
+    read: Callable[[Any], Any] = lambda value: value
 
 
 def _one_of(kind: Any, description: str) -> _Rule:
@@ -126,8 +157,16 @@ _RULES: Final[Mapping[str, _Rule]] = {
     ),
     "quantize": _one_of(
         Quantize,
-        'weight quantization: `"none"` or `"int8"`; `"auto"` is int8 on x86 CPUs unless `dtype` is set. int8 '
-        "takes a quarter of the memory and is faster for all but tiny models",
+        'weight quantization: `"none"`, `"int8"` or, on CPUs, `"int4"`; `"auto"` is int8 on CPUs with the '
+        "native engine unless `dtype` is set. int8 takes a quarter of the memory, int4 down to a sixth; "
+        "what a checkpoint has in fewer bits stays as it is",
+    ),
+    "memory_mb": _Rule(
+        lambda value: value is None or (_is_count(value) and value >= LEAST_MEMORY_MB),
+        f"a whole number of megabytes, at least {LEAST_MEMORY_MB}, or null for a quarter of the free memory",
+        {"type": ["integer", "null"], "minimum": LEAST_MEMORY_MB},
+        "the most memory, in MB, that the native engine takes for what it has computed of open files (the KV "
+        "cache), besides the weights; `null` is a quarter of what is free when the model is loaded",
     ),
     "max_tokens": _Rule(
         lambda value: _is_count(value) and value > 0,
@@ -161,6 +200,17 @@ _RULES: Final[Mapping[str, _Rule]] = {
         "sample from the most likely tokens with this total probability; 1 is off",
     ),
     "multiline": _switch("whether completions may have several lines"),
+    "languages": _Rule(
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(isinstance(key, str) and isinstance(on, bool) for key, on in value.items())
+        ),
+        'an object of languages and true or false, such as {"markdown": false}',
+        {"type": "object", "additionalProperties": {"type": "boolean"}, "default": {}},
+        "the languages that get completions, by the editor's names for them: "
+        '`{"markdown": false}` is all but one, `{"*": false, "python": true}` that one alone',
+        lambda value: LanguageSwitches(tuple(value.items())),
+    ),
     "metrics": _switch(
         "whether to count completions for `fimble stats`; counts stay on this machine and hold neither code "
         "nor file names"

@@ -12,7 +12,7 @@
     asyncio.run(main())
 
 All types are in `model_runtime.api`. Importing this package does not import torch; a backend does so when it
-loads, in its own thread.
+loads a model that needs it, in its own thread.
 """
 
 import os
@@ -192,7 +192,7 @@ def measure_speed(
     from model_runtime.models import resolve
 
     options = options or ModelOptions()
-    resolve(options.model)  # report a missing model before the slow import of torch
+    resolve(options.model)  # report a missing model before slow imports
     limit_openmp_spinning(os.environ)
     from model_runtime.engine import measure_speed
 

@@ -20,6 +20,9 @@ Suite = Literal[
 """Kinds of evaluation tasks: the three benchmarks of HumanEval-infilling, three kinds of lines in held-out
 packages, and HumanEval."""
 
+Obstacle = Literal["memory", "speed"]
+"""Why a model does not fit: it needs more memory than is free, or a token would take too long."""
+
 FinishReason = Literal["stop", "length", "deadline"]
 """Why a completion ended: the model ended it or wrote bytes that are not text, it has `max_tokens`, or its
 deadline was reached."""
@@ -121,8 +124,24 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """The memory of an open model: bytes of the weights as they are held, and the most that KV caches take.
+
+    The latter is in bytes and in tokens, those of all caches together.
+    """
+
+    weight_bytes: int
+    cache_bytes: int
+    cache_tokens: int
+
+
+@dataclass(frozen=True)
 class ModelInfo:
-    """A description of an open model for people."""
+    """A description of an open model for people.
+
+    `engine` is what computes: "torch", or "native" and its kernels, such as "native (avx2)".
+    `native_problem` says in one line why a CPU has no native engine. `memory` is None where it is not known.
+    """
 
     name: str
     family: str
@@ -131,6 +150,9 @@ class ModelInfo:
     device: str
     dtype: str
     fill_in_the_middle: bool
+    engine: str = "torch"
+    native_problem: str | None = None
+    memory: MemoryUse | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +160,8 @@ class ModelEntry:
     """A model with a name, known or on this machine; unknown attributes are None.
 
     `path` is None if it is not on this machine; `size` is that of its weights in bytes, on disk or else to
-    download; `fits` says whether this machine has memory for the weights as stored, and a cache.
+    download. It `fits` unless there is an `obstacle`: it needs `needs` bytes for weights and KV cache in the
+    format that they have here, of `free` bytes, and a token takes about `token_ms` milliseconds.
     """
 
     name: str
@@ -150,6 +173,10 @@ class ModelEntry:
     fill_in_the_middle: bool | None
     size: int | None
     fits: bool | None
+    obstacle: Obstacle | None = None
+    needs: int | None = None
+    free: int | None = None
+    token_ms: float | None = None
 
 
 @dataclass(frozen=True)

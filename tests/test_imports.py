@@ -1,4 +1,4 @@
-"""Rooms have one door, imports point one way, and the language server starts without torch."""
+"""Rooms have one door, imports point one way, and torch is imported only by what needs it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LSP_SERVER = """
-    cli         server bench terminal statistics completion client document files languages settings isolation
+    cli         server bench terminal statistics completion client document files languages settings \
+                isolation model_facts
     bench       client document files
     terminal    client completion protocol document files languages settings
     client      protocol isolation
-    server      protocol completion context statistics document settings
+    server      protocol completion context statistics document settings model_facts
     completion  protocol context statistics trimming document settings
     statistics
-    protocol    document
-    context     document languages
+    protocol    document uris
+    context     document languages uris
     trimming    languages
     files
     isolation
+    model_facts
     document
     languages
     settings
+    uris
 """
 MODEL_RUNTIME = """
     backend       models engine
@@ -39,9 +42,10 @@ MODEL_RUNTIME = """
     prompting     tokenization
     tokenization
     hardware      decoding native
-    models        folders
-    checkpoints   decoding native
+    models        folders native
+    checkpoints   decoding native torch_decoder
     native        decoding
+    torch_decoder decoding
     decoding
     folders
     api
@@ -138,6 +142,8 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     ("module", "avoided"),
     [
         ("model_runtime.backend", (*HEAVY, LSP_TYPES)),
+        ("model_runtime.engine", (*HEAVY, "accelerate")),
+        ("model_runtime.models", (*HEAVY, "numpy")),
         ("lsp_server.cli", (*HEAVY, LSP_TYPES)),
         ("lsp_server.server", (*HEAVY, "lsp_server.completion", "sqlite3")),
     ],

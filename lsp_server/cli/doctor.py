@@ -18,7 +18,8 @@ from typing import Any, Final, Literal
 
 from lsp_server.cli.options import Commands, add_model_options, chosen_settings
 from lsp_server.isolation import isolated_python
-from model_runtime.api import Backend, BackendError, CompletionRequest, OpenBackend
+from lsp_server.model_facts import memory
+from model_runtime.api import Backend, BackendError, CompletionRequest, ModelInfo, OpenBackend
 
 _OLDEST, _NEWEST = (3, 10), (3, 13)
 _PACKAGES: Final = ("numpy", "safetensors", "tokenizers", "torch")
@@ -51,7 +52,8 @@ def _doctor(arguments: argparse.Namespace, open_backend: OpenBackend) -> int:
 
     async def work() -> bool:
         well = True
-        async for finding in examine(open_backend(chosen_settings(arguments).model_options)):
+        options = chosen_settings(arguments).model_options
+        async for finding in examine(open_backend(options), options.memory_mb):
             print(finding, flush=True)
             well = well and finding.status != "fail"
         return well
@@ -73,14 +75,17 @@ class Finding:
         return f"{self.status:<4}  {self.subject:<12} {self.detail}{remedy}"
 
 
-async def examine(backend: Backend) -> AsyncIterator[Finding]:
-    """Check everything that completions with `backend` need, slow checks last."""
+async def examine(backend: Backend, memory_mb: int | None) -> AsyncIterator[Finding]:
+    """Check everything that completions with `backend` need, slow checks last.
+
+    `memory_mb` is what the backend was opened with.
+    """
     yield _python()
     for name in _PACKAGES:
         yield _package(name)
     for finding in await _torch():
         yield finding
-    async for finding in _model(backend):
+    async for finding in _model(backend, memory_mb):
         yield finding
 
 
@@ -138,7 +143,14 @@ async def _probe() -> dict[str, Any]:
     return facts
 
 
-async def _model(backend: Backend) -> AsyncIterator[Finding]:
+def _engine(info: ModelInfo) -> Finding:
+    if info.native_problem is not None:
+        return Finding("warn", "engine", info.engine, info.native_problem)
+    asked = info.device == "cpu" and info.engine == "torch"
+    return Finding("ok", "engine", f"{info.engine}, for this quantize and dtype" if asked else info.engine)
+
+
+async def _model(backend: Backend, memory_mb: int | None) -> AsyncIterator[Finding]:
     try:
         started = time.perf_counter()
         info = await backend.load()
@@ -148,6 +160,10 @@ async def _model(backend: Backend) -> AsyncIterator[Finding]:
             f"{info.name} ({info.family}, {size}) on {info.device} in {info.dtype}, loaded in {took:.1f} s"
         )
         yield Finding("ok", "model", detail)
+        yield _engine(info)
+        if info.memory is not None:
+            limit = "not set" if memory_mb is None else str(memory_mb)
+            yield Finding("ok", "memory", f"{memory(info.memory)}; memoryMb {limit}")
         if not info.fill_in_the_middle:
             remedy = "it sees only the text before the cursor; choose one trained to fill in the middle"
             yield Finding("warn", "model", "does not fill in the middle", remedy)

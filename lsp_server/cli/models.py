@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Final
 
 from lsp_server.cli.options import Commands, progress_bar
 from model_runtime import list_models, models_folder, pull_model
 from model_runtime.api import ModelEntry, OpenBackend
 
+_LEFT_OUT_FIRST: Final = ("LICENCE", "FAMILY", "FILLS IN", "SIZE")
+"""Columns for which a narrow terminal has no room."""
+
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Add ``fimble models`` and ``fimble models pull``."""
     parser = commands.add_parser("models", help="list the models, or download one")
-    parser.description = "List the models that fimble knows: which are on this machine, and which fit it."
+    parser.description = (
+        "List the models that fimble knows: which are on this machine, and which fit it. A model fits that "
+        "has room in the free memory and, on a CPU, takes at most 100 ms a token."
+    )
     parser.add_argument("--json", action="store_true", help="print one record for each model")
     parser.set_defaults(command=_list)
     actions = parser.add_subparsers(metavar="pull NAME")
@@ -32,8 +40,8 @@ def _list(arguments: argparse.Namespace, _: OpenBackend) -> int:
         for entry in entries:
             print(json.dumps(_record(entry), ensure_ascii=False))
         return 0
-    rows = [("NAME", "FAMILY", "SIZE", "LICENCE", "FILLS IN", "FITS", "HERE"), *map(_row, entries)]
-    for line in _columns(rows):
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # no limit in a pipe
+    for line in table(entries, width):
         print(line)
     if sys.stdout.isatty():
         print(f"\nModels are kept in {models_folder()}; `fimble models pull NAME` downloads one.")
@@ -50,16 +58,40 @@ def _pull(arguments: argparse.Namespace, _: OpenBackend) -> int:
     return 0
 
 
-def _row(entry: ModelEntry) -> tuple[str, ...]:
-    return (
-        entry.name,
-        entry.family or "?",
-        _size(entry.size),
-        entry.licence or "?",
-        _word(entry.fill_in_the_middle),
-        _word(entry.fits),
-        "yes" if entry.path else "no",
-    )
+def table(entries: Sequence[ModelEntry], width: int | None) -> list[str]:
+    """The models as lines of at most `width` characters; None means no limit.
+
+    Less important columns are left out for that. Only a model's name may be wider.
+    """
+    rows = [_row(entry) for entry in entries]
+    for number in range(len(_LEFT_OUT_FIRST) + 1):
+        headings = [heading for heading in rows[0] if heading not in _LEFT_OUT_FIRST[:number]]
+        lines = _columns([tuple(headings), *(tuple(row[heading] for heading in headings) for row in rows)])
+        if width is None or max(map(len, lines)) <= width:
+            break
+    return lines
+
+
+def _row(entry: ModelEntry) -> dict[str, str]:
+    return {
+        "NAME": entry.name,
+        "FAMILY": entry.family or "?",
+        "SIZE": _size(entry.size),
+        "LICENCE": entry.licence or "?",
+        "FILLS IN": _word(entry.fill_in_the_middle),
+        "FITS": _fits(entry),
+        "HERE": "yes" if entry.path else "no",
+    }
+
+
+def _fits(entry: ModelEntry) -> str:
+    if entry.obstacle == "memory":
+        return f"no: needs {_size(entry.needs)}, {_size(entry.free)} free"
+    if entry.token_ms is None:
+        return _word(entry.fits)
+    milliseconds = max(1, round(float(f"{entry.token_ms:.2g}")))
+    verdict = "too slow here" if entry.obstacle == "speed" else "yes"
+    return f"{verdict}: ~{milliseconds:,} ms a token"
 
 
 def _record(entry: ModelEntry) -> dict[str, object]:
@@ -76,8 +108,7 @@ def _size(size: int | None) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """The rows as lines with aligned columns."""
-    rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

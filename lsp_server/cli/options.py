@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, get_args
 
-from lsp_server.settings import Settings
+from lsp_server.settings import LEAST_MEMORY_MB, Settings
 from model_runtime.api import Device, Dtype, OpenBackend, Quantize
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, ``--device``, ``--dtype`` and ``--quantize``, which mean the same everywhere."""
+    """Add the options of `ModelOptions`, which mean the same everywhere."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model", metavar="MODEL", help="folder of a checkpoint, GGUF file or name listed by `fimble models`"
@@ -40,7 +40,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--quantize",
         choices=get_args(Quantize),
         default="auto",
-        help="quantize the weights (auto: int8 on x86 CPUs)",
+        help="quantize the weights (auto: int8 on CPUs with the native engine)",
+    )
+    group.add_argument(
+        "--memory-mb",
+        type=_memory_mb,
+        metavar="MB",
+        help="the most memory for the native engine's KV cache (default: a quarter of what is free)",
     )
 
 
@@ -48,6 +54,14 @@ def add_device_options(group: argparse._ActionsContainer) -> None:
     """Add ``--device`` and ``--dtype`` alone, for commands that get the model as an argument."""
     group.add_argument("--device", choices=get_args(Device), default="auto", help="where the model runs")
     group.add_argument("--dtype", choices=get_args(Dtype), default="auto", help="its precision")
+
+
+def _memory_mb(text: str) -> int:
+    if not (text.isdecimal() and int(text) >= LEAST_MEMORY_MB):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of megabytes, at least {LEAST_MEMORY_MB}"
+        )
+    return int(text)
 
 
 def chosen_settings(arguments: argparse.Namespace) -> Settings:
@@ -59,7 +73,7 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
 def chosen_model(arguments: argparse.Namespace) -> list[str]:
     """The options of `add_model_options` as given, to pass to another command."""
     chosen = dataclasses.asdict(chosen_settings(arguments).model_options)
-    return [f"--{name}={value}" for name, value in chosen.items() if value is not None]
+    return [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items() if value is not None]
 
 
 @contextmanager

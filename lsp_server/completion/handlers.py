@@ -48,7 +48,8 @@ class CompletionResult:
 class CompletionHandlers:
     """Handles one editor's completion requests.
 
-    `sessions` are the sessions of the open documents by URI. Unless `enabled()`, all answers are empty.
+    `sessions` are the sessions of the open documents by URI. Unless `enabled` says so of a document's
+    language, its answers are empty.
     `progress` sends partial results. `failed` is called with errors of the backend. With `tells_source`
     answers have a `source` and a `usage`; with `markdown` the documentation of pop-up items is Markdown.
     """
@@ -57,7 +58,7 @@ class CompletionHandlers:
         self,
         sessions: Mapping[str, Session],
         feedback: Feedback,
-        enabled: Callable[[], bool],
+        enabled: Callable[[str], bool],
         progress: Callable[[types.ProgressParams], None],
         failed: Callable[[BackendError], None],
         *,
@@ -128,7 +129,7 @@ class CompletionHandlers:
             return None  # the document may just have been closed, which is not an error
         cursor = session.document.clamp(position)
         target = target_at(session.document, cursor)
-        if not self._enabled():
+        if not self._enabled(session.document.language):
             return CompletionResult((), target, None)
 
         def result_of(answer: Answer) -> CompletionResult:

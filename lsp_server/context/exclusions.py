@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
-from urllib.parse import unquote, urlsplit
+
+from lsp_server.uris import path_of, scheme_of
 
 MAX_LINE_LENGTH: Final = 400
 """In characters; minified code and embedded data have longer lines."""
@@ -47,10 +48,9 @@ _SECRET: Final = re.compile(
 
 def is_excluded(uri: str) -> bool:
     """Whether the document `uri` holds secrets, by its name, or is a window that nobody edits."""
-    parts = urlsplit(uri)
-    path = PurePosixPath(unquote(parts.path).replace("\\", "/"))
+    path = PurePosixPath(path_of(uri).replace("\\", "/"))
     return (
-        parts.scheme in _OTHER_WINDOWS
+        scheme_of(uri) in _OTHER_WINDOWS
         or _SECRET_FILE.fullmatch(path.name) is not None
         or not _SECRET_FOLDERS.isdisjoint(path.parts)
     )

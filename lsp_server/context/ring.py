@@ -49,6 +49,10 @@ class Excerpt:
             text = text.encode("utf-8", "replace").decode("utf-8")
         return cls(uri, path, text, bare, frozenset(words(text)))
 
+    def is_in(self, text: str) -> bool:
+        """Whether a text has all of its lines: what was deleted since must not come back from a model."""
+        return all(line in text for line in self.lines)
+
 
 @dataclass(frozen=True)
 class Chunk:

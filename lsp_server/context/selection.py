@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from lsp_server.context.definitions import defined_name, definition_length, words
 from lsp_server.context.exclusions import is_excluded
 from lsp_server.context.ring import CHUNK_LINES, EXCERPT_LINES, Chunk, Excerpt, Ring
 from lsp_server.document import Document, Position, Range
 from lsp_server.languages import family_of, language_of
+from lsp_server.uris import path_of
 from model_runtime.api import Snippet
 
 MOVED_LINES: Final = 32
@@ -143,12 +143,17 @@ class _Open:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The snippets for a cursor at `line` of the document `uri`; `sources` are their documents' URIs."""
+    """The snippets for a cursor at `line` of the document `uri`, made of excerpts."""
 
     uri: str
     line: int
     snippets: tuple[Snippet, ...]
-    sources: frozenset[str]
+    excerpts: tuple[Excerpt, ...]
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The URIs of the excerpts' documents."""
+        return frozenset(excerpt.uri for excerpt in self.excerpts)
 
 
 class Context:
@@ -158,7 +163,7 @@ class Context:
     """
 
     def __init__(self, roots: Sequence[str] = ()) -> None:
-        self._roots = tuple(_path(root).rstrip("/") + "/" for root in roots)
+        self._roots = tuple(path_of(root).rstrip("/") + "/" for root in roots)
         self._open: dict[str, _Open] = {}  # the most recently used one is last
         self._ring = Ring()
         self._choice: _Choice | None = None
@@ -183,6 +188,11 @@ class Context:
         if opened is None:
             return
         before, after = opened.count, document.line_count
+        if self._choice is not None and document.uri in self._choice.sources:
+            text = document.text
+            own = (excerpt for excerpt in self._choice.excerpts if excerpt.uri == document.uri)
+            if not all(excerpt.is_in(text) for excerpt in own):
+                self._choice = None
         if where is None:
             opened.replaced()
             self._visit(opened, min(opened.cursor, after - 1))
@@ -223,12 +233,12 @@ class Context:
         choice = self._choice
         if choice is None or choice.uri != document.uri or abs(line - choice.line) > BLOCK_LINES:
             old = choice.snippets if choice is not None and choice.uri == document.uri else ()
-            excerpts = self._choose(document, line)
+            excerpts = tuple(self._choose(document, line))
             new = tuple(Snippet(excerpt.path, excerpt.text) for excerpt in excerpts)
-            if old and set(new) <= set(old):  # the old ones are in the KV cache
-                choice = _Choice(document.uri, line, old, choice.sources if choice else frozenset())
+            if choice is not None and old and set(new) <= set(old):  # the old ones are in the KV cache
+                choice = _Choice(document.uri, line, old, choice.excerpts)
             else:
-                choice = _Choice(document.uri, line, new, frozenset(excerpt.uri for excerpt in excerpts))
+                choice = _Choice(document.uri, line, new, excerpts)
             self._choice = choice
         return choice.snippets
 
@@ -278,9 +288,10 @@ class Context:
         """Excerpts in related languages, newest first, each with a bonus to its score."""
         family = _family(document)
         related = {uri: one for uri, one in reversed(self._open.items()) if one.family == family}
+        texts = {chunk.uri: related[chunk.uri].document.text for chunk in self._ring if chunk.uri in related}
         for chunk in self._ring:
-            if chunk.uri in related:
-                yield from ((excerpt, 0.0) for excerpt in chunk.excerpts)
+            text = texts.get(chunk.uri, "")
+            yield from ((excerpt, 0.0) for excerpt in chunk.excerpts if excerpt.is_in(text))
         related.pop(document.uri, None)
         others = list(related.values())
         for one in others:
@@ -293,7 +304,7 @@ class Context:
 
     def _shown_path(self, uri: str) -> str:
         """A document's path relative to its workspace folder, or its last three parts."""
-        path = _path(uri)
+        path = path_of(uri)
         for root in self._roots:
             if path.startswith(root):
                 return path[len(root) :]
@@ -327,9 +338,5 @@ def _family(document: Document) -> str:
     """The language family of a document; code is shown within a family only."""
     if document.language:
         return family_of(document.language)
-    path = _path(document.uri)
+    path = path_of(document.uri)
     return family_of(language_of(path)) or PurePosixPath(path).suffix.lower()
-
-
-def _path(uri: str) -> str:
-    return unquote(urlsplit(uri).path)

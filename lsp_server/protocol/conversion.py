@@ -19,6 +19,7 @@ from lsprotocol import types
 from lsprotocol.converters import get_converter
 
 from lsp_server.protocol.extensions import InlineCompletionParams
+from lsp_server.uris import canonical_uri
 
 _PartialChange: TypeAlias = types.TextDocumentContentChangePartial
 _WholeChange: TypeAlias = types.TextDocumentContentChangeWholeDocument
@@ -33,6 +34,13 @@ _DEFAULTS: Final[Mapping[type, Mapping[str, object]]] = {
     types.Command: {"title": "", "command": ""},
 }
 """Default values of fields that are missing or null."""
+
+_DOCUMENTS: Final = (
+    types.TextDocumentItem,
+    types.TextDocumentIdentifier,
+    types.VersionedTextDocumentIdentifier,
+)
+"""Types with the URI of a document, of which each has one spelling from here on."""
 
 
 @cache
@@ -85,6 +93,8 @@ def describe_errors(error: Exception) -> str:
 def _with_defaults(value: Mapping[str, Any], kind: Any) -> dict[str, Any]:
     """The fields of `value` with defaults added; null counts as missing."""
     fields = {name: field for name, field in value.items() if field is not None}
+    if kind in _DOCUMENTS and isinstance(fields.get("uri"), str):
+        fields["uri"] = canonical_uri(fields["uri"])
     return {**_DEFAULTS[kind], **fields} if kind in _DEFAULTS else fields
 
 

@@ -83,10 +83,14 @@ class DidPartiallyAcceptCompletionParams:
 
 @attrs.define
 class StatusParams:
-    """``fimble/status``; `share` is the progress of loading, from 0 to 1."""
+    """``fimble/status``; `share` is the progress of loading, from 0 to 1.
+
+    `detail` says in one line what computes the model and the memory that it takes.
+    """
 
     state: Literal["loading", "ready", "generating", "error"]
     enabled: bool
     model: str | None = None
     share: float | None = None
     message: str | None = None
+    detail: str | None = None

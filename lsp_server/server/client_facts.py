@@ -14,7 +14,7 @@ from typing import Final
 from lsprotocol import types
 
 from lsp_server.document import PositionEncoding
-from lsp_server.server.configuration import SECTION
+from lsp_server.settings import SECTION
 
 _ENCODINGS: Final[tuple[PositionEncoding, ...]] = ("utf-8", "utf-16", "utf-32")
 

@@ -14,9 +14,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lsp_server.protocol import StrictProtocol
-from lsp_server.settings import setting_names
-
-SECTION: Final = "fimble"
+from lsp_server.settings import SECTION, setting_names
 
 _TIMEOUT_SECONDS: Final = 1.0  # seconds
 

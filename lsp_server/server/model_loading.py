@@ -14,6 +14,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lsp_server.completion import SessionServices
+from lsp_server.model_facts import in_short
 from lsp_server.protocol import StrictProtocol
 from lsp_server.server.status import Status
 from model_runtime import list_models
@@ -129,7 +130,7 @@ class EditorModel:
             self._failed(error)
             return
         await asyncio.sleep(0)  # deliver the backend's last progress reports first
-        self._status.ready(info.name)
+        self._status.ready(info.name, in_short(info))
         message = f"fimble: {info.name} is ready ({info.device}, {info.dtype})"
         params = types.LogMessageParams(types.MessageType.Info, message)
         self._protocol.notify(types.WINDOW_LOG_MESSAGE, params)
@@ -185,7 +186,7 @@ def model_setting(name: str) -> str | None:
 
 
 async def usable_models() -> list[str]:
-    """The names of the models that are on this machine and fit it."""
+    """The names of the models that are on this machine, and for which it has memory."""
     # In a thread, so that a slow disk does not block the event loop.
     entries = await asyncio.to_thread(list_models)
-    return [entry.name for entry in entries if entry.path is not None and entry.fits is not False]
+    return [entry.name for entry in entries if entry.path is not None and entry.obstacle != "memory"]

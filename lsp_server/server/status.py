@@ -23,6 +23,7 @@ class Status:
         self._send = send
         self._current = StatusParams("loading", enabled=True)
         self._sent: StatusParams | None = None
+        self._detail: str | None = None
 
     @property
     def model(self) -> str | None:
@@ -36,18 +37,20 @@ class Status:
 
     def loading(self, share: float, message: str) -> None:
         """The model is being loaded; `share` goes from 0 to 1."""
+        self._detail = None
         self._set(StatusParams("loading", self.enabled, share=round(share, 2), message=message))
 
-    def ready(self, model: str) -> None:
-        """`model` is loaded."""
-        self._set(StatusParams("ready", self.enabled, model))
+    def ready(self, model: str, detail: str) -> None:
+        """`model` is loaded; `detail` says what computes it and the memory that it takes."""
+        self._detail = detail
+        self._set(StatusParams("ready", self.enabled, model, detail=detail))
 
     def generating(self, model: str | None) -> None:
         """`model` is generating; None when it has stopped."""
         if model is not None:
-            self._set(StatusParams("generating", self.enabled, model))
+            self._set(StatusParams("generating", self.enabled, model, detail=self._detail))
         elif self.model is not None and self._current.state == "generating":
-            self._set(StatusParams("ready", self.enabled, self.model))
+            self._set(StatusParams("ready", self.enabled, self.model, detail=self._detail))
 
     def error(self, message: str) -> None:
         """The model cannot be used; `message` says why and what to do."""

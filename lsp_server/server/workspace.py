@@ -76,7 +76,7 @@ class Workspace:
         self._handlers = CompletionHandlers(
             self._sessions,
             self._feedback,
-            lambda: self._status.enabled,
+            self._is_enabled,
             self._send_progress,
             self._report_failure,
             tells_source=client.source,
@@ -194,6 +194,10 @@ class Workspace:
             self._editor_settings = configured
             return self._use(replace(configured, model=model))
         return False
+
+    def _is_enabled(self, language: str) -> bool:
+        """Whether documents in a language get completions."""
+        return self._status.enabled and self._services.settings.languages.allow(language)
 
     def _use(self, settings: Settings) -> bool:
         """Use `settings` from now on; returns whether the model is another one, which is not loaded yet."""

@@ -4,7 +4,7 @@
         ▲                                 │ loop.call_soon_threadsafe
         └───────── asyncio.Queue ◀────────┘
 
-Only the worker imports torch, when it loads the model. Neither side waits for the other: closing a stream
+Only the worker imports torch, for a model that needs it. Neither side waits for the other: closing a stream
 ends its job, which the worker notices between two steps.
 """
 
@@ -226,9 +226,9 @@ def _work_in_background(engine: Engine) -> bool:
 def _open_engine(options: ModelOptions, progress: LoadProgress) -> Engine:
     from model_runtime.models import resolve
 
-    resolve(options.model)  # report a missing model before the slow import of torch
-    progress(0.0, "starting torch")
+    resolve(options.model)  # report a missing model before slow imports
     limit_openmp_spinning(os.environ)
-    from model_runtime.engine import Engine  # imports torch
+    from model_runtime.engine import Engine, needs_torch
 
+    progress(0.0, "starting torch" if needs_torch(options) else "reading weights")
     return Engine(options, progress)

@@ -6,15 +6,12 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from model_runtime.api import LoadProgress, UnsupportedModel
-from model_runtime.checkpoints.device_map import module_of
 from model_runtime.checkpoints.families import Family, codegen, gptj
 from model_runtime.checkpoints.families.settings import setting
 from model_runtime.checkpoints.folder import CheckpointFolder
@@ -27,6 +24,9 @@ from model_runtime.checkpoints.writer import (
     checkpoint_writer,
 )
 from model_runtime.decoding import DecoderConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DEQUANTIZED_BYTES = 4  # of an element: what is stored in int8 or a GGUF type becomes fp32
 
@@ -117,12 +117,14 @@ def _convert(
     max_shard_bytes: int,
 ) -> None:
     """Write weights as a checkpoint of `family` in the folder `target`, with `settings` as config.json."""
+    from model_runtime.checkpoints.torch_weights import ReopenedWeights, TorchWeights
+
     checkpoint = weights.checkpoint
-    readable: Mapping[str, Tensor] = weights
+    readable: Mapping[str, Tensor] = TorchWeights(weights)
     total = sum(map(prod, weights.shapes.values()))
     expected_bytes = total * DEQUANTIZED_BYTES
     if isinstance(checkpoint, CheckpointFolder):
-        readable = _Reopened(weights)
+        readable = ReopenedWeights(weights)
         if "quantization_config" not in checkpoint.config:
             # This also checks every tensor before anything is written.
             expected_bytes = weights.stored_bytes()
@@ -135,25 +137,6 @@ def _convert(
                 progress(done / total, "converting weights")
         writer.write_json("config.json", settings)
         _write_tokenizer(checkpoint, writer)
-
-
-class _Reopened(Mapping[str, Tensor]):
-    """A folder's weights, opened anew for each module: that releases the mapped pages of the one before."""
-
-    def __init__(self, weights: Weights) -> None:
-        self._weights, self._module = weights, ""
-
-    def __getitem__(self, name: str) -> Tensor:
-        if module_of(name) != self._module:
-            self._module, old = module_of(name), self._weights
-            self._weights = Weights(CheckpointFolder(old.checkpoint.path), old.family, old.config)
-        return self._weights[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._weights)
-
-    def __len__(self) -> int:
-        return len(self._weights)
 
 
 def _write_tokenizer(checkpoint: Checkpoint, writer: CheckpointWriter) -> None:

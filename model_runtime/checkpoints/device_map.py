@@ -10,16 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
-from torch import nn
-
-from model_runtime.api import OutOfMemory
+from model_runtime.api import Dtype, OutOfMemory
 from model_runtime.decoding import DecoderConfig, weight_shapes
 
 DeviceName = int | str
 """A device as accelerate names it: a CUDA GPU's number, or "cpu"."""
 
-DeviceMap = Mapping[str, torch.device]
+DeviceMap = Mapping[str, str]
 """The device of each module: `embedding`, `positions`, `blocks.N`, `final_norm` and `head`."""
 
 WORKING_BYTES = 512 * 2**20
@@ -28,7 +25,7 @@ WORKING_BYTES = 512 * 2**20
 
 def map_devices(
     config: DecoderConfig,
-    dtype: torch.dtype,
+    dtype: Dtype,
     int8: bool = False,
     *,
     memory: Mapping[DeviceName, int] | None = None,
@@ -50,6 +47,8 @@ def map_devices(
     from accelerate import infer_auto_device_map, init_empty_weights
     from accelerate.utils import get_balanced_memory, get_max_memory
 
+    from model_runtime.checkpoints.skeleton import Block, skeleton
+
     capacity = min(cache_tokens or config.context_length, config.context_length)
     sizes = _sizes(config, dtype, int8, capacity)
     free = get_max_memory(dict(memory) if memory is not None else None)  # GPUs come first
@@ -59,11 +58,11 @@ def map_devices(
             return dict.fromkeys(_modules(config), _device(name))
 
     with init_empty_weights(include_buffers=True):
-        skeleton = _skeleton(sizes)
+        modules = skeleton(sizes)
     # Even shares leave some memory free on each GPU, but where GPUs differ the larger one may stay half
     # empty.
-    for limits in (get_balanced_memory(skeleton, usable, [_Block.__name__]), usable):
-        found = infer_auto_device_map(skeleton, limits, [_Block.__name__], clean_result=False)
+    for limits in (get_balanced_memory(modules, usable, [Block.__name__]), usable):
+        found = infer_auto_device_map(modules, limits, [Block.__name__], clean_result=False)
         if not {"cpu", "disk"} & set(found.values()):
             break
     if "disk" in found.values():
@@ -79,25 +78,6 @@ def module_of(weight: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
 
 
-class _Module(nn.Module):
-    """A module of a given size in bytes."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.bytes = nn.Parameter(torch.empty(size, dtype=torch.uint8), requires_grad=False)
-
-
-class _Block(_Module):
-    """A decoder's block; accelerate is told by this name not to split it."""
-
-
-def _skeleton(sizes: Mapping[str, int]) -> nn.ModuleDict:
-    """Stands in for a decoder: the same modules in the same order."""
-    blocks = nn.ModuleList(_Block(size) for name, size in sizes.items() if name.startswith("blocks."))
-    ends = {name: _Module(size) for name, size in sizes.items() if not name.startswith("blocks.")}
-    return nn.ModuleDict({"embedding": ends.pop("embedding"), "blocks": blocks, **ends})
-
-
 def _modules(config: DecoderConfig) -> list[str]:
     """All modules, in the order of computation."""
     blocks = [f"blocks.{layer}" for layer in range(config.layers)]
@@ -110,20 +90,21 @@ def _placed_with(module: str, config: DecoderConfig) -> str:
     return "embedding" if module in shared else module
 
 
-def _sizes(config: DecoderConfig, dtype: torch.dtype, int8: bool, capacity: int) -> dict[str, int]:
+def _sizes(config: DecoderConfig, dtype: Dtype, int8: bool, capacity: int) -> dict[str, int]:
     """The bytes of each module and those that share its device; a block's include its part of the cache."""
-    cache = 2 * config.kv_heads * capacity * config.head_dim * dtype.itemsize
+    number = 4 if dtype == "fp32" else 2
+    cache = 2 * config.kv_heads * capacity * config.head_dim * number
     sizes = {
         _placed_with(name, config): cache if name.startswith("blocks.") else 0 for name in _modules(config)
     }
     for weight, shape in weight_shapes(config).items():
-        itemsize = 1 if int8 and len(shape) == 2 else dtype.itemsize  # the scales are negligible
+        itemsize = 1 if int8 and len(shape) == 2 else number  # the scales are negligible
         sizes[_placed_with(module_of(weight), config)] += math.prod(shape) * itemsize
     return sizes
 
 
-def _device(name: DeviceName) -> torch.device:
-    return torch.device("cuda", name) if isinstance(name, int) else torch.device(name)
+def _device(name: DeviceName) -> str:
+    return f"cuda:{name}" if isinstance(name, int) else name
 
 
 def _too_small(needed: int, free: Mapping[DeviceName, int]) -> str:

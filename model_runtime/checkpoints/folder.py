@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from model_runtime.api import CorruptCheckpoint, ModelNotFound
+from model_runtime.checkpoints.stored import Stored
 from model_runtime.checkpoints.tensor_files import Readers, open_tensors
 from model_runtime.native import GroupedRows
 
@@ -20,7 +19,7 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """transformers' names for weights, the safe format first; a sharded one has an `.index.json` instead."""
 
 
-class CheckpointFolder(Mapping[str, Tensor]):
+class CheckpointFolder(Mapping[str, Stored]):
     """A folder as transformers' `save_pretrained` writes it, as a mapping from names to tensors.
 
     Opening it reads `config` and the files' headers. Tensors are memory-mapped and must not be written to.
@@ -42,7 +41,7 @@ class CheckpointFolder(Mapping[str, Tensor]):
         path = self.path / name
         return read_json(path) if path.is_file() else {}
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> Stored:
         return self._readers[name]()
 
     def grouped(self, name: str) -> GroupedRows | None:

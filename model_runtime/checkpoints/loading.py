@@ -7,36 +7,26 @@ matrices are quantised while loading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-
-from model_runtime.api import CorruptCheckpoint, LoadProgress, ModelNotFound, UnsupportedModel
-from model_runtime.checkpoints.device_map import DeviceMap
+from model_runtime.api import CorruptCheckpoint, Dtype, LoadProgress, ModelNotFound, UnsupportedModel
 from model_runtime.checkpoints.families import Family, family_of
 from model_runtime.checkpoints.folder import CheckpointFolder
-from model_runtime.checkpoints.weights import CPU, Checkpoint, Weights, is_quantized
-from model_runtime.decoding import Decoder, DecoderConfig, Int8Weight, MatrixFormat, Weight
-from model_runtime.native import AnyDecoder, Bits, NativeDecoder, NativeWeight, native_problem, pack
+from model_runtime.checkpoints.reading import BITS, Placement, QuantizedFormat, grouped, is_matrix, reported
+from model_runtime.checkpoints.weights import Checkpoint, Weights
+from model_runtime.decoding import DecoderConfig, MatrixFormat
+from model_runtime.native import Bits, NativeDecoder, NativeWeight, native_problem, pack
 
-Placement: TypeAlias = Callable[[DecoderConfig, torch.dtype, bool], DeviceMap]
-"""From the configuration, the weights' dtype, and whether matrices are int8, to the device of each module."""
+if TYPE_CHECKING:
+    from model_runtime.torch_decoder import Decoder
+
+AnyDecoder: TypeAlias = "Decoder | NativeDecoder"
+"""The native one where matrices are quantised on a CPU; torch's everywhere else."""
 
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 """The files of a tokenizer, in either form."""
-
-POSITIONS = "positions.weight"
-
-ENDS = ("embedding.weight", "head.weight")
-"""In 4 bits they would cost more of the quality than their size is worth."""
-
-BITS: Mapping[MatrixFormat, Bits] = {"int8": 8, "int4": 4}
-
-QuantizedFormat = Literal["int8", "int4"]
 
 
 @dataclass(frozen=True)
@@ -65,8 +55,8 @@ class LoadedModel:
 def load(
     path: Path,
     *,
-    device: torch.device | Placement,
-    dtype: torch.dtype,
+    device: str | Placement,
+    dtype: Dtype,
     matrices: MatrixFormat = "float",
     progress: LoadProgress | None = None,
 ) -> LoadedModel:
@@ -75,7 +65,7 @@ def load(
     Args:
         path: of the checkpoint.
         device: where to put the weights, or a function that decides it for each module.
-        dtype: of the weights, except quantised matrices.
+        dtype: of the weights, except quantised matrices; not "auto".
         matrices: their format.
         progress: receives the share done.
 
@@ -87,18 +77,15 @@ def load(
     checkpoint = open_checkpoint(path)
     family, config = family_and_config(checkpoint)
     tokenizer, tokenizer_settings = _tokenizer(checkpoint)
-    int8 = matrices == "int8" or (matrices == "stored" and is_quantized(checkpoint.config))
-    placement = device if isinstance(device, torch.device) else device(config, dtype, int8)
-    weights = Weights(checkpoint, family, config, dtype=dtype, device=placement)
+    weights = Weights(checkpoint, family, config)
     decoder: AnyDecoder
-    if placement == CPU and matrices in BITS:
-        decoder, quantized = _read_grouped(weights, BITS[matrices], dtype, progress)
+    quantized: QuantizedFormat | None
+    if (device, dtype) == ("cpu", "fp32") and matrices in BITS and native_problem() is None:
+        decoder, quantized = _open_native(weights, BITS[matrices], progress)
     else:
-        if matrices == "int4":
-            raise UnsupportedModel("int4 is for the CPU: use --quantize int8, or --device cpu")
-        read = _read(weights, matrices, progress)
-        decoder = Decoder(config, read)
-        quantized = "int8" if any(map(_computes_int8, read.values())) else None
+        from model_runtime.checkpoints.torch_opening import open_torch
+
+        decoder, quantized = open_torch(weights, device, dtype, matrices, progress)
     return LoadedModel(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         family=family.model_type,
@@ -153,56 +140,19 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[Path | dict[str, Any], dict[str,
     return folder, None
 
 
-def _read(weights: Weights, matrices: MatrixFormat, progress: LoadProgress | None) -> dict[str, Weight]:
-    read: dict[str, Weight] = {}
-    for name in _reported(weights, progress):
-        int8 = matrices == "int8" or (matrices == "stored" and weights.is_int8(name))
-        read[name] = weights.int8(name) if int8 and _is_matrix(weights, name) else weights[name]
-    return read
-
-
-def _read_grouped(
-    weights: Weights, bits: Bits, dtype: torch.dtype, progress: LoadProgress | None
-) -> tuple[AnyDecoder, QuantizedFormat | None]:
-    """A decoder of matrices in groups, which are restored to floats where there is no native engine."""
-    native = dtype == torch.float32 and native_problem() is None
+def _open_native(
+    weights: Weights, bits: Bits, progress: LoadProgress | None
+) -> tuple[NativeDecoder, QuantizedFormat]:
     read: dict[str, NativeWeight] = {}
-    restored: dict[str, Weight] = {}
     elements = {4: 0, 8: 0}
-    for name in _reported(weights, progress):
-        if not _is_matrix(weights, name):
-            restored[name] = weights[name]
-            read[name] = weights[name].float().numpy().copy()  # not a view that keeps a file mapped
-            continue
-        rows = weights.grouped(name, 8 if name in ENDS else bits)
-        elements[rows.bits] += rows.values.size
-        if native:
+    for name in reported(weights, progress):
+        if is_matrix(weights, name):
+            rows = grouped(weights, name, bits)
+            elements[rows.bits] += rows.values.size
             read[name] = pack(rows)
         else:
-            restored[name] = torch.from_numpy(rows.dequantized()).to(dtype)
-    if not native:
-        return Decoder(weights.config, restored), None
+            read[name] = weights.floats(name)
     return NativeDecoder(weights.config, read), "int4" if elements[4] > elements[8] else "int8"
-
-
-def _reported(weights: Weights, progress: LoadProgress | None) -> Iterator[str]:
-    """The weights' names, one by one, and the share that is read."""
-    total, done = sum(map(prod, weights.shapes.values())), 0
-    for name, shape in weights.shapes.items():
-        yield name
-        done += prod(shape)
-        if progress is not None:
-            progress(done / total, "reading weights")
-
-
-def _is_matrix(weights: Weights, name: str) -> bool:
-    """Whether a weight can be quantised: learned positions, a table too, stay as they are."""
-    return len(weights.shapes[name]) == 2 and name != POSITIONS
-
-
-def _computes_int8(weight: Weight) -> bool:
-    """Whether products are computed in int8: a CPU dequantises the weight."""
-    return isinstance(weight, Int8Weight) and weight.device.type != CPU.type
 
 
 def _stop_ids(checkpoint: Checkpoint, config: DecoderConfig) -> frozenset[int]:

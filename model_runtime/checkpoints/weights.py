@@ -1,24 +1,24 @@
-"""A checkpoint's weights under the decoder's names and in its layout, each read when it is asked for.
+"""A checkpoint's weights under the decoder's names, each read when it is asked for, in numpy.
 
 The families' tensor names and row orders, and the ways in which weights are stored, are hidden here from
-loading and conversion.
+loading and conversion. `torch_weights` has the same weights as tensors.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from model_runtime.api import CorruptCheckpoint, UnsupportedModel
-from model_runtime.checkpoints.device_map import DeviceMap, module_of
 from model_runtime.checkpoints.families import Family
 from model_runtime.checkpoints.folder import CheckpointFolder, some
-from model_runtime.decoding import DecoderConfig, Int8Weight, quantize, weight_shapes
+from model_runtime.checkpoints.stored import Stored
+from model_runtime.decoding import DecoderConfig, weight_shapes
 from model_runtime.native import Bits, GroupedRows, join_rows, quantize_rows, with_row_scales
 
 if TYPE_CHECKING:
@@ -26,73 +26,76 @@ if TYPE_CHECKING:
 
 Checkpoint: TypeAlias = "CheckpointFolder | GgufFile"
 
-CPU = torch.device("cpu")
-
 INT8_METHOD = "fimble-int8"
 """fimble's own `quant_method`: a weight `X` in int8, with a scale for each output row in `X.scale`."""
+
+PIECE_VALUES = 1 << 18
+"""Values quantised at a time."""
 
 VALUE_HEAD = re.compile(r"v_head\.\w+(\.\w+)*")
 """The head that reinforcement learning with trl adds to a model; it has no part in generation."""
 
 
-class Weights(Mapping[str, Tensor]):
-    """A checkpoint's weights, under the decoder's names and in its layout.
+@dataclass(frozen=True, eq=False)
+class Int8Rows:
+    """A tensor in int8 as it is stored, with a scale for each row."""
+
+    values: NDArray[np.int8]  # (rows, columns)
+    scale: NDArray[np.float32]  # (rows,)
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.scale.nbytes
+
+    def rows(self, rows: slice) -> Int8Rows:
+        """Some of the rows."""
+        return Int8Rows(self.values[rows], self.scale[rows])
+
+    def floats(self) -> NDArray[np.float32]:
+        """(rows, columns)"""
+        return self.values * self.scale[:, None]
+
+
+class Weights:
+    """A checkpoint's weights, in the decoder's layout.
 
     Args:
         checkpoint: a folder, or a GGUF file.
         family: of the checkpoint.
         config: of the decoder.
-        dtype: of the weights; None for that of the files.
-        device: where to put the weights: one device, or one for each module.
 
     Raises:
         CorruptCheckpoint: tensors are missing or unexpected; on look-up: one has another shape.
         UnsupportedModel: an unknown kind of quantisation; on look-up: a tensor is not floating point.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        family: Family,
-        config: DecoderConfig,
-        *,
-        dtype: torch.dtype | None = None,
-        device: torch.device | DeviceMap = CPU,
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, family: Family, config: DecoderConfig) -> None:
         self.checkpoint, self.family, self.config = checkpoint, family, config
         self.shapes = weight_shapes(config)
-        self._layout = family.layout(config)
-        self._dtype, self._device = dtype, device
+        self.layout = family.layout(config)
         self._quantized = is_quantized(checkpoint.config)
         self._check_names()
 
-    def __getitem__(self, name: str) -> Tensor:
-        parts = [
-            part.dequantized(torch.float32) if isinstance(part, Int8Weight) else part
-            for part in self._stored(name)
-        ]
-        dtype = self._dtype or reduce(torch.promote_types, (part.dtype for part in parts))
-        return self._assembled(name, parts, dtype)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
     def is_int8(self, name: str) -> bool:
         """Whether all of a weight is stored in int8."""
-        return self._quantized and all(
-            self.checkpoint[part.name].dtype == torch.int8 for part in self._layout[name]
-        )
+        return self._quantized and all(self.checkpoint[part.name].dtype == "I8" for part in self.layout[name])
 
-    def int8(self, name: str) -> Int8Weight:
-        """A matrix in int8, as it is stored or quantised now; raises as a look-up does."""
-        parts = [part if isinstance(part, Int8Weight) else quantize(part) for part in self._stored(name)]
-        return Int8Weight(
-            self._assembled(name, [part.values for part in parts], torch.int8),
-            self._assembled(name, [part.scale for part in parts], torch.float32),
-        )
+    def stored(self, name: str) -> list[Stored | Int8Rows]:
+        """The parts of a weight as they are stored, memory-mapped, in the checkpoint's order."""
+        columns = self.shapes[name][1:]
+        return [self._tensor(part.name, (part.rows, *columns)) for part in self.layout[name]]
+
+    def stored_bytes(self) -> int:
+        """The size of all weights as they are stored; raises as a look-up does."""
+        return sum(part.nbytes for name in self.shapes for part in self.stored(name))
+
+    def floats(self, name: str) -> NDArray[np.float32]:
+        """A copy of a weight in fp32."""
+        parts = [
+            part.order(tensor.floats()) if part.order else tensor.floats()
+            for part, tensor in zip(self.layout[name], self.stored(name), strict=True)
+        ]
+        return np.concatenate(parts)
 
     def grouped(self, name: str, bits: Bits) -> GroupedRows:
         """A matrix in groups of 32, of at most `bits`; raises as a look-up does.
@@ -100,20 +103,19 @@ class Weights(Mapping[str, Tensor]):
         What is stored in no more bits stays as it is. A row's scale becomes that of all its groups.
         """
         parts = []
-        for part, tensor in zip(self._layout[name], self._stored_or_grouped(name, bits), strict=True):
-            if isinstance(tensor, Int8Weight) and bits == 8:
-                rows = with_row_scales(tensor.values.numpy(), tensor.scale.numpy())
+        for part, tensor in zip(self.layout[name], self._stored_or_grouped(name, bits), strict=True):
+            if isinstance(tensor, Int8Rows) and bits == 8:
+                rows = with_row_scales(tensor.values, tensor.scale)
             elif isinstance(tensor, GroupedRows):
                 rows = tensor
             else:
-                floats = tensor.dequantized(torch.float32) if isinstance(tensor, Int8Weight) else tensor
-                rows = quantize_rows(floats.float().numpy(), bits)
-            parts.append(rows.take(part.order.index.numpy()) if part.order else rows)
+                rows = _quantized(tensor, bits)
+            parts.append(rows.take(part.order.index) if part.order else rows)
         return join_rows(parts)
 
-    def _stored_or_grouped(self, name: str, bits: Bits) -> Iterator[Tensor | Int8Weight | GroupedRows]:
+    def _stored_or_grouped(self, name: str, bits: Bits) -> Iterator[Stored | Int8Rows | GroupedRows]:
         columns = self.shapes[name][1]
-        for part in self._layout[name]:
+        for part in self.layout[name]:
             rows = self.checkpoint.grouped(part.name)
             if rows is None or rows.bits > bits:
                 yield self._tensor(part.name, (part.rows, columns))
@@ -121,12 +123,8 @@ class Weights(Mapping[str, Tensor]):
                 self._check_shape(part.name, rows.values.shape, (part.rows, columns))
                 yield rows
 
-    def stored_bytes(self) -> int:
-        """The size of all weights as they are stored; raises as a look-up does."""
-        return sum(part.nbytes for name in self.shapes for part in self._stored(name))
-
     def _check_names(self) -> None:
-        wanted = {part.name for parts in self._layout.values() for part in parts}
+        wanted = {part.name for parts in self.layout.values() for part in parts}
         found = set(self.checkpoint)
         if missing := wanted - found:
             raise CorruptCheckpoint(f"{self.checkpoint.path} lacks tensor {some(missing)}: download it again")
@@ -142,17 +140,12 @@ class Weights(Mapping[str, Tensor]):
                 "is its config.json the right one?"
             )
 
-    def _stored(self, name: str) -> list[Tensor | Int8Weight]:
-        """The parts of a weight as they are stored, memory-mapped."""
-        columns = self.shapes[name][1:]
-        return [self._tensor(part.name, (part.rows, *columns)) for part in self._layout[name]]
-
-    def _tensor(self, name: str, shape: tuple[int, ...]) -> Tensor | Int8Weight:
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> Stored | Int8Rows:
         tensor = self.checkpoint[name]
-        self._check_shape(name, tuple(tensor.shape), shape)
-        if tensor.dtype == torch.int8 and self._quantized:
-            return Int8Weight(tensor, self._scale(name, shape[0]))
-        if not tensor.is_floating_point():
+        self._check_shape(name, tensor.shape, shape)
+        if tensor.dtype == "I8" and self._quantized:
+            return Int8Rows(tensor.values, self._scale(name, shape[0]))
+        if not tensor.is_float:
             raise UnsupportedModel(f"{self.checkpoint.path}: tensor {name!r} has dtype {tensor.dtype}")
         return tensor
 
@@ -162,37 +155,25 @@ class Weights(Mapping[str, Tensor]):
                 f"{self.checkpoint.path}: tensor {name!r} has shape {found}, config.json asks for {wanted}"
             )
 
-    def _scale(self, name: str, rows: int) -> Tensor:
-        """The scales of a tensor in int8, (rows,), fp32."""
+    def _scale(self, name: str, rows: int) -> NDArray[np.float32]:
+        """The scales of a tensor in int8, (rows,)."""
         scale = self.checkpoint.get(f"{name}.scale")
         if scale is None:
             raise CorruptCheckpoint(f"{self.checkpoint.path} lacks tensor '{name}.scale': download it again")
-        if tuple(scale.shape) != (rows,) or not scale.is_floating_point():
+        if scale.shape != (rows,) or not scale.is_float:
             raise CorruptCheckpoint(
-                f"{self.checkpoint.path}: tensor '{name}.scale' has shape {tuple(scale.shape)} and dtype "
+                f"{self.checkpoint.path}: tensor '{name}.scale' has shape {scale.shape} and dtype "
                 f"{scale.dtype}; a float for each of {rows} rows is needed"
             )
-        return scale.float()
+        return scale.floats()
 
-    def _assembled(self, name: str, tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-        """A weight from the tensors of its parts, whose rows are copied directly to their places.
 
-        A single tensor in order is not copied if it has the wanted device and dtype.
-        """
-        parts = self._layout[name]
-        device = self._device if isinstance(self._device, torch.device) else self._device[module_of(name)]
-        if len(parts) == 1 and parts[0].order is None:
-            return tensors[0].to(device, dtype).contiguous()
-        rows = sum(part.rows for part in parts)
-        weight = torch.empty((rows, *tensors[0].shape[1:]), dtype=dtype, device=device)
-        for part, tensor, target in zip(
-            parts, tensors, torch.split(weight, [part.rows for part in parts]), strict=True
-        ):
-            if part.order:
-                part.order.copy(tensor, target)
-            else:
-                target.copy_(tensor)
-        return weight
+def _quantized(tensor: Stored | Int8Rows, bits: Bits) -> GroupedRows:
+    """Quantise a matrix piece by piece, since intermediates are several times as large."""
+    rows, columns = tensor.values.shape
+    step = max(1, PIECE_VALUES // columns)
+    pieces = (tensor.rows(slice(first, first + step)) for first in range(0, rows, step))
+    return join_rows([quantize_rows(piece.floats(), bits) for piece in pieces])
 
 
 def is_quantized(config: Mapping[str, Any]) -> bool:

@@ -16,24 +16,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from model_runtime.api import BackendError, InvalidRequest
+from model_runtime.checkpoints.stored import DTYPES, Stored
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_SHARD_BYTES = 2_000_000_000
 """Maximum size of a weights file, unless a single tensor is larger: small enough to copy and to resume."""
 
 HEADER_SPACE = 1 << 18  # bytes before the tensors: enough for some 2000 of them, and a whole number of pages
-
-DTYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.bool: "BOOL",
-    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8",
-}  # fmt: skip
-
 
 CARRIED = (
     "tokenizer*.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json",
@@ -70,8 +66,9 @@ class CheckpointWriter:
     def add(self, name: str, tensor: Tensor) -> None:
         """Write `tensor`, of any shape, device and strides, under a unique name."""
         assert name not in self._shard_of, f"tensor {name!r} is added twice"
-        data = tensor.detach().cpu().contiguous()
-        entry = {"dtype": DTYPES[data.dtype], "shape": list(data.shape)}
+        data = Stored.of(tensor.detach().cpu().contiguous())
+        assert data.dtype in DTYPES, f"safetensors has no {data.dtype}"
+        entry = {"dtype": data.dtype, "shape": list(data.shape)}
         with _as_cannot_write(self._target):
             if not self._shards or not self._shards[-1].takes(name, entry, data, self._max_shard_bytes):
                 self._next_shard()
@@ -147,18 +144,18 @@ class _Shard:
         self._file = path.open("wb")
         self._file.seek(HEADER_SPACE)
 
-    def takes(self, name: str, entry: Mapping[str, Any], data: Tensor, limit: int) -> bool:
+    def takes(self, name: str, entry: Mapping[str, Any], data: Stored, limit: int) -> bool:
         """Whether there is room for a tensor, and it would be aligned to its elements' size."""
         return (
             (self.length == 0 or self.length + data.nbytes <= limit)
-            and self.length % data.element_size() == 0
+            and self.length % data.values.itemsize == 0
             and self._header_length + _header_length(name, entry) <= HEADER_SPACE - 8
         )
 
-    def append(self, name: str, entry: Mapping[str, Any], data: Tensor) -> None:
+    def append(self, name: str, entry: Mapping[str, Any], data: Stored) -> None:
         """Append a contiguous tensor."""
         end = self.length + data.nbytes
-        self._file.write(data.reshape(-1).view(torch.uint8).numpy().data)
+        self._file.write(data.values.reshape(-1).view(np.uint8).data)
         self._header[name] = {**entry, "data_offsets": [self.length, end]}
         self._header_length += _header_length(name, entry)
         self.length = end

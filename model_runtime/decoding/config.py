@@ -8,6 +8,9 @@ from typing import Literal
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
 Biased = Literal["qkv", "attention_out", "mlp", "head"]
 
+MatrixFormat = Literal["float", "stored", "int8", "int4"]
+"""The format of a decoder's matrices: the activations' dtype, the checkpoint's, or at most so many bits."""
+
 
 @dataclass(frozen=True)
 class Rotary:

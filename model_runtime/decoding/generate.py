@@ -10,25 +10,24 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import takewhile
 from typing import Literal, Protocol
 
-from torch import Tensor
-
+from model_runtime.decoding.logits import Logits, TensorLike, as_logits
 from model_runtime.decoding.sequence import CachedSequence
 from model_runtime.decoding.speculate import MAX_DRAFT_ROWS, Drafter
 
 CHUNK_TOKENS = 64
 """Tokens in a prefill chunk, which is the most that a cancellation has to wait for."""
 
-Sample = Callable[[Tensor], int]
-"""Logits (vocab,) in fp32, whatever the decoder computes in, to a token id."""
+Sample = Callable[[Logits], int]
+"""Logits (vocab,), in fp32 whatever the decoder computes in, to a token id."""
 
 
 class Forward(Protocol):
-    """The part of `Decoder` that is used here; the engine wraps it to time passes."""
+    """The part of a decoder that is used here; the engine wraps it to time passes."""
 
     def forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last", /
-    ) -> Tensor:
-        """See `Decoder.forward`."""
+    ) -> Logits | TensorLike:
+        """Compute `tokens` as the continuation of the sequence in `cache`, and add them to it."""
         ...
 
 
@@ -95,8 +94,8 @@ def _decode_step(
     token x is accepted with probability p(x), and otherwise drawn from p without x.
     """
     if not draft:
-        return [sample(decoder.forward(new, cache).float())]
-    rows = decoder.forward([*new, *draft], cache, "all")[len(new) - 1 :].float()  # (1 + drafted, vocab)
+        return [sample(as_logits(decoder.forward(new, cache)))]
+    rows = as_logits(decoder.forward([*new, *draft], cache, "all")[len(new) - 1 :])  # (1 + drafted, vocab)
     generated: list[int] = []
     for row, drafted in zip(rows, [*draft, None], strict=True):
         generated.append(sample(row))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_runtime.decoding.logits import Logits
 
 
 class Sampler:
@@ -23,27 +27,26 @@ class Sampler:
         self._temperature = temperature
         self._top_k = top_k
         self._top_p = top_p
-        # On the CPU whatever the device, so that a seed gives the same tokens everywhere.
-        self._generator = torch.Generator()
-        if seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed(seed % 2**63)  # torch takes 64 bits, users may give any integer
+        # Users may give any integer, numpy takes no negative one.
+        self._generator = np.random.default_rng(None if seed is None else seed % 2**63)
 
-    @torch.inference_mode()
-    def __call__(self, logits: Tensor) -> int:
-        """The next token's id, from logits (vocab,) in fp32."""
+    def __call__(self, logits: Logits) -> int:
+        """The next token's id, from logits (vocab,).
+
+        Raises:
+            ValueError: they are not numbers.
+        """
         if self._temperature == 0:
             return int(logits.argmax())
-        probabilities, ids = self._candidates(logits.cpu())
-        choice = torch.multinomial(probabilities, 1, generator=self._generator)
-        return int(ids[choice])
+        probabilities, ids = self._candidates(logits)
+        return int(self._generator.choice(ids, p=probabilities / probabilities.sum()))
 
-    def _candidates(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def _candidates(self, logits: Logits) -> tuple[NDArray[np.float64], NDArray[Any]]:
         """The tokens to sample from, most likely first: weights, which need not sum to 1, and ids."""
-        count = min(self._top_k or len(logits), len(logits))
-        best, ids = logits.topk(count)  # sorted
+        ids = np.argsort(-logits, kind="stable")[: self._top_k or None]
+        best = logits[ids].astype(np.float64)
         # Relative to the largest, and with a lower bound for the divisor: neither inf - inf nor 0 / 0 occurs.
-        probabilities = torch.softmax((best - best[0]) / max(self._temperature, 1e-6), dim=-1)
-        before = probabilities.cumsum(dim=-1) - probabilities
+        weights = np.exp((best - best[0]) / max(self._temperature, 1e-6))
+        probabilities = weights / weights.sum()
+        before = probabilities.cumsum() - probabilities
         return probabilities * (before < self._top_p), ids

@@ -12,23 +12,36 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
-import torch
-
 from model_runtime.api import (
     Chunk,
     CompletionRequest,
     CorruptCheckpoint,
     LoadProgress,
+    MemoryUse,
     ModelInfo,
     ModelOptions,
     OutOfMemory,
     Usage,
 )
-from model_runtime.checkpoints import LoadedModel, load, map_devices
-from model_runtime.decoding import AcceptanceStats, CachedSequence, NgramDrafter, Sampler, generate
+from model_runtime.checkpoints import AnyDecoder, LoadedModel, load, map_devices
+from model_runtime.decoding import (
+    AcceptanceStats,
+    CachedSequence,
+    NgramDrafter,
+    Sampler,
+    as_logits,
+    generate,
+)
 from model_runtime.engine.last_completions import LastCompletions
 from model_runtime.engine.planning import CHUNK_SECONDS, Plan, Planner
-from model_runtime.engine.slots import MEMORY_SHARE, Choice, Slots, capacity_and_count, pooled_capacity
+from model_runtime.engine.slots import (
+    MEMORY_SHARE,
+    Choice,
+    Slots,
+    capacity_and_count,
+    layer_token_bytes,
+    pooled_capacity,
+)
 from model_runtime.engine.timed_decoder import Clock, DeadlineReached, TimedDecoder
 from model_runtime.hardware import (
     MIN_PREFILL_ROWS,
@@ -37,16 +50,14 @@ from model_runtime.hardware import (
     ThreadTuner,
     cores,
     devices_name,
-    dtype_name,
     free_memory,
     memory_errors,
     resolve_device,
     resolve_dtype,
     resolve_matrix_format,
-    synchronize,
 )
 from model_runtime.models import DEFAULT_NAME, resolve
-from model_runtime.native import AnyDecoder, NativeDecoder
+from model_runtime.native import NativeDecoder, native_problem
 from model_runtime.prompting import Healer, Prompt, Sentinels, find_sentinels, lay_out
 from model_runtime.tokenization import IncrementalDecoder, Tokenizer
 
@@ -120,7 +131,7 @@ class Engine:
         with memory_errors():
             path = resolve(options.model)
             # A model larger than one GPU is split between several, or between GPU and CPU.
-            placement = partial(map_devices, cache_tokens=CACHE_TOKENS) if device.type == "cuda" else device
+            placement = partial(map_devices, cache_tokens=CACHE_TOKENS) if device == "cuda" else device
             matrices = resolve_matrix_format(options, device)
             model = load(path, device=placement, dtype=dtype, matrices=matrices, progress=progress)
             self._tokenizer = _open_tokenizer(model)
@@ -152,9 +163,12 @@ class Engine:
             family=model.family,
             parameters=self.decoder.parameters,
             context_length=self.decoder.config.context_length,
-            device=devices_name(self.decoder.devices),
-            dtype=model.quantized or dtype_name(dtype),
+            device=devices_name(list(map(str, self.decoder.devices))),
+            dtype=model.quantized or dtype,
             fill_in_the_middle=self._sentinels is not None,
+            engine=f"native ({self.decoder.kernels})" if isinstance(self.decoder, NativeDecoder) else "torch",
+            native_problem=native_problem() if device == "cpu" else None,
+            memory=self._memory_use(),
         )
 
     @property
@@ -166,17 +180,27 @@ class Engine:
         """The capacity of a cache in tokens, and the number of full ones that there is memory for."""
         decoder = self.decoder
         if isinstance(decoder, NativeDecoder):
-            share = int(MEMORY_SHARE * free_memory(decoder.device))
+            share = int(MEMORY_SHARE * free_memory("cpu"))
             decoder.pool.set_budget(share if options.memory_mb is None else options.memory_mb << 20)
             return pooled_capacity(decoder.pool, decoder.config, CACHE_TOKENS, self._options.slots)
         return capacity_and_count(
-            decoder.devices,
+            list(map(str, decoder.devices)),
             decoder.config,
-            decoder.dtype,
+            decoder.dtype.itemsize,
             free_memory,
             max_tokens=CACHE_TOKENS,
             max_slots=self._options.slots,
         )
+
+    def _memory_use(self) -> MemoryUse:
+        decoder, tokens = self.decoder, self._slots.limit * self._capacity
+        if isinstance(decoder, NativeDecoder):
+            tokens = min(tokens, decoder.pool.tokens)
+            return MemoryUse(decoder.weight_bytes, decoder.pool.bytes_for(tokens), tokens)
+        cache_bytes = (
+            tokens * decoder.config.layers * layer_token_bytes(decoder.config, decoder.dtype.itemsize)
+        )
+        return MemoryUse(decoder.weight_bytes, cache_bytes, tokens)
 
     def complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
         """Answer a request step by step.
@@ -364,20 +388,23 @@ def _sampler(request: CompletionRequest) -> Sampler:
 
 def _thread_tuner(decoder: AnyDecoder) -> ThreadTuner | None:
     if isinstance(decoder, NativeDecoder):
-        torch.set_num_threads(1)  # all that is left for it is to choose a token
         return ThreadTuner(decoder.set_threads, cores())
-    return ThreadTuner(torch.set_num_threads, cores()) if decoder.device.type == "cpu" else None
+    if decoder.device.type != "cpu":
+        return None
+    import torch
+
+    return ThreadTuner(torch.set_num_threads, cores())
 
 
 def _calibrate(
     decoder: AnyDecoder, cache: CachedSequence, threads: ThreadTuner | None, clock: Clock
 ) -> LatencyModel:
-    """Calibrate the latency model, and so load every weight into memory and start torch's threads."""
+    """Calibrate the latency model, and so load every weight into memory and start the threads."""
 
     def run(rows: int, start: int = 0) -> None:
         cache.rewind(0)
         cache.extend([0] * start)  # not computed: the duration of a pass does not depend on the values
-        synchronize(decoder.forward([0] * min(rows, cache.capacity - start), cache).device)
+        as_logits(decoder.forward([0] * min(rows, cache.capacity - start), cache))  # once it is computed
 
     def seconds(rows: int, start: int) -> float:
         if threads is not None:

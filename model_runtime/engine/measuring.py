@@ -7,18 +7,20 @@ number of threads, so that neither stop tokens nor drafts affect the figures.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from model_runtime.api import Bandwidth, ContextSpeed, LoadProgress, ModelOptions, Speed
-from model_runtime.decoding import CachedSequence
+from model_runtime.checkpoints import AnyDecoder
+from model_runtime.decoding import CachedSequence, Logits, as_logits
 from model_runtime.engine.engine import Engine
 from model_runtime.hardware import cores, memory_errors
-from model_runtime.native import AnyDecoder
 
 LOADING_SHARE = 0.3
 """Loading the model, as a share of the progress."""
@@ -45,11 +47,11 @@ class TunedDecoder:
 
     def forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
-    ) -> Tensor:
-        """See `Decoder.forward`."""
+    ) -> Logits:
+        """See `NativeDecoder.forward`; returns once the logits are computed."""
         if self.threads is not None:
             self.threads.prepare(len(tokens), NO_SLOWDOWN)
-        return self.decoder.forward(tokens, cache, logits)
+        return as_logits(self.decoder.forward(tokens, cache, logits))
 
 
 def measure_speed(options: ModelOptions, *, quick: bool, progress: LoadProgress) -> Speed:
@@ -63,8 +65,7 @@ def measure_speed(options: ModelOptions, *, quick: bool, progress: LoadProgress)
     Raises:
         BackendError: the model cannot be opened, or there is not enough memory to measure it.
     """
-    before = torch.get_num_threads()
-    try:
+    with _threads_restored():
         engine = Engine(options, lambda share, what: progress(LOADING_SHARE * share, what))
         with memory_errors():
             decoder, threads = TunedDecoder(engine), engine.threads
@@ -77,34 +78,56 @@ def measure_speed(options: ModelOptions, *, quick: bool, progress: LoadProgress)
                 what = f"{speed.tokens} tokens: {speed.prefill_ms:.0f} ms, then {speed.decode_ms:.1f} ms each"
                 progress(LOADING_SHARE + (1 - LOADING_SHARE) * done / total, what)
         return Speed(engine.info, prefill, decode, bandwidth, engine.decoder.step_bytes, tuple(contexts))
+
+
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    """Keep torch's number of threads for the caller, who imported it if it matters to them."""
+    torch = sys.modules.get("torch")
+    before = torch and torch.get_num_threads()
+    try:
+        yield
     finally:
-        torch.set_num_threads(before)
+        if torch:
+            torch.set_num_threads(before)
 
 
 def _bandwidths(decoder: AnyDecoder, threads: int, rounds: int) -> Iterator[Bandwidth]:
     """With one thread, all cores and the decode threads; one figure for a GPU, none for several devices."""
-    if len(set(decoder.devices)) > 1:
+    device, *others = {str(device) for device in decoder.devices}
+    if others:
         return
-    device = decoder.devices[0]
-    if device.type != "cpu":
+    if device != "cpu":
         yield Bandwidth(None, read_bandwidth(device, rounds))
         return
     for count in sorted({1, cores(), threads}):
-        torch.set_num_threads(count)
-        yield Bandwidth(count, read_bandwidth(device, rounds))
+        yield Bandwidth(count, read_bandwidth(device, rounds, count))
 
 
-def read_bandwidth(device: torch.device, rounds: int, size: int = BANDWIDTH_BYTES) -> float:
-    """Bytes per second that `device` reads from its memory: the fastest of `rounds` reads of two kinds.
+def read_bandwidth(device: str, rounds: int, threads: int = 1, size: int = BANDWIDTH_BYTES) -> float:
+    """Bytes per second that `device` reads from its memory, a CPU with so many threads.
 
-    The fastest, because it stands for an upper limit.
+    The fastest of `rounds` reads, because it stands for an upper limit.
     """
+    if device != "cpu":
+        return max(_gpu_reads(device, rounds, size))
+    # The largest of integers is found with vector instructions, and without the GIL.
+    parts = np.array_split(np.ones(size // 4, np.int32), threads)
+    with ThreadPoolExecutor(threads) as executor:
+        # The first read is slow: it starts threads.
+        return size / min(_timed(lambda: list(executor.map(np.max, parts))) for _ in range(rounds + 1))
+
+
+def _gpu_reads(device: str, rounds: int, size: int) -> Iterator[float]:
+    """Bytes per second of two kinds of reads; the first of each kind is slow, since it selects a kernel."""
+    import torch
+
     columns = 4096
     matrix = torch.ones(size // 4 // columns, columns, device=device)
     vector = torch.ones(columns, device=device)
-    reads = (lambda: matrix.mv(vector)[0].item(), lambda: matrix.sum().item())
-    # The first read of each kind is slow: it starts threads or selects a kernel.
-    return matrix.nbytes / min(_timed(read) for read in reads for _ in range(rounds + 1))
+    for read in (lambda: matrix.mv(vector)[0].item(), lambda: matrix.sum().item()):
+        for _ in range(rounds + 1):
+            yield matrix.nbytes / _timed(read)
 
 
 def _context_speeds(decoder: TunedDecoder, quick: bool) -> Iterator[tuple[int, int, ContextSpeed]]:

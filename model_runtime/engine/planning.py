@@ -1,8 +1,9 @@
 """Chooses the prompt for a request: its layout, and how much context fits the deadline.
 
-Without a deadline a request gets as much context as fits its token budget. With one, it gets as much as can
-be computed in time for a first line as well. Context sizes are powers of two, so that the next key finds the
-same prompt in the cache. The engine computes the full context in the background.
+Without a deadline a request gets as much context as fits its token budget, unless that takes long and a
+smaller context is begun in the cache. With one, it gets as much as can be computed in time for a first line
+as well. Context sizes are powers of two, so that the next key finds the same prompt in the cache. The engine
+computes the full context in the background.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ MIN_CONTEXT_TOKENS = 128
 
 FIRST_LINE_TOKENS = 16
 """Time for this many tokens is reserved beside the prompt, but at most half of the time left."""
+
+PATIENCE_SECONDS = 0.5
+"""A request without a deadline, which mostly continues one that had a deadline, waits this long for the full
+context to be computed. If that takes longer, it goes on in the context that was begun."""
+
+MIN_BEGUN_TOKENS = 4
+"""Cached tokens of a context that was begun; sentinels alone are fewer."""
 
 CHUNK_SECONDS = 0.03
 """Duration of a prefill chunk. A closed stream frees the model this soon, well within 50 ms."""
@@ -64,8 +72,10 @@ class Planner:
         choice = self._slots.choose(request.session, chain([preferred], prompts))
         # With a single slot a smaller context would evict the full one, which then was never completed.
         may_shrink = budget > MIN_CONTEXT_TOKENS and self._slots.limit > 1
-        if may_shrink and seconds is not None and not self._fits(choice, seconds):
-            choice = self._smaller_context(request, budget, seconds)
+        if may_shrink and not self._fits(choice, PATIENCE_SECONDS if seconds is None else seconds):
+            smaller = self._smaller_context(request, budget, PATIENCE_SECONDS if seconds is None else seconds)
+            if seconds is not None or smaller.cached >= MIN_BEGUN_TOKENS:
+                choice = smaller
         return Plan(choice, preferred)
 
     def _smaller_context(self, request: CompletionRequest, budget: int, seconds: float) -> Choice:

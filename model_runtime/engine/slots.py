@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
-
 from model_runtime.api import Busy, OutOfMemory
 from model_runtime.decoding import CachedSequence, DecoderConfig
 from model_runtime.hardware import memory_errors, release_memory
@@ -192,11 +190,16 @@ def _try_copy(cache: CachedSequence, source: CachedSequence, length: int) -> boo
     return True
 
 
+def layer_token_bytes(config: DecoderConfig, number_bytes: int) -> int:
+    """The bytes of a token's keys and values in one layer."""
+    return 2 * config.kv_heads * config.head_dim * number_bytes
+
+
 def capacity_and_count(
-    devices: Sequence[torch.device],
+    devices: Sequence[str],
     config: DecoderConfig,
-    dtype: torch.dtype,
-    free: Callable[[torch.device], int],
+    number_bytes: int,
+    free: Callable[[str], int],
     *,
     max_tokens: int,
     max_slots: int,
@@ -206,14 +209,14 @@ def capacity_and_count(
     Args:
         devices: the device of each layer.
         config: the decoder's configuration.
-        dtype: of keys and values.
+        number_bytes: of each number in keys and values.
         free: the free memory of a device, in bytes.
         max_tokens: the largest capacity.
         max_slots: the largest number of slots.
     """
-    token_bytes = 2 * config.kv_heads * config.head_dim * dtype.itemsize  # in each layer
+    token_bytes = layer_token_bytes(config, number_bytes)
     room = min(
-        int(free(device) * (GPU_MEMORY_SHARE if device.type == "cuda" else MEMORY_SHARE))
+        int(free(device) * (GPU_MEMORY_SHARE if device.startswith("cuda") else MEMORY_SHARE))
         // (layers * token_bytes)
         for device, layers in Counter(devices).items()
     )

@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from torch import Tensor
-
 from model_runtime.api import OutOfMemory
-from model_runtime.decoding import CachedSequence
-from model_runtime.hardware import LatencyModel, memory_errors, synchronize
-from model_runtime.native import AnyDecoder
+from model_runtime.checkpoints import AnyDecoder
+from model_runtime.decoding import CachedSequence, Logits, as_logits
+from model_runtime.hardware import LatencyModel, memory_errors
 
 Clock = Callable[[], float]
 
@@ -54,8 +52,8 @@ class TimedDecoder:
 
     def forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
-    ) -> Tensor:
-        """See `Decoder.forward`; returns once the logits are computed.
+    ) -> Logits:
+        """See `NativeDecoder.forward`; returns once the logits are computed.
 
         Raises:
             DeadlineReached: the pass would end after the deadline.
@@ -77,7 +75,7 @@ class TimedDecoder:
 
     def _try_forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"]
-    ) -> Tensor | None:
+    ) -> Logits | None:
         """The logits, or None for lack of memory: the error is dropped here, with all that it references."""
         try:
             return self._forward(tokens, cache, logits)
@@ -86,8 +84,6 @@ class TimedDecoder:
 
     def _forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"]
-    ) -> Tensor:
+    ) -> Logits:
         with memory_errors():
-            result = self._decoder.forward(tokens, cache, logits)
-            synchronize(result.device)
-        return result
+            return as_logits(self._decoder.forward(tokens, cache, logits))

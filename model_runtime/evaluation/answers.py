@@ -98,7 +98,9 @@ def model_key(path: Path, options: ModelOptions) -> str:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = [(file.name, file.stat()) for file in files if file.is_file()]
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    run_as = (options.device, options.dtype, options.quantize)
+    run_as: list[str] = [options.device, options.dtype, options.quantize]
+    if options.memory_mb is not None:  # it can shorten prompts
+        run_as.append(str(options.memory_mb))
     return f"{path.name}-{_digest(json.dumps([facts, run_as]))}"
 
 

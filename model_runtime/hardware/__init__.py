@@ -2,14 +2,13 @@
 
 from model_runtime.hardware.device import (
     devices_name,
-    dtype_name,
     free_memory,
     memory_errors,
+    needs_torch,
     release_memory,
     resolve_device,
     resolve_dtype,
     resolve_matrix_format,
-    synchronize,
 )
 from model_runtime.hardware.latency_model import LatencyModel
 from model_runtime.hardware.threads import MIN_PREFILL_ROWS, PREFILL_TRIAL_ROWS, ThreadTuner, cores
@@ -21,12 +20,11 @@ __all__ = [
     "ThreadTuner",
     "cores",
     "devices_name",
-    "dtype_name",
     "free_memory",
     "memory_errors",
+    "needs_torch",
     "release_memory",
     "resolve_device",
     "resolve_dtype",
     "resolve_matrix_format",
-    "synchronize",
 ]

@@ -8,41 +8,42 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from math import prod
 from pathlib import Path
+from typing import Any
 
 from model_runtime.api import ModelEntry, ModelNotFound, PullProgress
 from model_runtime.folders import models_folder
+from model_runtime.models.fitting import CACHE_TOKENS, Machine, Shape, cache_values, fit, this_machine
 from model_runtime.models.hub import Hub, download, weight_files
 from model_runtime.models.known import KNOWN_MODELS, KnownModel, find
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "default_model"
 DEFAULT_NAME, DEFAULT_LICENCE = "default", "Apache-2.0"
 
-USABLE_SHARE = 0.75
-"""Share of the machine's memory that a model may take; the editor and the system keep the rest."""
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
+"""The context length in config.json."""
 
-WORKING_SHARE = 1 / 3
-"""KV cache and working memory in proportion to the weights: what 4,096 tokens take in the known models
-without grouped key heads. The others need less."""
+MAX_HEADER_BYTES = 100 * 10**6
+"""The largest header that a safetensors file may have."""
 
 REPOSITORY = re.compile(r"(?!.*(--|\.\.))[^\W_]([\w.-]*\w)?/\w([\w.-]{0,94}\w)?(?<!\.git)", re.ASCII)
 
 
-def list_models(folder: Path | None = None, memory: int | None = None) -> list[ModelEntry]:
-    """The default model, the known models, and whatever else is in `folder`.
+def list_models(folder: Path | None = None, machine: Machine | None = None) -> list[ModelEntry]:
+    """The default model, the known models, and whatever else is in `folder`: checkpoints and GGUF files.
 
     Args:
         folder: where `pull` puts models, `models_folder()` by default; it need not exist.
-        memory: the machine's memory in bytes, measured by default.
+        machine: what a model has to fit, `this_machine()` by default.
     """
-    usable = USABLE_SHARE * (machine_memory() if memory is None else memory)
+    machine = machine or this_machine()
     known = {model.name: model for model in KNOWN_MODELS}
     local = _on_disk(folder or models_folder())
     names = dict.fromkeys([DEFAULT_NAME, *known, *local])
     return [
-        _entry(name, known.get(name), local.get(name), usable)
+        _entry(name, known.get(name), local.get(name), machine)
         for name in names
         if name in known or name in local
     ]
@@ -103,17 +104,6 @@ def pull(
     return target
 
 
-def machine_memory() -> int:
-    """Bytes of RAM, or of the first GPU's memory where that is more and torch is already imported."""
-    import psutil  # not on a machine that only trains
-
-    ram = int(psutil.virtual_memory().total)
-    torch = sys.modules.get("torch")  # importing torch for one figure would take seconds
-    if torch is None or not torch.cuda.is_available():
-        return ram
-    return max(ram, int(torch.cuda.get_device_properties(0).total_memory))
-
-
 def _on_disk(folder: Path) -> dict[str, Path]:
     """Name and folder of each usable model; hidden folders are downloads in progress."""
     try:
@@ -125,11 +115,15 @@ def _on_disk(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if _is_usable(path)}
 
 
-def _is_usable(folder: Path) -> bool:
+def _is_usable(path: Path) -> bool:
     try:
-        return (folder / "config.json").is_file()
+        return path.is_file() if _is_gguf(path) else (path / "config.json").is_file()
     except OSError:
         return False
+
+
+def _is_gguf(path: Path) -> bool:
+    return path.suffix.lower() == ".gguf"
 
 
 def _exists(path: Path) -> bool:
@@ -146,35 +140,74 @@ def _canonical(name: str) -> str:
     return known.name if known else name
 
 
-def _entry(name: str, known: KnownModel | None, path: Path | None, usable: float) -> ModelEntry:
+def _entry(name: str, known: KnownModel | None, path: Path | None, machine: Machine) -> ModelEntry:
     is_default = name == DEFAULT_NAME
-    size = _weight_bytes(path) if path else known.download_bytes if known else None
-    needed = size or (known.parameters * 2 if known else None)  # most are published in half precision
+    config = _config(path) if path else {}
+    shape = _shape(known, path, config)
+    found = fit(shape, machine)
+    family = known.family if known else config.get("model_type")
     return ModelEntry(
         name=name,
         path=path,
         repository=known.repository if known else None,
-        family=known.family if known else _model_type(path) if path else None,
-        parameters=known.parameters if known else None,
+        family=family if isinstance(family, str) else None,
+        parameters=shape.parameters,
         licence=known.licence if known else DEFAULT_LICENCE if is_default else None,
         fill_in_the_middle=known.fill_in_the_middle if known else is_default or None,
-        size=size,
-        fits=needed * (1 + WORKING_SHARE) <= usable if needed else None,
+        size=_weight_bytes(path) if path else known.download_bytes if known else None,
+        fits=None if found.needs is None else found.obstacle is None,
+        obstacle=found.obstacle,
+        needs=found.needs,
+        free=machine.free,
+        token_ms=found.token_ms,
     )
 
 
-def _weight_bytes(folder: Path) -> int | None:
+def _shape(known: KnownModel | None, path: Path | None, config: Mapping[str, Any]) -> Shape:
+    if known is not None:
+        return Shape(known.parameters, cache_values=known.cache_values)
+    if path is None or _is_gguf(path):
+        return Shape(None, gguf_bytes=_weight_bytes(path) if path else None)
+    context = next((config[name] for name in CONTEXT_KEYS if isinstance(config.get(name), int)), CACHE_TOKENS)
+    return Shape(_parameters(path), cache_values=cache_values(config), context=context)
+
+
+def _weight_bytes(path: Path) -> int | None:
     """Size of the weights on disk; of several formats, the one that is loaded."""
-    names = {path.name: path for path in folder.iterdir()}
+    if _is_gguf(path):
+        return path.stat().st_size
+    names = {file.name: file for file in path.iterdir()}
     return sum(names[name].stat().st_size for name in weight_files(names)) or None
 
 
-def _model_type(folder: Path) -> str | None:
+def _parameters(folder: Path) -> int | None:
+    """The number of weights, by the headers of safetensors, or else by the size in half precision."""
+    names = {file.name: file for file in folder.iterdir()}
+    files = [names[name] for name in weight_files(names) if not name.endswith(".json")]
+    if not all(file.suffix == ".safetensors" for file in files):
+        return (_weight_bytes(folder) or 0) // 2 or None
     try:
-        family = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        return sum(prod(tensor["shape"]) for file in files for tensor in _tensors(file)) or None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # a list shows what is there; loading reports what is wrong with it
-    return family if isinstance(family, str) else None
+        return None  # as for the config
+
+
+def _tensors(file: Path) -> Iterator[dict[str, Any]]:
+    """What a safetensors file says of each tensor."""
+    with file.open("rb") as content:
+        size = int.from_bytes(content.read(8), "little")
+        if size > MAX_HEADER_BYTES:
+            raise ValueError("this is no safetensors file")
+        header = json.loads(content.read(size))
+    yield from (tensor for name, tensor in header.items() if name != "__metadata__")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # a list shows what is there; loading reports what is wrong with it
+    return config if isinstance(config, dict) else {}
 
 
 def _unknown(name: str, local: Iterable[str]) -> ModelNotFound:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+from model_runtime.api import OutOfMemory
 from model_runtime.decoding import CachedSequence
 from model_runtime.native.blocks import Block, BlockPool
 from model_runtime.native.library import BLOCK_TOKENS
@@ -35,13 +36,18 @@ class NativeCache(CachedSequence):
         """The addresses of its blocks, of which there are enough for `length` tokens.
 
         Raises:
-            OutOfMemory: the pool's budget is used up.
+            OutOfMemory: the pool's budget is used up; the cache has the blocks that it had.
         """
         assert length <= self.capacity, f"{length} tokens do not fit into {self.capacity}"
-        while len(self._blocks) * BLOCK_TOKENS < length:
-            block = self._pool.take()
-            self._addresses[len(self._blocks)] = block.ctypes.data
-            self._blocks.append(block)
+        had = len(self._blocks)
+        try:
+            while len(self._blocks) * BLOCK_TOKENS < length:
+                block = self._pool.take()
+                self._addresses[len(self._blocks)] = block.ctypes.data
+                self._blocks.append(block)
+        except OutOfMemory:
+            self._shrink(had * BLOCK_TOKENS)
+            raise
         return self._addresses
 
     def rewind(self, length: int) -> None:

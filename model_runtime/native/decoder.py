@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from model_runtime.api import OutOfMemory
-from model_runtime.decoding import Activation, CachedSequence, Decoder, DecoderConfig, weight_shapes
+from model_runtime.decoding import Activation, CachedSequence, DecoderConfig, Logits, weight_shapes
 from model_runtime.native.blocks import BlockPool
 from model_runtime.native.cache import NativeCache
 from model_runtime.native.library import (
@@ -22,6 +19,7 @@ from model_runtime.native.library import (
     WeightsStruct,
     library,
 )
+from model_runtime.native.library import kernels as fastest_kernels
 from model_runtime.native.matrices import Floats, GroupedMatrix
 
 NativeWeight = GroupedMatrix | Floats
@@ -41,7 +39,7 @@ LAYER_MATRICES = ("qkv", "attention_out", "mlp_up", "mlp_down")
 
 
 class NativeDecoder:
-    """A decoder-only transformer on the CPU, with the methods of `decoding.Decoder`.
+    """A decoder-only transformer on the CPU, with the methods of `torch_decoder.Decoder`.
 
     Weights stay quantised, activations are quantised for each product, keys and values are kept in fp16;
     everything else is fp32. A token's logits are the same whichever other tokens are computed with it.
@@ -65,15 +63,16 @@ class NativeDecoder:
         found = {name: tuple(weight.shape) for name, weight in weights.items()}
         assert found == weight_shapes(config), "the loader provides exactly these weights"
         self.config = config
-        self.dtype = torch.float32
-        self.devices = [torch.device("cpu")] * config.layers
+        self.devices = ["cpu"] * config.layers
         self.parameters = sum(_count(weight) for weight in weights.values())
+        self.weight_bytes = sum(weight.nbytes for weight in weights.values())
         lookup = {"positions.weight"} if config.tied_head else {"positions.weight", "embedding.weight"}
         self.step_bytes = sum(weight.nbytes for name, weight in weights.items() if name not in lookup)
         self.weights = dict(weights)  # the library refers to their memory
         self._library = library()
         opened = self._library.fimble_open(_config(config), _weights(config, weights), kernels.encode())
         assert opened, f"kernels {kernels!r} cannot run here, or the weights do not fit the configuration"
+        self.kernels = kernels or fastest_kernels()[0]
         self._handle: int | None = opened
         self.pool = BlockPool(self._library.fimble_block_bytes(opened), NO_LIMIT)
 
@@ -81,11 +80,6 @@ class NativeDecoder:
         if getattr(self, "_handle", None) is not None:
             self._library.fimble_close(self._handle)
             self._handle = None
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU."""
-        return self.devices[0]
 
     def set_threads(self, threads: int) -> None:
         """Set the number of threads of a forward pass."""
@@ -99,7 +93,7 @@ class NativeDecoder:
 
     def forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
-    ) -> Tensor:
+    ) -> Logits:
         """Compute `tokens` as the continuation of the sequence in `cache`, and add them to it.
 
         Returns:
@@ -111,17 +105,18 @@ class NativeDecoder:
         assert isinstance(cache, NativeCache), "a cache of this decoder"
         count, start, every = len(tokens), cache.length, logits == "all"
         blocks = cache.blocks_for(start + count)
-        output: NDArray[np.float32] = np.empty((count if every else 1, self.config.vocab_size), np.float32)
+        output: Logits = np.empty((count if every else 1, self.config.vocab_size), np.float32)
         ids = (ctypes.c_int32 * count)(*tokens)
         status = self._library.fimble_forward(
             self._handle, ids, count, start, blocks, cache.block_count, every, output.ctypes.data
         )
+        if status != 0:
+            cache.rewind(start)  # gives the new blocks back
         if status == -2:
             raise OutOfMemory("there is not enough memory: use a smaller model")
         assert status == 0, f"{count} tokens at {start} are out of range"
         cache.extend(tokens)
-        result = torch.from_numpy(output)
-        return result if every else result[0]
+        return output if every else output[0]
 
 
 def _count(weight: NativeWeight) -> int:
@@ -181,7 +176,3 @@ def _weights(config: DecoderConfig, weights: Mapping[str, NativeWeight]) -> Weig
         vector("head.bias"),
         layers,
     )
-
-
-AnyDecoder: TypeAlias = Decoder | NativeDecoder
-"""The native one where matrices are quantised on a CPU; torch's everywhere else."""

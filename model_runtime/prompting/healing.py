@@ -12,13 +12,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from model_runtime.tokenization import Tokenizer
 
-Sample = Callable[[Tensor], int]
-"""Logits (vocab,) in fp32 → token id."""
+Sample = Callable[[NDArray[np.float32]], int]
+"""Logits (vocab,) → token id."""
 
 WINDOW_CHARACTERS = 400
 """The most characters before the cursor that are tokenized to find where tokens begin."""
@@ -80,14 +80,14 @@ class SortedVocabulary:
     def __init__(self, tokenizer: Tokenizer) -> None:
         vocabulary = tokenizer.vocabulary()
         self._texts = [text for text, _ in vocabulary]
-        self._tokens = torch.tensor([token for _, token in vocabulary])
+        self._tokens = np.array([token for _, token in vocabulary])
 
     def has_longer(self, text: bytes) -> bool:
         """Whether there is a longer token that begins with `text`."""
         after = bisect_right(self._texts, text)
         return after < len(self._texts) and self._texts[after].startswith(text)
 
-    def compatible(self, text: bytes) -> tuple[Tensor, Tensor]:
+    def compatible(self, text: bytes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The tokens that begin with `text`, and those that `text` begins with.
 
         Returns:
@@ -99,8 +99,9 @@ class SortedVocabulary:
         for length in range(1, len(text)):
             start = bisect_left(self._texts, text[:length])
             spans.append((start, bisect_right(self._texts, text[:length], start), len(text) - length))
-        tokens = torch.cat([self._tokens[start:end] for start, end, _ in spans])
-        return tokens, torch.cat([torch.full((end - start,), left) for start, end, left in spans])
+        tokens = np.concatenate([self._tokens[start:end] for start, end, _ in spans])
+        left = np.concatenate([np.full(end - start, left, np.float32) for start, end, left in spans])
+        return tokens, left
 
 
 class _ConstrainedSampler:
@@ -118,12 +119,12 @@ class _ConstrainedSampler:
         self._vocabulary = vocabulary
         self._left = rolled_back.encode("utf-8", errors="replace")  # as the tokenizer does
 
-    def __call__(self, logits: Tensor) -> int:
+    def __call__(self, logits: NDArray[np.float32]) -> int:
         """See `Sample`."""
         if not self._left:
             return self._sample(logits)
-        allowed, left = (each.to(logits.device) for each in self._vocabulary.compatible(self._left))
-        constrained = torch.full_like(logits, float("-inf"))
+        allowed, left = self._vocabulary.compatible(self._left)
+        constrained = np.full_like(logits, -np.inf)
         constrained[allowed] = logits[allowed] - NATS_PER_BYTE * left
         token = self._sample(constrained)
         self._left = self._left[len(self._tokenizer.bytes_of(token)) :]

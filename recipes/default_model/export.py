@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from model_runtime.checkpoints import INT8_METHOD
-from model_runtime.decoding import quantize
+from model_runtime.torch_decoder import quantize
 from model_runtime.training import load_state
 from recipes.default_model.network import Shape
 from recipes.default_model.vocabulary import special_tokens

@@ -11,10 +11,9 @@ import torch
 
 from benchmarks.gguf_export import export_gguf, reencode_gguf
 from benchmarks.runtimes import RUNTIMES, answer
-from model_runtime.checkpoints import load
 from tests.model_runtime.factory import write_checkpoint
+from tests.model_runtime.opening import open_torch
 
-CPU = torch.device("cpu")
 PROMPT = [40, 41, 42, 43, 44, 45]
 
 
@@ -28,8 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_gguf_file_has_the_folders_model(folder: Path, tmp_path: Path) -> None:
     export_gguf(folder, tmp_path / "model.gguf", "f32")
-    theirs, ours = (load(path, device=CPU, dtype=torch.float32) for path in (folder, tmp_path / "model.gguf"))
-    logits = [each.decoder.forward(PROMPT, each.decoder.new_cache()) for each in (theirs, ours)]
+    decoders = (open_torch(path) for path in (folder, tmp_path / "model.gguf"))
+    logits = [decoder.forward(PROMPT, decoder.new_cache()) for decoder in decoders]
     assert torch.equal(*logits)
 
 
@@ -92,7 +91,7 @@ def test_a_gguf_file_in_another_type_has_the_same_model(folder: Path, tmp_path: 
     reencode_gguf(tmp_path / "model.gguf", tmp_path / "other.gguf", kind)
     logits = []
     for name in ("model.gguf", "other.gguf"):
-        decoder = load(tmp_path / name, device=CPU, dtype=torch.float32).decoder
+        decoder = open_torch(tmp_path / name)
         logits.append(decoder.forward(PROMPT, decoder.new_cache()))
     assert (logits[1] - logits[0]).norm() <= (0.02 if kind == "q8_0" else 0) * logits[0].norm()
     types = {tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "other.gguf").tensors}

@@ -41,10 +41,11 @@ def test_printed_and_recorded_completions_are_the_same(checkpoint_folder: Path, 
 
 def test_a_prefix_may_come_from_standard_input(checkpoint_folder: Path) -> None:
     result = run(
-        *(*FIMBLE, "complete", "--prefix-file", "-", "--model", str(checkpoint_folder), "--max-tokens=4"),
+        *(*FIMBLE, "complete", "--prefix-file", "-", "--model", str(checkpoint_folder), "--json"),
         text="x = '🎉'\nfor ",
     )
     assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["prompt_tokens"] > 5
 
 
 def test_a_folder_that_is_no_checkpoint_is_one_line_and_status_2(tmp_path: Path, source: Path) -> None:

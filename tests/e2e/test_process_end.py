@@ -104,7 +104,7 @@ def test_a_signal_ends_a_command_whose_model_is_computing(tmp_path: Path, number
 def test_a_signal_ends_a_command_whose_model_is_loading(
     command: tuple[str, ...], number: int, status: int
 ) -> None:
-    with start(*command) as process:
+    with start(*command, "--dtype=fp32") as process:
         until(lambda: has_torch(psutil.Process(process.pid)))
         assert ends(process, number) == (status, b"")
 

@@ -199,6 +199,7 @@ def test_the_commands_answer(editor: Neovim) -> None:
         editor.rpc.command("silent! only")
     editor.rpc.command("checkhealth fimble")
     editor.see("the model default is ready")
+    editor.see("KV cache up to")
 
 
 def test_a_server_that_is_killed_is_started_again(nvim: Path, tmp_path: Path) -> None:

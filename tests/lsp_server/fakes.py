@@ -17,13 +17,19 @@ from model_runtime.api import (
     Chunk,
     CompletionRequest,
     LoadProgress,
+    MemoryUse,
     ModelInfo,
     ModelOptions,
     Usage,
 )
 from tests.lsp_server.wire import framed, read_message
 
-INFO = ModelInfo("fake", "none", 1_000_000, 2048, "cpu", "fp32", fill_in_the_middle=True)
+INFO = ModelInfo(
+    *("fake", "none", 1_000_000, 2048, "cpu", "int8"),
+    fill_in_the_middle=True,
+    engine="native (avx2)",
+    memory=MemoryUse(weight_bytes=40 << 20, cache_bytes=512 << 20, cache_tokens=65_536),
+)
 USAGE = Usage(prompt_tokens=5, reused_tokens=3, decoded_tokens=2)
 
 
@@ -36,8 +42,9 @@ class FakeBackend:
     ended.
     """
 
-    def __init__(self, *pieces: str, error: BackendError | None = None) -> None:
+    def __init__(self, *pieces: str, error: BackendError | None = None, info: ModelInfo = INFO) -> None:
         self.pieces = pieces
+        self.info = info
         self.error = error
         self.may_load = asyncio.Event()
         self.may_load.set()
@@ -55,7 +62,7 @@ class FakeBackend:
         if progress is not None:
             progress(0.5, "half")
             await asyncio.sleep(0)
-        return INFO
+        return self.info
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         await self.load()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsp_server import document as document_module
 from lsp_server.document import Document, Position, PositionEncoding, Range, code_units, split_lines
 
 ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
@@ -48,16 +49,26 @@ positions = st.builds(Position, st.integers(0, 12), st.integers(0, 15))
 edits = st.tuples(st.builds(Range, positions, positions), texts)
 
 
+@pytest.mark.parametrize("long_line", [4, 4096])
 @given(texts, encodings, st.lists(edits, max_size=6))
 def test_edits_leave_the_text_that_a_naive_document_has(
-    text: str, encoding: PositionEncoding, changes: list[tuple[Range, str]]
+    long_line: int, text: str, encoding: PositionEncoding, changes: list[tuple[Range, str]]
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document_module, "_LONG_LINE", long_line)
+        check_edits(text, encoding, changes)
+
+
+def check_edits(text: str, encoding: PositionEncoding, changes: list[tuple[Range, str]]) -> None:
     document, naive = Document(text, encoding=encoding), NaiveDocument(text, encoding)
     for where, new_text in changes:
         document.replace(new_text, where)
         naive.replace(new_text, where)
         assert document.text == naive.text
         assert document.line_count == len(split_lines(naive.text))
+        for place in (where.end, where.start):
+            assert document.offset_at(place) == naive.offset_at(place)
+            assert document.offset_at(document.clamp(place)) == naive.offset_at(place)
 
 
 @given(texts, encodings, positions)

@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from lsp_server.settings import Settings, read_settings, setting_names, settings_schema
+from model_runtime.api import ModelOptions
 
 
 def test_what_an_editor_sets_takes_the_place_of_the_defaults() -> None:
@@ -18,8 +19,32 @@ def test_what_an_editor_sets_takes_the_place_of_the_defaults() -> None:
     assert mistakes == []
 
 
-def test_no_options_are_the_defaults() -> None:
-    assert read_settings(None, Settings(top_k=4)) == (Settings(top_k=4), [])
+def test_another_limit_of_memory_is_another_way_to_open_the_model() -> None:
+    settings, mistakes = read_settings({"memoryMb": 64}, Settings(model="/m"))
+    assert (settings.model_options, mistakes) == (ModelOptions("/m", memory_mb=64), [])
+    assert settings.model_options != Settings(model="/m").model_options
+    assert read_settings({"memoryMb": None}, settings)[0] == Settings(model="/m")
+
+
+@pytest.mark.parametrize("options", [None, [], "", False, {"fimble": []}, {"fimble": {}}])
+def test_no_options_are_the_defaults_however_an_editor_spells_them(options: object) -> None:
+    assert read_settings(options, Settings(top_k=4)) == (Settings(top_k=4), [])
+
+
+def test_languages_are_switched_one_by_one_or_all_but_some() -> None:
+    settings, mistakes = read_settings({"languages": {"markdown": False}}, Settings())
+    assert mistakes == []
+    assert [settings.languages.allow(name) for name in ("markdown", "python", "")] == [False, True, True]
+    settings, _ = read_settings({"languages": {"*": False, "python": True}}, Settings())
+    assert [settings.languages.allow(name) for name in ("markdown", "python", "")] == [False, True, False]
+    settings, mistakes = read_settings({"languages": {"python": "no"}}, Settings())
+    assert (settings, len(mistakes)) == (Settings(), 1)
+
+
+def test_the_options_may_be_the_whole_section() -> None:
+    options = {"fimble": {"topK": 7, "topP": "?"}}
+    settings, mistakes = read_settings(options, Settings())
+    assert (settings, len(mistakes)) == (Settings(top_k=7), 1)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +67,10 @@ def test_an_unknown_setting_that_is_like_none_names_all_there_are() -> None:
         ("maxTokens", 0, "a whole number, at least 1"),
         ("maxTokens", True, "a whole number, at least 1"),
         ("maxTokens", "9", "a whole number, at least 1"),
+        ("memoryMb", 63, "a whole number of megabytes, at least 64, or null"),
+        ("memoryMb", True, "a whole number of megabytes, at least 64, or null"),
+        ("memoryMb", 512.5, "a whole number of megabytes, at least 64, or null"),
+        ("quantize", "int5", 'one of "auto", "none", "int8", "int4"'),
         ("latencyBudgetMs", 0, "a number of milliseconds above 0"),
         ("temperature", -1, "a number, at least 0"),
         ("topK", 1.5, "a whole number, at least 0"),
@@ -64,13 +93,8 @@ def test_settings_that_are_no_object_are_a_mistake() -> None:
 
 
 def test_every_setting_accepts_its_own_default() -> None:
-    words = {
-        "max_tokens": "maxTokens",
-        "latency_budget_ms": "latencyBudgetMs",
-        "top_k": "topK",
-        "top_p": "topP",
-    }
-    defaults = {words.get(field.name, field.name): field.default for field in fields(Settings)}
+    defaults = {name: schema["default"] for name, schema in settings_schema().items()}
+    assert len(defaults) == len(fields(Settings))
     assert read_settings(defaults, Settings()) == (Settings(), [])
 
 
@@ -90,7 +114,7 @@ def test_an_editor_s_settings_page_can_be_made_of_what_we_say_of_each_setting() 
 @pytest.mark.parametrize("name", setting_names())
 def test_a_value_that_the_schema_turns_down_is_turned_down_by_the_server_too(name: str) -> None:
     schema = settings_schema()[name]
-    wrong: list[object] = [{}, *(["neither"] if "enum" in schema else [])]
+    wrong: list[object] = [{"neither": 3}, *(["neither"] if "enum" in schema else [])]
     for limit, step in {"minimum": -1, "exclusiveMinimum": 0, "maximum": 1}.items():
         if limit in schema:
             wrong.append(schema[limit] + step)  # type: ignore[operator]

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model_runtime.native import AnyDecoder
+from model_runtime.checkpoints import AnyDecoder
+from model_runtime.torch_decoder import Decoder
 
 TIED = 4
 """Logits tie that differ by no more than so many steps of their precision. In passes of other widths those of
@@ -25,7 +26,7 @@ def rounding_error(logits: Tensor) -> Tensor:
 
 def is_rounding(decoder: AnyDecoder, prompt: Sequence[int], made: Sequence[int]) -> bool:
     """Whether `made` is a greedy continuation of `prompt` in all but rounding; never so in fp32."""
-    if decoder.dtype == torch.float32:
+    if not isinstance(decoder, Decoder) or decoder.dtype == torch.float32:
         return False
     logits = decoder.forward([*prompt, *made][:-1], decoder.new_cache(), "all")[len(prompt) - 1 :]
     taken = logits.gather(1, torch.tensor(made)[:, None])[:, 0]

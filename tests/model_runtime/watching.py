@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 import torch
-from torch import Tensor
 
 from model_runtime.api import Usage
-from model_runtime.decoding import CachedSequence
+from model_runtime.checkpoints import AnyDecoder
+from model_runtime.decoding import CachedSequence, Logits, TensorLike
 from model_runtime.engine import Engine
-from model_runtime.native import AnyDecoder
 from tests.model_runtime.rounding import is_rounding
 
 
@@ -28,7 +27,7 @@ class Watched:
 
     def forward(
         self, tokens: Sequence[int], cache: CachedSequence, logits: Literal["last", "all"] = "last"
-    ) -> Tensor:
+    ) -> Logits | TensorLike:
         self.passes += 1
         self.caches = [other for other in self.caches if other is not cache] + [cache]
         if self.failures:

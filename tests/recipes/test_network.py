@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_runtime.checkpoints import load
 from model_runtime.training import save_state
 from recipes.default_model.export import checkpoint_config, export_model, read_weights
 from recipes.default_model.network import Network, Shape
 from recipes.default_model.sizes import SIZES, SizeName
 from recipes.default_model.vocabulary import train_tokenizer
+from tests.model_runtime.opening import open_torch
 from tests.model_runtime.training.source_code import module
 
 SHAPE = Shape(vocab_size=301, context=48, width=64, layers=2, heads=4)
@@ -45,9 +45,9 @@ def test_the_runtime_computes_what_was_trained(
     save_state(state, tmp_path / "checkpoint")
     train_tokenizer([module(1)], SHAPE.vocab_size).save(str(tmp_path / "tokenizer.json"))
     export_model(tmp_path, tmp_path / "model", quantized)
-    loaded = load(tmp_path / "model", device=torch.device("cpu"), dtype=torch.float32)
+    decoder = open_torch(tmp_path / "model")
     tokens = torch.randint(SHAPE.vocab_size, (40,))
-    ours = loaded.decoder.forward(tokens.tolist(), loaded.decoder.new_cache(), "all")
+    ours = decoder.forward(tokens.tolist(), decoder.new_cache(), "all")
     with torch.no_grad():
         torch.testing.assert_close(ours, network(tokens[None])[0], atol=tolerance, rtol=0)
 

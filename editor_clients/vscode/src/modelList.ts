@@ -9,6 +9,10 @@ export interface ModelRecord {
   readonly fill_in_the_middle: boolean | null;
   readonly size: number | null;
   readonly fits: boolean | null;
+  /** Why it does not fit. */
+  readonly obstacle: "memory" | "speed" | null;
+  /** The time of a token, as far as it can be foreseen. */
+  readonly token_ms: number | null;
 }
 
 export interface Choice {
@@ -41,10 +45,16 @@ function choice(model: ModelRecord, current: string | undefined): Choice {
     model.size === null ? undefined : size(model.size),
     model.licence ?? undefined,
     model.fill_in_the_middle === false ? "sees only what stands before the cursor" : undefined,
-    fits ? undefined : "too large for this machine",
+    fits ? undefined : misfit(model),
   ];
   const state = model.name === current ? "in use" : here ? "on this machine" : "to be downloaded";
   return { name: model.name, here, fits, description: state, detail: facts.filter(Boolean).join(", ") };
+}
+
+function misfit({ obstacle, token_ms: milliseconds }: ModelRecord): string {
+  return obstacle === "speed" && milliseconds !== null
+    ? `too slow here: ~${Number(milliseconds.toPrecision(2))} ms a token`
+    : "needs more memory than is free here";
 }
 
 /** A number of bytes as people say it. */

@@ -44,7 +44,7 @@ async function ready(server: Server, choice: Choice): Promise<string | undefined
     return choice.name;
   }
   const download = "Download";
-  const warning = choice.fits ? "" : " It is too large for this machine's memory.";
+  const warning = choice.fits ? "" : " It does not fit this machine.";
   const answer = await vscode.window.showInformationMessage(
     `Download ${choice.name}?${warning}`,
     { modal: true, detail: choice.detail },

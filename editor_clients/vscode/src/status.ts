@@ -7,6 +7,8 @@ export interface ServerStatus {
   readonly model?: string;
   readonly share?: number;
   readonly message?: string;
+  /** What computes the model, and the memory that it takes. */
+  readonly detail?: string;
 }
 
 export type Status =
@@ -62,5 +64,6 @@ function running(status: ServerStatus): [string, string, string] {
     return ["circle-slash", "", "off; click for more"];
   }
   const model = status.model === undefined ? "ready" : `ready, with the model ${status.model}`;
-  return status.state === "generating" ? ["loading~spin", "", "writing"] : ["zap", "", model];
+  const detail = status.detail === undefined ? "" : `\n${status.detail}`;
+  return status.state === "generating" ? ["loading~spin", "", "writing"] : ["zap", "", model + detail];
 }

@@ -3,7 +3,8 @@ import { choices, readModels, size, type ModelRecord } from "../src/modelList";
 
 function model(name: string, more: Partial<ModelRecord> = {}): ModelRecord {
   const nothing = { path: null, family: null, licence: null, fill_in_the_middle: null, size: null, fits: null };
-  return { name, ...nothing, ...more };
+  const unknown = { obstacle: null, token_ms: null };
+  return { name, ...nothing, ...unknown, ...more };
 }
 
 describe("the list of models", () => {
@@ -22,8 +23,13 @@ describe("the list of models", () => {
     const [choice] = choices([model("big", facts)], undefined);
     expect(choice?.description).toBe("to be downloaded");
     expect(choice?.detail).toBe(
-      "4.6 GB, Apache-2.0, sees only what stands before the cursor, too large for this machine",
+      "4.6 GB, Apache-2.0, sees only what stands before the cursor, needs more memory than is free here",
     );
+  });
+
+  it("says how slow a model would be that is too slow", () => {
+    const facts = { fits: false, obstacle: "speed", token_ms: 238.4 } as const;
+    expect(choices([model("big", facts)], undefined)[0]?.detail).toBe("too slow here: ~240 ms a token");
   });
 
   it("marks the one in use", () => {

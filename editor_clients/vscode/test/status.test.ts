@@ -11,6 +11,12 @@ describe("the status bar", () => {
       false,
     ],
     [{ state: "ready", enabled: true, model: "m" }, "$(zap) fimble", "fimble: ready, with the model m", false],
+    [
+      { state: "ready", enabled: true, model: "m", detail: "native (avx2), int8: 3 MB, KV cache up to 6 MB" },
+      "$(zap) fimble",
+      "fimble: ready, with the model m\nnative (avx2), int8: 3 MB, KV cache up to 6 MB",
+      false,
+    ],
     [{ state: "generating", enabled: true, model: "m" }, "$(loading~spin) fimble", "fimble: writing", false],
     [{ state: "ready", enabled: false, model: "m" }, "$(circle-slash) fimble", "fimble: off; click for more", false],
     [

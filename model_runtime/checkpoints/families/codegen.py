@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch
+import numpy as np
 
 from model_runtime.api import UnsupportedModel
 from model_runtime.checkpoints.families import gptj, table
@@ -56,9 +56,9 @@ def layout(config: DecoderConfig, mp_num: int = 4) -> Layout:
     """Which tensors each weight is made of, where q, v and k are in `mp_num` groups."""
     assert config.rotary
     halves = deinterleaved(config.heads, config.head_dim, config.rotary.dim)
-    rows = torch.arange(sum(config.qkv_rows)).view(mp_num, 3, -1)  # (mp_num, [q | v | k], rows of each)
+    rows = np.arange(sum(config.qkv_rows)).reshape(mp_num, 3, -1)  # (mp_num, [q | v | k], rows of each)
     q, v, k = (rows[:, part].flatten() for part in range(3))
-    return table.layout(config, NAMES, {"qkv": (RowOrder(torch.cat((halves(q), halves(k), v))),)})
+    return table.layout(config, NAMES, {"qkv": (RowOrder(np.concatenate((halves(q), halves(k), v))),)})
 
 
 def family(mp_num: int | None = None) -> Family:

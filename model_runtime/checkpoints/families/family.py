@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from model_runtime.decoding import DecoderConfig
 
-BLOCK_ROWS = 64
-"""Rows gathered at a time, so that the buffer stays in the CPU's cache."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,25 +27,15 @@ class RowOrder:
     Besides fusing weights, families differ in this alone, so that the conversion is exact and can be undone.
     """
 
-    index: Tensor  # (rows,), int64, on the CPU
+    index: NDArray[np.int64]  # (rows,)
 
-    def __call__(self, stored: Tensor) -> Tensor:
+    def __call__(self, stored: NDArray[Any]) -> NDArray[Any]:
         """A copy of the checkpoint's tensor in the decoder's order."""
         return stored[self.index]
 
-    def copy(self, stored: Tensor, target: Tensor) -> None:
-        """Copy the checkpoint's rows in order into `target`, which may have another dtype or device."""
-        buffer = torch.empty_like(stored[:BLOCK_ROWS])
-        for start in range(0, len(target), BLOCK_ROWS):
-            places = self.index[start : start + BLOCK_ROWS]
-            rows = torch.index_select(stored, 0, places, out=buffer[: len(places)])
-            target[start : start + BLOCK_ROWS].copy_(rows)
-
     def undo(self, rows: Tensor) -> Tensor:
         """A copy of the decoder's rows in the checkpoint's order."""
-        stored = torch.empty_like(rows)
-        stored[self.index.to(rows.device)] = rows
-        return stored
+        return rows[np.argsort(self.index)]
 
 
 @dataclass(frozen=True)
@@ -85,7 +75,8 @@ class Family:
         Each of `weights` is looked up once, in the decoder's order; a tensor may be a view of it.
         """
         for name, parts in self.layout(config).items():
-            for part, rows in zip(
-                parts, torch.split(weights[name], [part.rows for part in parts]), strict=True
-            ):
+            weight, start = weights[name], 0
+            for part in parts:
+                rows = weight[start : start + part.rows]
+                start += part.rows
                 yield part.name, part.order.undo(rows) if part.order else rows

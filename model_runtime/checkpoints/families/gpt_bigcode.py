@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+import numpy as np
 
 from model_runtime.checkpoints.families import table
 from model_runtime.checkpoints.families.family import Family, Layout, RowOrder
@@ -79,8 +79,8 @@ def layout(config: DecoderConfig) -> Layout:
 
 def _gathered_heads(heads: int, head_dim: int) -> RowOrder:
     """From [q | k | v] of each head to [Q | K | V] of all heads."""
-    rows = torch.arange(3 * heads * head_dim).view(heads, 3, head_dim)
-    return RowOrder(rows.transpose(0, 1).flatten())
+    rows = np.arange(3 * heads * head_dim).reshape(heads, 3, head_dim)
+    return RowOrder(rows.swapaxes(0, 1).flatten())
 
 
 FAMILY = Family(

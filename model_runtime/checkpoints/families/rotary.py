@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+import numpy as np
 
 from model_runtime.api import CorruptCheckpoint, UnsupportedModel
 from model_runtime.checkpoints.families.family import RowOrder
@@ -76,7 +76,7 @@ def deinterleaved(heads: int, head_dim: int, rotary_dim: int) -> RowOrder:
 
     Scores do not change, since queries and keys are permuted alike.
     """
-    head = torch.arange(head_dim)
+    head = np.arange(head_dim)
     rotated, rest = head[:rotary_dim], head[rotary_dim:]
-    order = torch.cat((rotated[::2], rotated[1::2], rest))
-    return RowOrder((torch.arange(heads)[:, None] * head_dim + order).flatten())
+    order = np.concatenate((rotated[::2], rotated[1::2], rest))
+    return RowOrder((np.arange(heads)[:, None] * head_dim + order).flatten())

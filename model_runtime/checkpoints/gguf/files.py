@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from model_runtime.api import CorruptCheckpoint, ModelNotFound
 from model_runtime.checkpoints.families import RowOrder
@@ -17,13 +18,14 @@ from model_runtime.checkpoints.gguf.config import architecture_of, config_of
 from model_runtime.checkpoints.gguf.header import Entry, Header, read_header
 from model_runtime.checkpoints.gguf.tensors import check_type, map_file, read_grouped, read_tensor
 from model_runtime.checkpoints.gguf.tokenizer import adds_bos, tokenizer_json
+from model_runtime.checkpoints.stored import Stored
 from model_runtime.native import GroupedRows
 
 PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf", re.IGNORECASE)
 """llama.cpp's names for the parts of a split model."""
 
 
-class GgufFile(Mapping[str, Tensor]):
+class GgufFile(Mapping[str, Stored]):
     """A model in a GGUF file, split or not, as a mapping from transformers' names to tensors.
 
     It has the attributes of a `CheckpointFolder`: `config` is the content of config.json, `tokenizer` that of
@@ -61,7 +63,7 @@ class GgufFile(Mapping[str, Tensor]):
         """The content of a JSON file that a folder may have, or {} if a GGUF file has nothing like it."""
         return {"add_bos_token": adds_bos(self._metadata)} if name == "tokenizer_config.json" else {}
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> Stored:
         item = self._tensors[name]
         return read_tensor(item.data, item.entry, item.order)
 
@@ -80,7 +82,7 @@ class GgufFile(Mapping[str, Tensor]):
 @dataclass(frozen=True)
 class _OpenFile:
     path: Path
-    data: Tensor
+    data: NDArray[np.uint8]
     header: Header
 
 
@@ -89,14 +91,14 @@ class _Located:
     """A tensor and the mapped file that has it; `order` undoes llama.cpp's interleaving, if any."""
 
     path: Path
-    data: Tensor
+    data: NDArray[np.uint8]
     entry: Entry
     order: RowOrder | None = None
 
 
 def _open(path: Path) -> _OpenFile:
     data = map_file(path)
-    return _OpenFile(path, data, read_header(path, data.numpy().data))
+    return _OpenFile(path, data, read_header(path, data.data))
 
 
 def _parts(path: Path) -> list[Path]:

@@ -5,22 +5,24 @@ Only fp32 holds scale times integer exactly, so that the loader rounds once, to 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import torch
+import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
-from torch import Tensor
+from numpy.typing import NDArray
 
 from model_runtime.api import CorruptCheckpoint, UnsupportedModel
 from model_runtime.checkpoints.families import RowOrder
 from model_runtime.checkpoints.gguf.grouped import grouped_rows
 from model_runtime.checkpoints.gguf.header import MAGIC, Entry
+from model_runtime.checkpoints.stored import Stored, map_bytes, tensor_at
 from model_runtime.native import GroupedRows
 
 Kind = GGMLQuantizationType
 
-FLOATS = {Kind.F32: torch.float32, Kind.F16: torch.float16, Kind.BF16: torch.bfloat16}
+FLOATS = {kind: kind.name for kind in (Kind.F32, Kind.F16, Kind.BF16)}
 QUANTISED = (
     Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0,
     Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K, Kind.IQ4_NL, Kind.IQ4_XS,
@@ -30,17 +32,16 @@ PIECE_VALUES = 1 << 18
 """Values decoded at a time, since the intermediate arrays are several times as large."""
 
 
-def map_file(path: Path) -> Tensor:
-    """The bytes of a file, uint8, memory-mapped; they must not be written to.
+def map_file(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a file, memory-mapped; they must not be written to.
 
     Raises:
         CorruptCheckpoint: the file is empty or cannot be read.
     """
     try:
-        length = path.stat().st_size
-        if length > len(MAGIC):  # an empty file cannot be mapped
-            return torch.from_file(str(path), shared=False, size=length, dtype=torch.uint8)
-    except (OSError, RuntimeError) as error:
+        if path.stat().st_size > len(MAGIC):  # an empty file cannot be mapped
+            return map_bytes(path)
+    except OSError as error:
         raise CorruptCheckpoint(f"{path} cannot be read ({error}): mend it or copy it again") from error
     raise CorruptCheckpoint(f"{path} is no GGUF file: download or copy it again")
 
@@ -58,40 +59,38 @@ def check_type(path: Path, entry: Entry) -> None:
         )
 
 
-def read_tensor(data: Tensor, entry: Entry, order: RowOrder | None = None) -> Tensor:
+def read_tensor(data: NDArray[np.uint8], entry: Entry, order: RowOrder | None = None) -> Stored:
     """A tensor from the mapped file `data`, with its rows in another `order`, if any.
 
     Without one, floats are a view of the file. Quantised rows are reordered before they are decoded.
     """
     if entry.type in FLOATS:
-        stored = data[entry.start : entry.start + entry.length]
-        tensor = stored.view(FLOATS[entry.type]).view(entry.shape)
-        return order(tensor) if order else tensor
+        stored = tensor_at(data, entry.start, entry.start + entry.length, FLOATS[entry.type], entry.shape)
+        return replace(stored, values=order(stored.values)) if order else stored
     rows = _quantised_rows(data, entry, order)
-    return _dequantise(rows.reshape(-1, rows.shape[-1]), entry.type).view(entry.shape)
+    return Stored(_dequantise(rows.reshape(-1, rows.shape[-1]), entry.type).reshape(entry.shape), "F32")
 
 
-def read_grouped(data: Tensor, entry: Entry, order: RowOrder | None = None) -> GroupedRows | None:
+def read_grouped(data: NDArray[np.uint8], entry: Entry, order: RowOrder | None = None) -> GroupedRows | None:
     """A quantised matrix without decoding it; None if it is none, or its type has other groups."""
     if entry.type in FLOATS or len(entry.shape) != 2:
         return None
-    return grouped_rows(_quantised_rows(data, entry, order).numpy(), entry.type)
+    return grouped_rows(_quantised_rows(data, entry, order), entry.type)
 
 
-def _quantised_rows(data: Tensor, entry: Entry, order: RowOrder | None) -> Tensor:
+def _quantised_rows(data: NDArray[np.uint8], entry: Entry, order: RowOrder | None) -> NDArray[np.uint8]:
     """(…, bytes of a row), uint8"""
     values, size = GGML_QUANT_SIZES[entry.type]
     stored = data[entry.start : entry.start + entry.length]
-    stored = stored.view(*entry.shape[:-1], entry.shape[-1] // values * size)
+    stored = stored.reshape(*entry.shape[:-1], entry.shape[-1] // values * size)
     return order(stored) if order else stored
 
 
-def _dequantise(rows: Tensor, kind: GGMLQuantizationType) -> Tensor:
-    """(rows, bytes of a row), uint8, to (rows, values of a row), fp32."""
+def _dequantise(rows: NDArray[np.uint8], kind: GGMLQuantizationType) -> NDArray[np.float32]:
+    """(rows, bytes of a row) to (rows, values of a row)."""
     values, size = GGML_QUANT_SIZES[kind]
-    decoded = torch.empty(rows.shape[0], rows.shape[1] // size * values, dtype=torch.float32)
+    decoded = np.empty((rows.shape[0], rows.shape[1] // size * values), np.float32)
     step = max(1, PIECE_VALUES // decoded.shape[1])
     for first in range(0, len(rows), step):
-        piece = dequantize(rows[first : first + step].numpy(), kind)
-        decoded[first : first + step] = torch.from_numpy(piece)
+        decoded[first : first + step] = dequantize(rows[first : first + step], kind)
     return decoded

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from model_runtime.checkpoints.verification.trace import Trace, TracePoint
-from model_runtime.decoding import Decoder, generate
+from model_runtime.decoding import Logits, generate
+from model_runtime.torch_decoder import Decoder
 
 
 @torch.inference_mode()
@@ -32,7 +33,11 @@ def trace_decoder(decoder: Decoder, tokens: Sequence[int], steps: int) -> Trace:
     for layer, product in projected.items():
         _record_heads(decoder, trace, layer, product)
     cache = decoder.new_cache(len(tokens) + steps - 1)  # the last token is not computed
-    for _ in generate(decoder, cache, tokens, trace.choose, max_tokens=steps):
+
+    def choose(logits: Logits) -> int:
+        return trace.choose(torch.from_numpy(logits))
+
+    for _ in generate(decoder, cache, tokens, choose, max_tokens=steps):
         pass
     return trace
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tokenizers
-import torch
 
 from model_runtime.api import (
     CorruptCheckpoint,
@@ -24,19 +23,11 @@ from model_runtime.api import (
 )
 from model_runtime.checkpoints.folder import read_json
 from model_runtime.checkpoints.loading import LoadedModel, load
-from model_runtime.checkpoints.verification.compare import compare_greedy, compare_parts
-from model_runtime.checkpoints.verification.decoder_trace import trace_decoder
-from model_runtime.checkpoints.verification.transformers_trace import trace_transformers
-from model_runtime.decoding import Decoder
 
-PRECISIONS: Mapping[torch.dtype, tuple[Dtype, float]] = {
-    torch.float32: ("fp32", 1e-4),
-    torch.float16: ("fp16", 2e-2),
-    torch.bfloat16: ("bf16", 5e-2),
-}
-"""The precision's name, and the relative difference that rounding may cause in a deep model. With 16 layers,
-initialised as for training, two correct implementations differ by 1e-6, 2e-3 and 2e-2; in fp32, mistakes are
-seldom as small as a hundred times that."""
+ROUNDING: Mapping[Dtype, float] = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2}
+"""The relative difference that rounding may cause in a deep model. With 16 layers, initialised as for
+training, two correct implementations differ by 1e-6, 2e-3 and 2e-2; in fp32, mistakes are seldom as small as
+a hundred times that."""
 
 GREEDY_STEPS = 32
 
@@ -62,8 +53,8 @@ class Inventory:
 def verify_checkpoint(
     path: Path,
     *,
-    device: torch.device,
-    dtype: torch.dtype,
+    device: str,
+    dtype: Dtype,
     text: str | None = None,
     max_tokens: int = 64,
     tolerance: float | None = None,
@@ -75,12 +66,18 @@ def verify_checkpoint(
     Args and errors are those of `model_runtime.verify`; `reference` is the folder that transformers loads, if
     it is another one with the same tokens.
     """
+    import torch
+
+    from model_runtime.checkpoints.verification.compare import compare_greedy, compare_parts
+    from model_runtime.checkpoints.verification.decoder_trace import trace_decoder
+    from model_runtime.checkpoints.verification.transformers_trace import trace_transformers
+    from model_runtime.torch_decoder import DTYPES, Decoder
+
     if max_tokens < 1:
         raise InvalidRequest(f"{max_tokens} tokens: compare at least 1")
     if tolerance is not None and not 0 <= tolerance < math.inf:
         raise InvalidRequest(f"the tolerance is {tolerance}: use 0 or more")
-    precision, rounding = PRECISIONS[dtype]
-    tolerance = rounding if tolerance is None else tolerance
+    tolerance = ROUNDING[dtype] if tolerance is None else tolerance
     reference = reference or path
     _check_readable_by_transformers(reference)
     report = progress or (lambda share, what: None)
@@ -94,12 +91,12 @@ def verify_checkpoint(
     traced = trace_decoder(model.decoder, tokens, steps)
     del model  # before the next one is opened
     report(2 / 3, "computing with transformers")
-    expected = trace_transformers(reference, tokens, steps, device=device, dtype=dtype)
+    expected = trace_transformers(reference, tokens, steps, device=torch.device(device), dtype=DTYPES[dtype])
     return Verification(
         model=name,
         family=family,
-        device=str(device),
-        dtype=precision,
+        device=device,
+        dtype=dtype,
         tokens=len(tokens),
         tolerance=tolerance,
         differences=tuple(compare_parts(traced, expected, config, tolerance)),

@@ -117,8 +117,8 @@ FimbleDecoder::Quantized FimbleDecoder::quantized(int count, int width) const {
 }
 
 void FimbleDecoder::make_room(int count, int visible) {
+    // What there is room for is noted last: there may be no memory.
     if (count > room_) {
-        room_ = count;
         stream_ = rows(count, config.width);
         normed_ = rows(count, config.width);
         qkv_ = rows(count, (config.heads + 2 * config.kv_heads) * config.head_dim);
@@ -130,11 +130,14 @@ void FimbleDecoder::make_room(int count, int visible) {
         input_ = quantized(count, config.width);
         mixed_ = quantized(count, config.heads * config.head_dim);
         inner_ = quantized(count, config.mlp_width);
+        room_ = count;
     }
     if (pool_.threads() > score_threads_ || visible > score_room_) {
-        score_threads_ = std::max(pool_.threads(), score_threads_);
-        score_room_ = std::max(visible, std::min(2 * score_room_, config.context_length));
-        scores_ = rows(score_threads_ * QUERIES, score_room_);
+        const int threads = std::max(pool_.threads(), score_threads_);
+        const int room = std::max(visible, std::min(2 * score_room_, config.context_length));
+        scores_ = rows(threads * QUERIES, room);
+        score_threads_ = threads;
+        score_room_ = room;
     }
 }
 

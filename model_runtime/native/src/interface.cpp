@@ -73,7 +73,11 @@ const char* fimble_kernels() {
 FimbleDecoder* fimble_open(const FimbleConfig* config, const FimbleWeights* weights, const char* kernels) {
     const Kernels* chosen = kernels_named(kernels);
     if (!chosen || !fits(*config, *weights)) return nullptr;
-    return new (std::nothrow) FimbleDecoder(*config, *weights, *chosen);
+    try {
+        return new FimbleDecoder(*config, *weights, *chosen);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
 }
 
 void fimble_close(FimbleDecoder* decoder) { delete decoder; }

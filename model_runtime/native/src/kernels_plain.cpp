@@ -86,7 +86,8 @@ struct Plain {
         *scale = most / LEVELS;
         *sum = 0;
         for (int i = 0; i < GROUP; ++i) {
-            values[i] = static_cast<int16_t>(std::nearbyint(x[i] * slope));
+            const float whole = std::nearbyint(x[i] * slope);
+            values[i] = std::fabs(whole) <= LEVELS ? static_cast<int16_t>(whole) : 0;  // 0 for what is no number
             *sum += values[i];
         }
     }

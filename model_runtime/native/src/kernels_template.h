@@ -61,7 +61,9 @@ void product_tile(const FimbleMatrix& matrix, int block, const Activations& x, i
     for (int group = 0; group < groups; ++group) {
         typename S::Sum sum[T][N];
         UNROLLED for (int t = 0; t < T; ++t) {
-            const int32_t start = -matrix.offset * x_sums[t * (x.stride / GROUP) + group];
+            // Unsigned, since the sum may be anything where an activation is no number.
+            const uint32_t x_sum = static_cast<uint32_t>(x_sums[t * (x.stride / GROUP) + group]);
+            const int32_t start = static_cast<int32_t>(0u - static_cast<uint32_t>(matrix.offset) * x_sum);
             UNROLLED for (int n = 0; n < N; ++n) sum[t][n] = S::sum_from(start);
         }
         ROLLED for (int i = 0; i < GROUP / COLUMNS; ++i) {

@@ -1,5 +1,7 @@
 #include "thread_pool.h"
 
+#include <system_error>
+
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
@@ -39,7 +41,12 @@ void ThreadPool::resize(int threads) {
         stops_.push_back(std::make_unique<bool>(false));
         const int thread = static_cast<int>(workers_.size()) + 1;
         bool& stop = *stops_.back();
-        workers_.emplace_back([this, thread, &stop] { work(thread, stop); });
+        try {
+            workers_.emplace_back([this, thread, &stop] { work(thread, stop); });
+        } catch (const std::system_error&) {  // the system refuses more: go on with those that there are
+            stops_.pop_back();
+            return;
+        }
     }
 }
 

@@ -7,16 +7,19 @@ import json
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lsp_server import __version__
 from lsp_server.cli.arguments import Location, parse_address
-from lsp_server.cli.main import main
+from lsp_server.cli.main import main, parser
+from lsp_server.cli.options import chosen_model, chosen_settings
 from lsp_server.files import CommandError
-from model_runtime.api import Backend, BackendError, ModelNotFound, ModelOptions
-from tests.lsp_server.fakes import FakeBackend
+from lsp_server.settings import Settings
+from model_runtime.api import Backend, BackendError, ModelInfo, ModelNotFound, ModelOptions
+from tests.lsp_server.fakes import INFO, FakeBackend
 
 Run = Callable[..., int]
 
@@ -155,8 +158,16 @@ def test_the_model_that_is_named_is_opened(source: Path, backend: FakeBackend) -
         return backend
 
     location = f"{source}:1"
-    assert main(["complete", location, "--model", "/m", "--device=cpu", "--dtype=bf16"], open_backend) == 0
-    assert opened == [ModelOptions("/m", "cpu", "bf16")]
+    options = ["--model", "/m", "--device=cpu", "--dtype=bf16", "--quantize=int4", "--memory-mb=512"]
+    assert main(["complete", location, *options], open_backend) == 0
+    assert opened == [ModelOptions("/m", "cpu", "bf16", "int4", 512)]
+
+
+def test_a_server_is_started_with_the_options_that_were_given() -> None:
+    options = ["--model=/m", "--quantize=int4", "--memory-mb=512"]
+    passed_on = chosen_model(parser().parse_args(["try", *options]))
+    again = parser().parse_args(["serve", *passed_on])
+    assert chosen_settings(again) == Settings("/m", quantize="int4", memory_mb=512)
 
 
 def test_prefix_and_suffix_come_from_files_or_standard_input(
@@ -239,6 +250,8 @@ def test_a_place_that_is_none_is_said_so(
         (["complete", "--prefix-file", "-", "--suffix-file", "-"], "not both"),
         (["complete", "a.py:1", "--max-tokens", "many"], "--max-tokens"),
         (["complete", "a.py:1", "--device", "gpu"], "--device"),
+        (["serve", "--memory-mb", "63"], "'63' is not a whole number of megabytes, at least 64"),
+        (["doctor", "--memory-mb", "much"], "'much' is not a whole number of megabytes"),
         (["serve", "--tcp", "nowhere"], "--tcp 'nowhere' is not an address"),
         (["serve", "--stdio", "--tcp", "9257"], "--tcp: not allowed with argument --stdio"),
     ],
@@ -308,6 +321,35 @@ def test_the_doctor_finds_a_healthy_set_up_healthy(run: Run, capsys: pytest.Capt
     subjects = {line.split()[1]: line.split()[0] for line in lines}
     assert {"python", "torch", "devices", "threads", "model", "completion"} <= subjects.keys()
     assert "fail" not in subjects.values()
+
+
+@pytest.mark.parametrize(("options", "limit"), [([], "not set"), (["--memory-mb=512"], "512")])
+def test_the_doctor_says_what_computes_and_how_much_memory_it_takes(
+    run: Run, capsys: pytest.CaptureFixture[str], options: list[str], limit: str
+) -> None:
+    run("doctor", *options)
+    lines = capsys.readouterr().out.splitlines()
+    assert "ok    engine       native (avx2)" in lines
+    use = f"40 MB of weights, KV cache up to 512 MB (65,536 tokens); memoryMb {limit}"
+    assert f"ok    memory       {use}" in lines
+
+
+@pytest.mark.parametrize(
+    ("info", "line"),
+    [
+        (
+            replace(INFO, engine="torch", native_problem="it was not built: install it again"),
+            "warn  engine       torch: it was not built: install it again",
+        ),
+        (replace(INFO, engine="torch"), "ok    engine       torch, for this quantize and dtype"),
+        (replace(INFO, engine="torch", device="cuda:0"), "ok    engine       torch"),
+    ],
+)
+def test_the_doctor_says_why_the_native_engine_does_not_compute(
+    capsys: pytest.CaptureFixture[str], info: ModelInfo, line: str
+) -> None:
+    main(["doctor"], lambda _: FakeBackend("x", info=info))
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_the_doctor_says_what_fails_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,21 @@ def test_far_away_places_of_the_same_file_are_shown() -> None:
     assert "a_2000 = " in shown(editor.snippets(main, 100))
 
 
+def test_what_was_deleted_or_rewritten_is_shown_no_longer() -> None:
+    for own in (True, False):
+        main = document("main.py", BASKET + filler("a", 4000))
+        other = document("other.py", "x = 1\ny = 2\n")
+        editor = Editor(main, other)
+        asked, line = (main, 3900) if own else (other, 1)
+        editor.snippets(main, 2)
+        assert "class Basket" in shown(editor.snippets(asked, line))
+        where = Range(Position(0, 0), Position(BASKET.count("\n"), 0))
+        main.replace("class Cart:\n    pass\n", where)
+        editor.context.changed(main, where)
+        assert "Basket" not in shown(editor.snippets(asked, line - 9 if own else line))
+        assert "Basket" not in shown(editor.snippets(asked, line - 100 if own else line))
+
+
 def test_other_languages_are_left_out_and_related_ones_are_not() -> None:
     style = document("style.css", "body { colour: red }\nmain { colour: blue }\n", "css")
     script = document("app.ts", "const red = 1\nconst blue = 2\n", "typescript")

@@ -43,6 +43,26 @@ async def test_odd_parameters_do_not_either(params: object) -> None:
         assert (await editor.request(INLINE, at(0, 0)))["items"]
 
 
+@pytest.mark.parametrize(
+    "root", ["file://C:\\work\\[app]\\src", "file://[", "http://[::1", "%%%", "file:///%zz"]
+)
+async def test_a_root_that_is_no_uri_is_no_root(root: str) -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.request("initialize", {"capabilities": {}, "rootUri": root})
+        editor.notify("initialized")
+        editor.open("")
+        assert (await editor.request(INLINE, at(0, 0)))["items"]
+
+
+async def test_a_document_may_be_spelled_differently_in_each_message() -> None:
+    async with EditorAndServer(FakeBackend("a")) as editor:
+        await editor.start()
+        item = {"uri": "file:///c%3A/a b.py", "languageId": "python", "version": 1, "text": ""}
+        editor.notify("textDocument/didOpen", {"textDocument": item})
+        asked = {**at(0, 0), "textDocument": {"uri": "file:///C:/a%20b.py"}}
+        assert (await editor.request(INLINE, asked))["items"]
+
+
 def test_what_can_be_read_beside_what_can_not_counts() -> None:
     facts = ClientFacts.of(
         {

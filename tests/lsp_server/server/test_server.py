@@ -80,6 +80,16 @@ async def test_a_completion_is_one_item_at_the_cursor() -> None:
     assert item["command"]["command"] == "fimble.accept"
 
 
+async def test_a_language_that_is_switched_off_gets_nothing_until_it_is_switched_on() -> None:
+    async with EditorAndServer(FakeBackend("a + b")) as editor:
+        await editor.start(initializationOptions={"languages": {"python": False}})
+        editor.open("return \n")
+        assert (await editor.request(INLINE, at(0, 7)))["items"] == []
+        settings = {"settings": {"fimble": {"languages": {"markdown": False}}}}
+        editor.notify("workspace/didChangeConfiguration", settings)
+        assert (await editor.request(INLINE, at(0, 7)))["items"]
+
+
 async def test_an_item_replaces_the_word_being_typed_where_nothing_follows_it() -> None:
     async with EditorAndServer(FakeBackend("urn x")) as editor:
         await editor.start(capabilities={"general": {"positionEncodings": ["utf-16"]}})
@@ -601,6 +611,16 @@ async def test_a_model_that_is_set_anew_takes_the_place_of_this_one() -> None:
     assert [options.model for options in both.backends.released] == ["/one", "/two"]
 
 
+async def test_a_changed_limit_of_memory_opens_the_model_again() -> None:
+    both = EditorAndServer(FakeBackend("a"))
+    async with both as editor:
+        await editor.start(initializationOptions={"model": "/one"})
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"memoryMb": 512}}})
+        await editor.error("no/such/method")
+    assert [options.memory_mb for options in both.backends.got] == [None, 512]
+    assert [options.memory_mb for options in both.backends.released] == [None, 512]
+
+
 async def test_a_model_that_is_set_anew_is_loaded_before_the_next_key() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start(capabilities={"experimental": {"fimbleStatus": True}})
@@ -623,7 +643,9 @@ async def test_an_editor_that_asks_for_it_is_told_how_the_server_is() -> None:
         told = await editor.seen("fimble/status", 4)
     assert [one["state"] for one in told] == ["loading", "ready", "generating", "ready"]
     assert (told[0]["share"], told[0]["message"]) == (0.5, "half")
-    assert told[-1] == {"state": "ready", "enabled": True, "model": "fake"}
+    detail = "native (avx2), int8: 40 MB, KV cache up to 512 MB"
+    assert told[-1] == {"state": "ready", "enabled": True, "model": "fake", "detail": detail}
+    assert told[-2]["detail"] == detail
 
 
 async def test_a_model_that_is_ready_is_not_told_to_be_loading() -> None:

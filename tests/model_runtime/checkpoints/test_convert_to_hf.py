@@ -13,19 +13,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_runtime.api import InvalidRequest, UnsupportedModel
-from model_runtime.checkpoints import CannotWrite, convert_to_hf, load
+from model_runtime.checkpoints import CannotWrite, convert_to_hf
 from model_runtime.decoding import Sampler, generate
 from tests.model_runtime.checkpoints.gguf import gguf_writing
 from tests.model_runtime.checkpoints.test_loading import write_int8
-from tests.model_runtime.decoding.shapes import FAMILIES
 from tests.model_runtime.factory import make_model, train_tokenizer
+from tests.model_runtime.opening import open_torch
+from tests.model_runtime.torch_decoder.shapes import FAMILIES
 
-CPU = torch.device("cpu")
 KINDS = gguf.GGMLQuantizationType
 
 
 def greedy(path: Path, steps: int = 32) -> list[int]:
-    decoder = load(path, device=CPU, dtype=torch.float32).decoder
+    decoder = open_torch(path)
     tokens = generate(decoder, decoder.new_cache(), list(range(10, 40)), Sampler(), max_tokens=steps)
     return [token for token in tokens if token is not None]
 
@@ -75,7 +75,7 @@ def test_int8_becomes_the_numbers_that_it_represents(tmp_path: Path) -> None:
     write_int8(source)
     convert_to_hf(source, tmp_path / "target")
     assert "quantization_config" not in json.loads((tmp_path / "target" / "config.json").read_text())
-    decoder = load(source, device=CPU, dtype=torch.float32).decoder
+    decoder = open_torch(source)
     ours = decoder.forward(range(10, 40), decoder.new_cache(), "all")
     torch.testing.assert_close(ours, logits_of_transformers(tmp_path / "target"), atol=1e-4, rtol=0)
 
@@ -91,7 +91,7 @@ def test_a_gguf_file_gives_the_same_tokens_as_its_weights_in_safetensors(
     )
     convert_to_hf(path, tmp_path / "target")
     assert greedy(path) == greedy(tmp_path / "target")
-    ours = load(path, device=CPU, dtype=torch.float32).decoder
+    ours = open_torch(path)
     theirs = logits_of_transformers(tmp_path / "target")
     ours_logits = ours.forward(range(10, 40), ours.new_cache(), "all")
     torch.testing.assert_close(ours_logits, theirs.float(), atol=2e-2 if kind == KINDS.F16 else 1e-4, rtol=0)

@@ -8,31 +8,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model_runtime.api import CorruptCheckpoint
-from model_runtime.checkpoints import load
 from model_runtime.checkpoints.families import codegen, family_of
 from model_runtime.checkpoints.folder import CheckpointFolder
+from model_runtime.checkpoints.torch_weights import TorchWeights
 from model_runtime.checkpoints.weights import Weights
 from model_runtime.decoding import DecoderConfig, Rotary, weight_shapes
-from model_runtime.native import AnyDecoder
 from tests.model_runtime.checkpoints.test_loading import measured, write_int8
-from tests.model_runtime.decoding.shapes import FAMILIES, SHAPES
 from tests.model_runtime.factory import make_model, train_tokenizer, write_checkpoint
+from tests.model_runtime.opening import open_torch
+from tests.model_runtime.torch_decoder.shapes import FAMILIES, SHAPES
 
 PROMPT = list(range(10, 40))
 
 
-def read(folder: Path, dtype: torch.dtype = torch.float32) -> AnyDecoder:
-    return load(folder, device=torch.device("cpu"), dtype=dtype).decoder
-
-
 def logits(folder: Path) -> Tensor:
-    decoder = read(folder)
+    decoder = open_torch(folder)
     return decoder.forward(PROMPT, decoder.new_cache(), "all")
 
 
@@ -41,7 +38,7 @@ def exported(folder: Path) -> dict[str, Tensor]:
     checkpoint = CheckpointFolder(folder)
     family = family_of(checkpoint.config)
     config = family.decoder_config(checkpoint.config)
-    return dict(family.export(config, Weights(checkpoint, family, config)))
+    return dict(family.export(config, TorchWeights(Weights(checkpoint, family, config))))
 
 
 def assert_bit_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -97,7 +94,7 @@ def test_codegens_groups_may_be_of_any_number(mp_num: int) -> None:
                 rows += [(part, head, element) for element in range(head_dim)]
     [fused] = codegen.layout(codegen.decoder_config(config), mp_num)["blocks.0.qkv.weight"]
     assert fused.order is not None
-    ours = [rows[index] for index in fused.order(torch.arange(3 * 32)).tolist()]
+    ours = [rows[index] for index in fused.order(np.arange(3 * 32)).tolist()]
     # With 2 rotated elements there is nothing to deinterleave.
     assert ours == [(part, head, element) for part in "qkv" for head in range(8) for element in range(4)]
 
@@ -111,7 +108,7 @@ def test_codegen2s_small_models_are_told_by_their_config() -> None:
         [expected] = codegen.layout(codegen.decoder_config(settings), groups)["blocks.0.qkv.weight"]
         assert found.order is not None
         assert expected.order is not None
-        assert torch.equal(found.order.index, expected.order.index)
+        assert np.array_equal(found.order.index, expected.order.index)
 
 
 @pytest.mark.parametrize(("family", "head_dim"), [("codegen", 8), ("gptj", 16)])
@@ -173,7 +170,7 @@ def test_the_context_ends_where_a_window_begins_to_matter(
 ) -> None:
     windowed = {"family": family, "sliding_window": 20, **settings}
     write_checkpoint(tmp_path, ascii_only=False, **windowed)
-    decoder = read(tmp_path)
+    decoder = open_torch(tmp_path)
     assert decoder.config.context_length == 20
     theirs, unwindowed = (
         make_model(**shape)(torch.tensor([PROMPT])).logits[0]
@@ -206,17 +203,17 @@ PREFIX = "model.layers.1"
 def test_each_part_of_a_fused_weight_is_named_when_it_is_missing_or_wrong(llama: Path, name: str) -> None:
     rewrite(llama, lambda tensors: tensors.update({name: torch.zeros(5, 32)}))
     with pytest.raises(CorruptCheckpoint, match=rf"'{name}' has shape \(5, 32\), config\.json asks for"):
-        read(llama)
+        open_torch(llama)
     rewrite(llama, lambda tensors: tensors.pop(name))
     with pytest.raises(CorruptCheckpoint, match=f"lacks tensor '{name}'"):
-        read(llama)
+        open_torch(llama)
 
 
 def test_a_bias_that_the_config_denies_is_not_ignored(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, family="llama", attention_bias=True)
     configure(tmp_path, attention_bias=False)
     with pytest.raises(CorruptCheckpoint, match=r"unexpected tensor .*_proj\.bias'"):
-        read(tmp_path)
+        open_torch(tmp_path)
 
 
 def test_frequencies_that_old_releases_saved_are_skipped(llama: Path) -> None:
@@ -230,7 +227,7 @@ def test_frequencies_that_old_releases_saved_are_skipped(llama: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status, which Linux alone has")
-@pytest.mark.parametrize(("dtype", "copied"), [("bfloat16", 0.5), ("float32", 0.75)])
+@pytest.mark.parametrize(("dtype", "copied"), [("bf16", 0.5), ("fp32", 0.75)])
 def test_fused_weights_are_put_together_without_a_second_copy(
     tmp_path: Path, checkpoint_folder: Path, dtype: str, copied: float
 ) -> None:

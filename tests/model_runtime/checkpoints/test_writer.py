@@ -16,7 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_runtime.checkpoints.folder import CheckpointFolder
-from model_runtime.checkpoints.writer import DTYPES, HEADER_SPACE, CannotWrite, checkpoint_writer
+from model_runtime.checkpoints.stored import TORCH_NAMES
+from model_runtime.checkpoints.writer import HEADER_SPACE, CannotWrite, checkpoint_writer
+
+DTYPES: list[torch.dtype] = [getattr(torch, name.removeprefix("torch.")) for name in TORCH_NAMES]
 
 
 def write(target: Path, tensors: dict[str, Tensor], **options: int) -> Path:
@@ -74,14 +77,14 @@ def test_a_shard_ends_when_its_header_is_full(tmp_path: Path) -> None:
     tensors = {f"{long}{n}": torch.tensor(n) for n in range(5)}
     out = write(tmp_path / "out", tensors)
     assert [len(load_file(path)) for path in sorted(out.glob("*.safetensors"))] == [3, 2]
-    assert {name: int(tensor) for name, tensor in CheckpointFolder(out).items()} == {
+    assert {name: int(stored.values) for name, stored in CheckpointFolder(out).items()} == {
         f"{long}{n}": n for n in range(5)
     }
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from(list(DTYPES)), st.integers(0, 9)), min_size=1, max_size=8),
+    st.lists(st.tuples(st.sampled_from(DTYPES), st.integers(0, 9)), min_size=1, max_size=8),
     st.integers(1, 200),
 )
 def test_any_mixture_of_dtypes_reads_back_and_is_aligned(
@@ -91,7 +94,7 @@ def test_any_mixture_of_dtypes_reads_back_and_is_aligned(
     out = write(tmp_path_factory.mktemp("mixed") / "out", tensors, max_shard_bytes=limit)
     read = CheckpointFolder(out)
     assert read.keys() == tensors.keys()
-    assert all(same(read[name], tensor) for name, tensor in tensors.items())
+    assert all(same(read[name].tensor(), tensor) for name, tensor in tensors.items())
     for path in out.glob("*.safetensors"):
         length = int.from_bytes(path.read_bytes()[:8], "little")
         header = json.loads(path.read_bytes()[8 : 8 + length])

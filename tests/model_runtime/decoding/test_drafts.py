@@ -16,16 +16,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model_runtime.api import Dtype
-from model_runtime.checkpoints import load
-from model_runtime.decoding import AcceptanceStats, CachedSequence, NgramDrafter, Sampler, generate
+from model_runtime.decoding import (
+    AcceptanceStats,
+    CachedSequence,
+    Logits,
+    NgramDrafter,
+    Sampler,
+    TensorLike,
+    generate,
+)
 from model_runtime.decoding.speculate import MAX_DRAFT_ROWS, RETRY_INTERVAL
-from model_runtime.hardware.device import DTYPES
 from model_runtime.models import resolve
-from model_runtime.native import AnyDecoder
 from model_runtime.tokenization.tokenizer import Tokenizer
-from tests.model_runtime.decoding.steps import cpu_cost
+from model_runtime.torch_decoder import Decoder
 from tests.model_runtime.factory import write_checkpoint
+from tests.model_runtime.opening import open_torch
 from tests.model_runtime.rounding import is_rounding, rounding_error
+from tests.model_runtime.torch_decoder.steps import cpu_cost
 
 PROMPT = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
 STEPS = 24
@@ -66,32 +73,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def decoder(folder: Path, dtype: Dtype) -> AnyDecoder:
-    return open_decoder(folder, dtype)
+def decoder(folder: Path, dtype: Dtype) -> Decoder:
+    return open_torch(folder, dtype)
 
 
 @pytest.fixture(scope="module")
-def lively_decoder(tmp_path_factory: pytest.TempPathFactory) -> AnyDecoder:
+def lively_decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
     """In fp32, for tests that rounding, or what the model repeats, would disturb."""
     folder = tmp_path_factory.mktemp("models")
-    return open_decoder(write_checkpoint(folder, family="gptj", seed=LIVELY["gptj"]), "fp32")
-
-
-def open_decoder(folder: Path, dtype: Dtype) -> AnyDecoder:
-    return load(folder, device=torch.device("cpu"), dtype=DTYPES[dtype]).decoder
+    return open_torch(write_checkpoint(folder, family="gptj", seed=LIVELY["gptj"]), "fp32")
 
 
 @pytest.fixture(scope="module")
-def plain(decoder: AnyDecoder) -> list[int]:
+def plain(decoder: Decoder) -> list[int]:
     """What follows the prompt."""
     return run(decoder, decoder.new_cache())
 
 
 def run(
-    decoder: AnyDecoder | Counting | Chain,
+    decoder: Decoder | Counting | Chain,
     cache: CachedSequence,
     tokens: Sequence[int] = PROMPT,
-    sample: Callable[[Tensor], int] | None = None,
+    sample: Callable[[Logits], int] | None = None,
     *,
     drafter: Guesses | NgramDrafter | None = None,
     stop: Collection[int] = (),
@@ -106,16 +109,18 @@ def run(
 class Counting:
     """A decoder that keeps the widths of its passes."""
 
-    def __init__(self, decoder: AnyDecoder) -> None:
+    def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self.widths: list[int] = []
 
-    def forward(self, tokens: Sequence[int], cache: CachedSequence, logits: Which = "last") -> Tensor:
+    def forward(
+        self, tokens: Sequence[int], cache: CachedSequence, logits: Which = "last"
+    ) -> Logits | TensorLike:
         self.widths.append(len(tokens))
         return self._decoder.forward(tokens, cache, logits)
 
 
-def widths(decoder: AnyDecoder, drafter: Guesses | NgramDrafter, max_tokens: int = STEPS) -> list[int]:
+def widths(decoder: Decoder, drafter: Guesses | NgramDrafter, max_tokens: int = STEPS) -> list[int]:
     """Of the passes after the prompt was computed but for its last token."""
     counting, cache = Counting(decoder), decoder.new_cache()
     decoder.forward(PROMPT, cache)
@@ -129,7 +134,7 @@ def widths(decoder: AnyDecoder, drafter: Guesses | NgramDrafter, max_tokens: int
 @pytest.mark.parametrize("family", LIVELY)
 def test_greedy_tokens_are_the_same_in_every_family(family: str, dtype: Dtype, tmp_path: Path) -> None:
     write_checkpoint(tmp_path, family=family, seed=LIVELY[family])
-    decoder = open_decoder(tmp_path, dtype)
+    decoder = open_torch(tmp_path, dtype)
     plain = run(decoder, decoder.new_cache(), max_tokens=60)
     drafters: list[Guesses | NgramDrafter] = [foresight(plain, every) for every in (1, 2, 3, 5)]
     for drafter in [*drafters, NgramDrafter(PROMPT, cpu_cost, others=[plain[:30], plain[20:]])]:
@@ -139,7 +144,7 @@ def test_greedy_tokens_are_the_same_in_every_family(family: str, dtype: Dtype, t
 
 def test_greedy_tokens_are_the_same_on_real_code(dtype: Dtype) -> None:
     folder = resolve(None)
-    tokenizer, decoder = Tokenizer(folder), open_decoder(folder, dtype)
+    tokenizer, decoder = Tokenizer(folder), open_torch(folder, dtype)
     code = tokenizer.encode(Path(__file__).read_text(encoding="utf-8"))
     stats = AcceptanceStats()
     for end in range(200, 1400, 300):
@@ -155,7 +160,7 @@ def test_greedy_tokens_are_the_same_on_real_code(dtype: Dtype) -> None:
 @settings(max_examples=60)
 @given(drafts=st.lists(st.lists(st.integers(0, 8), max_size=10), max_size=12), capacity=st.integers(12, 40))
 def test_no_draft_changes_anything(
-    decoder: AnyDecoder, plain: list[int], drafts: list[list[int]], capacity: int
+    decoder: Decoder, plain: list[int], drafts: list[list[int]], capacity: int
 ) -> None:
     """A number in a draft is how far off it is, so that 0 is right."""
     left = iter(drafts)
@@ -173,7 +178,7 @@ def test_no_draft_changes_anything(
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.5])
-def test_a_seed_draws_the_same_tokens(lively_decoder: AnyDecoder, temperature: float) -> None:
+def test_a_seed_draws_the_same_tokens(lively_decoder: Decoder, temperature: float) -> None:
     def sampler() -> Sampler:
         return Sampler(temperature=temperature, top_k=40, top_p=0.95, seed=7)
 
@@ -198,9 +203,7 @@ class Chain:
 
 
 @pytest.mark.parametrize("draft", [[3, 3], [0, 1], [1]])
-def test_sampled_tokens_have_the_distribution_of_the_model(
-    lively_decoder: AnyDecoder, draft: list[int]
-) -> None:
+def test_sampled_tokens_have_the_distribution_of_the_model(lively_decoder: Decoder, draft: list[int]) -> None:
     """Pearson's chi-square over all rows of three tokens: 63 degrees of freedom, p = 0.001 at 103.4."""
     runs, sampler, chain = 2000, Sampler(temperature=1.0, seed=0), Chain()
     counts: Counter[tuple[int, ...]] = Counter()
@@ -219,11 +222,11 @@ def test_sampled_tokens_have_the_distribution_of_the_model(
 # What is computed for it
 
 
-def test_an_accepted_draft_takes_one_pass(decoder: AnyDecoder, plain: list[int]) -> None:
+def test_an_accepted_draft_takes_one_pass(decoder: Decoder, plain: list[int]) -> None:
     assert widths(decoder, foresight(plain)) == [8, 8, 8]
 
 
-def test_the_pass_that_ends_the_prompt_carries_a_draft(decoder: AnyDecoder, plain: list[int]) -> None:
+def test_the_pass_that_ends_the_prompt_carries_a_draft(decoder: Decoder, plain: list[int]) -> None:
     counting, cache = Counting(decoder), decoder.new_cache()
     decoder.forward(PROMPT[:-3], cache)
     drafter = foresight(plain)
@@ -233,7 +236,7 @@ def test_the_pass_that_ends_the_prompt_carries_a_draft(decoder: AnyDecoder, plai
 
 
 @pytest.mark.parametrize("max_tokens", range(1, 20))
-def test_no_more_than_max_tokens_are_computed(decoder: AnyDecoder, plain: list[int], max_tokens: int) -> None:
+def test_no_more_than_max_tokens_are_computed(decoder: Decoder, plain: list[int], max_tokens: int) -> None:
     cache = decoder.new_cache()
     tokens = run(decoder, cache, drafter=foresight(plain), max_tokens=max_tokens)
     assert tokens == plain[:max_tokens]
@@ -241,14 +244,14 @@ def test_no_more_than_max_tokens_are_computed(decoder: AnyDecoder, plain: list[i
 
 
 @pytest.mark.parametrize("room", range(20))
-def test_a_draft_stays_within_the_capacity(decoder: AnyDecoder, plain: list[int], room: int) -> None:
+def test_a_draft_stays_within_the_capacity(decoder: Decoder, plain: list[int], room: int) -> None:
     cache = decoder.new_cache(len(PROMPT) + room)
     assert run(decoder, cache, drafter=foresight(plain)) == plain[: room + 1]
     assert cache.length == cache.capacity
 
 
 @pytest.mark.parametrize("place", range(12))
-def test_a_stop_token_inside_a_draft_ends_it(decoder: AnyDecoder, plain: list[int], place: int) -> None:
+def test_a_stop_token_inside_a_draft_ends_it(decoder: Decoder, plain: list[int], place: int) -> None:
     end = plain.index(plain[place])
     cache = decoder.new_cache()
     tokens = run(decoder, cache, drafter=foresight(plain), stop={plain[place]})
@@ -259,7 +262,7 @@ def test_a_stop_token_inside_a_draft_ends_it(decoder: AnyDecoder, plain: list[in
 @pytest.mark.parametrize("every", [2, 3, 100])
 @pytest.mark.parametrize("steps", range(STEPS))
 def test_closing_at_any_step_leaves_what_was_computed(
-    decoder: AnyDecoder, plain: list[int], steps: int, every: int
+    decoder: Decoder, plain: list[int], steps: int, every: int
 ) -> None:
     cache = decoder.new_cache()
     drafter = foresight(plain, every)
@@ -275,12 +278,14 @@ def test_closing_at_any_step_leaves_what_was_computed(
     torch.testing.assert_close(decoder.forward([5], cache), expected, atol=near, rtol=0)
 
 
-def test_a_pass_that_is_refused_leaves_what_was_computed(decoder: AnyDecoder, plain: list[int]) -> None:
+def test_a_pass_that_is_refused_leaves_what_was_computed(decoder: Decoder, plain: list[int]) -> None:
     class Refusal(Exception):
         pass
 
     class Limited(Counting):
-        def forward(self, tokens: Sequence[int], cache: CachedSequence, logits: Which = "last") -> Tensor:
+        def forward(
+            self, tokens: Sequence[int], cache: CachedSequence, logits: Which = "last"
+        ) -> Logits | TensorLike:
             if len(self.widths) == 2:
                 raise Refusal
             return super().forward(tokens, cache, logits)
@@ -295,14 +300,14 @@ def test_a_pass_that_is_refused_leaves_what_was_computed(decoder: AnyDecoder, pl
     assert cache.tokens == (*PROMPT, *plain[:8])
 
 
-def test_the_size_is_asked_for_before_each_chunk(decoder: AnyDecoder, plain: list[int]) -> None:
+def test_the_size_is_asked_for_before_each_chunk(decoder: Decoder, plain: list[int]) -> None:
     sizes: Iterator[int] = iter([2, 3, 4, 100])
     cache = decoder.new_cache()
     steps = generate(decoder, cache, PROMPT, Sampler(), max_tokens=1, chunk=lambda: next(sizes))
     assert [cache.length for _ in steps] == [2, 5, 9, 12]
 
 
-def test_expensive_drafts_that_are_never_accepted_are_soon_given_up(lively_decoder: AnyDecoder) -> None:
+def test_expensive_drafts_that_are_never_accepted_are_soon_given_up(lively_decoder: Decoder) -> None:
     plain = run(lively_decoder, lively_decoder.new_cache())
     wrong = next(token for token in range(384) if token not in plain)
     # Every pair of tokens that will come is followed by something else.

@@ -11,14 +11,15 @@ from statistics import median
 import pytest
 
 from model_runtime.api import Chunk, CompletionRequest, Dtype, ModelOptions, OutOfMemory, Quantize, Usage
-from model_runtime.decoding import Acceleration, Sampler, generate
+from model_runtime.decoding import Sampler, generate
 from model_runtime.engine.engine import DELIVERY_SECONDS, Engine, EngineOptions
 from model_runtime.hardware.threads import ThreadTuner
 from model_runtime.models import resolve
 from model_runtime.tokenization.tokenizer import Tokenizer
-from tests.model_runtime.decoding.tape import Recorder
+from model_runtime.torch_decoder import Acceleration
 from tests.model_runtime.engine.typing_session import typing_session
 from tests.model_runtime.factory import write_checkpoint
+from tests.model_runtime.torch_decoder.tape import Recorder
 from tests.model_runtime.watching import watch
 
 PLAIN = EngineOptions(chunk=16, background=False, draft=False, heal=False)
@@ -103,7 +104,7 @@ def test_with_graphs_answers_are_those_of_an_engine_without(
     eager = open_engine(checkpoint_folder, dtype, replace(FULL, heal=False))
     recorder = Recorder()
     monkeypatch.setattr(
-        "model_runtime.decoding.decoder.acceleration", lambda devices, of: Acceleration(capture=recorder)
+        "model_runtime.torch_decoder.decoder.acceleration", lambda devices, of: Acceleration(capture=recorder)
     )
     engine = open_engine(checkpoint_folder, dtype, replace(FULL, heal=False))
     watched = watch(engine)

@@ -8,7 +8,7 @@ import pytest
 
 from model_runtime.api import CompletionRequest
 from model_runtime.engine.planning import FIRST_LINE_TOKENS, Plan, Planner
-from model_runtime.engine.slots import Slots
+from model_runtime.engine.slots import Choice, Slots
 from model_runtime.hardware.latency_model import LatencyModel
 from model_runtime.prompting.prompt import Prompt
 from tests.model_runtime.engine.test_slots import slots
@@ -86,6 +86,21 @@ def test_a_small_context_is_reused_until_the_full_one_is_computed() -> None:
     compute(subject, plan(subject, None, LENGTH + 5))  # in the background
     full = plan(subject, 50 * MILLISECOND, LENGTH + 6)
     assert (budget(full), full.choice.uncached) == (BUDGET, 1)
+
+
+def test_without_a_deadline_a_long_context_is_not_waited_for_if_a_smaller_one_was_begun() -> None:
+    slow = LatencyModel()
+    slow.calibrate(lambda rows, start: 3 * rows * MILLISECOND, 2048)
+    subject = slots()
+    planner = Planner(lay_out, subject, slow)
+    assert budget(planner.plan(request(LENGTH), BUDGET, None)) == BUDGET
+    begun = planner.plan(request(LENGTH), BUDGET, 500 * MILLISECOND)
+    with subject.acquire("a", begun.choice) as slot:
+        slot.cache.extend(begun.choice.prompt.tokens[:20])
+    made = planner.plan(request(LENGTH + 5), BUDGET, None)
+    assert (budget(made), made.full.tokens[0]) == (128, BUDGET)
+    compute(subject, Plan(Choice(made.full), made.full))  # in the background
+    assert budget(planner.plan(request(LENGTH + 5), BUDGET, None)) == BUDGET
 
 
 def test_the_full_prompt_has_all_context_even_where_the_chosen_one_has_less() -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from model_runtime.api import Busy, OutOfMemory
-from model_runtime.decoding import Cache, DecoderConfig
+from model_runtime.decoding import DecoderConfig
 from model_runtime.engine.slots import MIN_CAPACITY, NEGLIGIBLE_TOKENS, Slots, capacity_and_count
 from model_runtime.prompting.prompt import Layout, Prompt
+from model_runtime.torch_decoder import Cache
 
 CONFIG = DecoderConfig(
     vocab_size=8,
@@ -215,20 +216,16 @@ def test_idle_slots_can_be_evicted() -> None:
 )
 def test_slots_are_as_many_as_fit_the_memory(free: int, expected: tuple[int, int]) -> None:
     # 32 bytes a token: 2 layers, keys and values, 1 head of 2 elements in fp32
-    found = capacity_and_count(
-        [torch.device("cpu")] * 2, CONFIG, torch.float32, lambda _: free, max_tokens=4096, max_slots=8
-    )
+    found = capacity_and_count(["cpu"] * 2, CONFIG, 4, lambda _: free, max_tokens=4096, max_slots=8)
     assert found == expected
 
 
 def test_a_slot_is_no_larger_than_its_share_of_memory() -> None:
     config = replace(CONFIG, context_length=100_000)
-    devices = [torch.device("cpu")] * 2
+    devices = ["cpu"] * 2
 
     def fit(free: int) -> tuple[int, int]:
-        return capacity_and_count(
-            devices, config, torch.float32, lambda _: free, max_tokens=4096, max_slots=8
-        )
+        return capacity_and_count(devices, config, 4, lambda _: free, max_tokens=4096, max_slots=8)
 
     assert fit(10**9) == (4096, 8)
     assert fit(4 * 32 * 2000) == (2000, 1)

@@ -141,5 +141,6 @@ def test_another_checkpoint_or_precision_has_answers_of_its_own(tmp_path: Path) 
     first = model_key(tmp_path, ModelOptions())
     assert model_key(tmp_path, ModelOptions()) == first
     assert model_key(tmp_path, ModelOptions(quantize="none")) != first
+    assert model_key(tmp_path, ModelOptions(memory_mb=64)) != first
     (tmp_path / "config.json").write_text("{ }")
     assert model_key(tmp_path, ModelOptions()) != first

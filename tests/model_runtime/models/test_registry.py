@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 
 from model_runtime.api import BackendError, ModelEntry, ModelNotFound
+from model_runtime.models.fitting import Machine
 from model_runtime.models.hub import DownloadFailed, Hub
 from model_runtime.models.known import KNOWN_MODELS
 from model_runtime.models.registry import (
     DEFAULT_MODEL,
     REPOSITORY,
     list_models,
-    machine_memory,
     pull,
     resolve,
 )
@@ -33,6 +34,7 @@ GB = 10**9
 KNOWN = "tiny_starcoder_py"
 KNOWN_REPOSITORY = "bigcode/tiny_starcoder_py"
 WEIGHTS = "model.safetensors"
+MACHINE = Machine("native", 8 * GB, 10 * GB)
 
 
 @dataclass
@@ -191,22 +193,29 @@ def test_known_models_are_listed_where_none_is_on_disk(tmp_path: Path) -> None:
 def test_what_is_on_disk_is_listed_with_its_own_facts(tmp_path: Path, checkpoint_folder: Path) -> None:
     for name in (KNOWN, "my-own", "acme--tiny"):
         shutil.copytree(checkpoint_folder, tmp_path / name)
-    entries = list_models(tmp_path)
+    entries = list_models(tmp_path, MACHINE)
     own = named(entries, "my-own")
     assert own == ModelEntry(
         name="my-own",
         path=tmp_path / "my-own",
         repository=None,
         family="gpt_bigcode",
-        parameters=None,
+        parameters=parameters(checkpoint_folder),
         licence=None,
         fill_in_the_middle=None,
         size=(checkpoint_folder / WEIGHTS).stat().st_size,
         fits=True,
+        needs=own.needs,
+        free=MACHINE.free,
+        token_ms=own.token_ms,
     )
     known = named(entries, KNOWN)
     assert (known.path, known.size, known.parameters) == (tmp_path / KNOWN, own.size, 164_000_000)
     assert named(entries, "acme/tiny").path == tmp_path / "acme--tiny"
+
+
+def parameters(folder: Path) -> int:
+    return sum(tensor.size for tensor in load_file(folder / WEIGHTS).values())
 
 
 def test_a_list_skips_what_is_no_model(tmp_path: Path) -> None:
@@ -220,15 +229,24 @@ def test_a_list_skips_what_is_no_model(tmp_path: Path) -> None:
     ]
 
 
-def test_a_model_fits_where_its_weights_a_cache_and_the_system_have_room(tmp_path: Path) -> None:
-    fits = {entry.name: entry.fits for entry in list_models(tmp_path, memory=16 * GB)}
-    assert fits["codegen-2b-mono"]
-    assert not fits["codellama-7b"]
-    assert not fits["starcoder2-15b"]  # its size is not known, only its parameters
+def test_a_model_fits_by_the_format_that_it_would_have_here(tmp_path: Path) -> None:
+    def fits(machine: Machine) -> dict[str, bool | None]:
+        return {entry.name: entry.fits for entry in list_models(tmp_path, machine)}
+
+    native, floats, gpu = (fits(Machine(kind, 12 * GB, 1000 * GB)) for kind in ("native", "torch", "gpu"))
+    assert (native["codellama-7b"], native["starcoder2-15b"]) == (True, False)
+    assert (floats["codellama-7b"], floats["codegen-2b-mono"]) == (False, False)
+    assert (gpu["codellama-7b"], gpu["codegen-2b-mono"]) == (False, True)
 
 
-def test_this_machine_knows_its_memory() -> None:
-    assert machine_memory() > GB / 2
+def test_a_gguf_file_in_the_folder_is_a_model_of_its_own_size(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.Q4_0.gguf"
+    file.write_bytes(bytes(3_000_000))
+    found = named(list_models(tmp_path, Machine("native", GB, 10 * GB)), file.name)
+    assert (found.path, found.size, found.fits, found.token_ms) == (file, 3_000_000, True, 0.3)
+    assert resolve(file.name, tmp_path) == file
+    restored = named(list_models(tmp_path, Machine("torch", GB, 10 * GB)), file.name)
+    assert (restored.fits, restored.needs) == (None, None)
 
 
 @pytest.mark.skipif(not (DEFAULT_MODEL / "config.json").is_file(), reason="no default model is built yet")

@@ -91,7 +91,7 @@ local function choose_model(server)
     local names = {} ---@type string[]
     for line in vim.gsplit(output, "\n", { trimempty = true }) do
       local model = vim.json.decode(line, { luanil = { object = true } })
-      if model.path and model.fits ~= false then
+      if model.path and model.obstacle ~= "memory" then
         names[#names + 1] = model.name
       end
     end
@@ -110,6 +110,10 @@ local COMMANDS = {
     local words = require("fimble.status").words(server.status, server.enabled)
     if not server:client_of(api.nvim_get_current_buf()) then
       words = words .. "; this buffer is not completed"
+    end
+    local longer = ("%s; %s"):format(words, server.status.detail or "")
+    if server.status.detail and #longer < vim.v.echospace - #"fimble: " then
+      words = longer -- a second line would have to be dismissed
     end
     api.nvim_echo({ { "fimble: " .. words } }, true, {})
   end,

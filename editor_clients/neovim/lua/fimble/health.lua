@@ -33,6 +33,9 @@ local function check_server(server)
     health.error(words, { "`:Fimble log` has more", "`:Fimble restart` tries again" })
   elseif server:client() then
     health.ok(words)
+    if server.status.detail then
+      health.info(server.status.detail)
+    end
   else
     health.info(words .. ": it is started with the first file that is opened")
   end

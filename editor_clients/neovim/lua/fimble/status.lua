@@ -10,6 +10,7 @@ local M = {}
 ---@field share number?  how much of the model is loaded
 ---@field model string?
 ---@field message string?
+---@field detail string?  what computes the model, and the memory that it takes
 
 --- One line.
 ---@param status fimble.Status

@@ -27,10 +27,8 @@ from model_runtime.checkpoints import load, verify_checkpoint
 from model_runtime.checkpoints.verification.compare import compare_greedy
 from model_runtime.checkpoints.verification.decoder_trace import trace_decoder
 from model_runtime.checkpoints.verification.trace import Trace, interleaved
-from model_runtime.decoding import Decoder
+from model_runtime.torch_decoder import Decoder
 from tests.model_runtime.factory import TINY, write_checkpoint
-
-CPU = torch.device("cpu")
 
 PARTS = (
     "embedding", "queries", "keys", "values", "attention", "MLP", "block", "final norm", "logits"
@@ -45,7 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def verify(path: Path, **options: Any) -> Verification:
-    return verify_checkpoint(path, **{"device": CPU, "dtype": torch.float32, **options})
+    return verify_checkpoint(path, **{"device": "cpu", "dtype": "fp32", **options})
 
 
 def damaged(folder: Path, copy: Path, tensor: str, row: int = 0, value: float = 3.0) -> Path:
@@ -76,7 +74,7 @@ def test_every_part_of_every_block_is_equal_to_rounding(folders: dict[str, Path]
 
 @pytest.mark.parametrize("family", TINY)
 def test_half_precision_is_within_its_own_tolerance(folders: dict[str, Path], family: str) -> None:
-    result = verify(folders[family], dtype=torch.bfloat16)
+    result = verify(folders[family], dtype="bf16")
     assert result.ok
     assert (result.dtype, result.tolerance) == ("bf16", 5e-2)
 
@@ -175,7 +173,7 @@ def test_the_decoder_and_transformers_are_left_as_they_were(folders: dict[str, P
     from transformers.utils import logging
 
     attend, level = ALL_ATTENTION_FUNCTIONS["sdpa"], logging.get_verbosity()
-    decoder = load(folders["llama"], device=CPU, dtype=torch.float32).decoder
+    decoder = load(folders["llama"], device="cpu", dtype="fp32").decoder
     assert isinstance(decoder, Decoder)
     before = decoder.forward([7, 8], decoder.new_cache())
     assert verify(folders["llama"]).ok

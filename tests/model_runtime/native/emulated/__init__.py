@@ -1,0 +1,1 @@
+"""C++ that lets kernels run on processors without their instructions."""
