@@ -145,7 +145,7 @@ def test_a_latency_budget_is_kept_where_one_is_given(
 ) -> None:
     backend.pieces = ("foo(1)", "\n", "bar")
     backend.may_finish.clear()  # else it would write for ever
-    assert run("complete", f"{source}:2:1", "--latency-budget-ms=50") == 0
+    assert run("complete", f"{source}:2", "--latency-budget-ms=50") == 0
     assert backend.requests[0].deadline is not None
     assert capsys.readouterr().out.startswith("foo(1)")
 

@@ -50,14 +50,14 @@ async def test_a_root_that_is_no_uri_is_no_root(root: str) -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.request("initialize", {"capabilities": {}, "rootUri": root})
         editor.notify("initialized")
-        editor.open("")
+        editor.open("\n#\n")
         assert (await editor.request(INLINE, at(0, 0)))["items"]
 
 
 async def test_a_document_may_be_spelled_differently_in_each_message() -> None:
     async with EditorAndServer(FakeBackend("a")) as editor:
         await editor.start()
-        item = {"uri": "file:///c%3A/a b.py", "languageId": "python", "version": 1, "text": ""}
+        item = {"uri": "file:///c%3A/a b.py", "languageId": "python", "version": 1, "text": "\n#\n"}
         editor.notify("textDocument/didOpen", {"textDocument": item})
         asked = {**at(0, 0), "textDocument": {"uri": "file:///C:/a%20b.py"}}
         assert (await editor.request(INLINE, asked))["items"]
